@@ -1,0 +1,363 @@
+"""The command line: arguments in, study out. No modelling here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simulator.errors import MismatchError, OlivineError
+
+if TYPE_CHECKING:
+    from simulator.study.gemm import GemmResult
+
+__all__ = ["app", "main"]
+
+EXIT_CHECK_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+_UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""Typer's base of all complaints about arguments, whichever click it brings along."""
+
+app = typer.Typer(
+    name="olivine",
+    help="Cycle-level simulator of quantised matrix accelerators: exact values, cycles, energy and area.",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a design field, e.g. array.rows=64.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code of the contract (0, 1, 2 or 130)."""
+    try:
+        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted; finished points are kept", EXIT_INTERRUPTED)
+    except _UsageError as error:
+        return _complain(error.format_message(), EXIT_WRONG_INPUT)
+    except MismatchError as error:
+        return _complain(str(error), EXIT_CHECK_FAILED)
+    except OlivineError as error:
+        return _complain(str(error), EXIT_WRONG_INPUT)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    print("olivine: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+@app.callback(invoke_without_command=True)
+def _global_options(
+    context: typer.Context,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option("--plugin", metavar="FILE.py", help="Load a datapath from a Python file you trust."),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        import simulator
+
+        print(f"olivine {simulator.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+    for path in plugin or []:
+        from simulator import datapath
+
+        datapath.load_file(path)
+    context.obj = plugin or []
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    study: Annotated[str, typer.Argument(help="A study: a shipped name or a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="The run's folder; reports/NAME by default.")] = None,
+    set_: SetOption = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run stored points again.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Run a study and write its report."""
+    from simulator.study.run import execute
+
+    with _progress() as progress:
+        outcome = execute(
+            _reference(study),
+            out,
+            overrides=_overrides(set_),
+            workers=workers,
+            fresh=fresh,
+            progress=progress,
+            plugins=context.obj,
+        )
+    if as_json:
+        records = json.loads(outcome.results.to_json(orient="records"))
+        _print_json(
+            {"results": records, "page": str(outcome.page), "points_run": outcome.ran, "points_reused": outcome.reused}
+        )
+    else:
+        from rich.console import Console
+
+        from simulator.report import terminal_table
+
+        Console().print(terminal_table(outcome.results))
+        print(f"{outcome.ran} points run, {outcome.reused} found in the store")
+        print(f"report: {outcome.page}")
+    for line in outcome.mismatches:
+        print(f"olivine: {line}", file=sys.stderr)
+    return EXIT_CHECK_FAILED if outcome.mismatches else 0
+
+
+@app.command()
+def gemm(
+    design: Annotated[str, typer.Argument(help="A design: a shipped name or a YAML file.")],
+    m: Annotated[int, typer.Option("-m", "-M", help="Rows of A: tokens.")],
+    n: Annotated[int, typer.Option("-n", "-N", help="Columns of W: output features.")],
+    k: Annotated[int, typer.Option("-k", "-K", help="Reduction length.")],
+    fidelity: Annotated[str, typer.Option(help="bound, pipeline, event or pe_array.")] = "pipeline",
+    seed: Annotated[int, typer.Option(min=0, help="For what is drawn at random.")] = 0,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """One matrix product: cycles by cause, bytes, energy and area."""
+    from simulator.config import load_design
+    from simulator.study.gemm import simulate_gemm
+
+    loaded = load_design(_reference(design), overlays=[("--set", _overrides(set_))])
+    result = simulate_gemm(loaded, m, n, k, fidelity=fidelity, seed=seed)  # type: ignore[arg-type]
+    if as_json:
+        _print_json(
+            result.to_dict() | {"design": loaded.name, "M": m, "N": n, "K": k, "fidelity": fidelity, "seed": seed}
+        )
+    else:
+        _print_gemm(loaded.name, result)
+    if result.mismatch:
+        raise MismatchError(result.mismatch)
+    return 0
+
+
+@app.command()
+def show(
+    design: Annotated[str, typer.Argument(help="A design: a shipped name or a YAML file.")],
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """What a design is made of: geometry, buffers, area and peak figures."""
+    from simulator.study.describe import describe_design
+
+    description = describe_design(_reference(design), _overrides(set_))
+    if as_json:
+        _print_json(description)
+    else:
+        _print_sections(str(description["name"]), description)
+    return 0
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="designs, datapaths, formats, workloads, traces, studies or costs.")],
+    as_json: JsonOption = False,
+) -> int:
+    """Names that designs and studies can use."""
+    from simulator.study.describe import list_names
+
+    names = list_names(kind)
+    if as_json:
+        _print_json({kind: names})
+    else:
+        width = max((len(n["name"]) for n in names), default=0)
+        for entry in names:
+            print(f"{entry['name']:<{width}}  {entry['description']}".rstrip())
+    return 0
+
+
+@app.command()
+def verify(
+    designs: Annotated[list[str] | None, typer.Argument(help="Designs; all shipped ones by default.")] = None,
+    trace: Annotated[str, typer.Option(help="The trace whose tensors are run.")] = "minilm-l6-sample",
+    seed: Annotated[int, typer.Option(min=0, help="For the random tensors.")] = 0,
+    as_json: JsonOption = False,
+) -> int:
+    """Check every datapath against the exact reference, and every rung of the fidelity ladder."""
+    from dataclasses import asdict
+
+    from simulator.config import load_design
+    from simulator.resources import shipped_names
+    from simulator.study.verify import verify_design
+    from simulator.study.workloads import resolve_workload
+
+    loaded = [load_design(_reference(d)) for d in designs or shipped_names("configs/designs")]
+    workload = resolve_workload(_reference(trace))
+    checks = []
+    for design in loaded:
+        for check in verify_design(design, workload, seed):
+            checks.append(check)
+            if not as_json:
+                verdict = f"FAILED  {check.complaint}" if check.complaint else f"ok      {check.cases} cases"
+                print(f"{check.design:<20} {check.what:<36} {verdict}", flush=True)
+    if as_json:
+        _print_json({"ok": not any(c.complaint for c in checks), "checks": [asdict(c) for c in checks]})
+    failed = [c for c in checks if c.complaint]
+    for check in failed:
+        print(f"olivine: {check.design}: {check.what}: {check.complaint}", file=sys.stderr)
+    return EXIT_CHECK_FAILED if failed else 0
+
+
+@app.command()
+def trace(
+    source: Annotated[
+        str, typer.Argument(help="A model folder, an installed package that holds one, or with --info a trace.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The trace's folder.")] = None,
+    text: Annotated[Path | None, typer.Option(help="Text to run the model on.")] = None,
+    layers: Annotated[str | None, typer.Option(help="Layers to keep: 0,5 or 0-2 or a name pattern.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of the text to use.")] = None,
+    dtype: Annotated[str, typer.Option(help="How tensors are stored: float16 or float32.")] = "float16",
+    shard_bytes: Annotated[int, typer.Option(min=1, help="Largest tensor data of one file.")] = 512_000_000,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
+    info: Annotated[
+        bool, typer.Option("--info", help="Print ops, shapes, bytes and outlier statistics of a trace.")
+    ] = False,
+    checksums: Annotated[bool, typer.Option("--checksums", help="With --info: verify every byte first.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Capture weights and activations of a real model, or describe a trace."""
+    if info:
+        return _trace_info(source, checksums, as_json)
+    if out is None:
+        raise OlivineError("trace needs --out traces/NAME, or --info to describe an existing trace")
+    from simulator.tracing.extract import extract
+
+    with _progress() as progress:
+        made = extract(
+            source, out, text=text, layers=layers, tokens=tokens, dtype=dtype, force=force, shard_bytes=shard_bytes,
+            progress=(lambda op, done, total: progress(done, total, op)) if progress else None,
+        )  # fmt: skip
+    if as_json:
+        _print_json({"trace": str(out), "ops": len(made.ops), "fingerprint": made.fingerprint})
+    else:
+        print(f"{len(made.ops)} ops written to {out}; `olivine trace {out} --info` describes them")
+    return 0
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    as_json: JsonOption = False,
+) -> int:
+    """Tables, figures and page again from the stored results."""
+    from simulator.report import read_run, write_report
+
+    page = write_report(run_dir, *read_run(run_dir))
+    if as_json:
+        _print_json({"page": str(page)})
+    else:
+        print(f"report: {page}")
+    return 0
+
+
+def _trace_info(source: str, checksums: bool, as_json: bool) -> int:
+    from simulator.study.workloads import resolve_workload
+    from simulator.tracing import describe
+
+    opened = resolve_workload(_reference(source)).trace
+    if opened is None:
+        raise OlivineError(f"{source}: a workload of shapes, not a trace")
+    if checksums:
+        opened.verify_checksums()
+    rows = describe(opened)
+    if as_json:
+        _print_json({"trace": opened.name, "fingerprint": opened.fingerprint, "ops": rows})
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"trace {opened.name}", header_style="bold")
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column in ("name", "kind") else "right")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console().print(table)
+    return 0
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _reference(text: str) -> str:
+    if not text:
+        raise OlivineError("an empty name was given; name a shipped one or a path")
+    return text
+
+
+def _overrides(pairs: list[str] | None) -> dict[str, Any]:
+    from simulator.config import parse_override
+
+    return dict(parse_override(pair) for pair in pairs or [])
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A callback ``(done, total, label)`` that draws a bar on a terminal, or None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, label: bar.update(task, completed=done, total=total, description=label)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2, default=str))
+
+
+def _print_gemm(name: str, result: GemmResult) -> None:
+    sections: dict[str, Any] = {
+        "latency_us": result.latency_s * 1e6,
+        "macs": result.macs,
+        "tiles": result.tiles,
+        "mapping_util": result.mapping_util,
+        "compute_util": result.compute_util,
+        "cycles": result.cycles,
+        "bytes": {f"{level} {way}": n for level, moved in result.bytes.items() for way, n in moved.items()},
+        "energy_pj": result.energy_pj,
+        "area_um2": result.area_um2,
+    }
+    if result.exact is not None:
+        sections |= {"exact": result.exact, "sqnr_db": result.sqnr_db}
+    _print_sections(name, sections)
+
+
+def _print_sections(title: str, data: dict[str, Any]) -> None:
+    """Scalars first-level, mappings as indented blocks."""
+    print(title)
+    for key, value in data.items():
+        if isinstance(value, dict):
+            print(f"  {key}")
+            for name, inner in value.items():
+                print(f"    {name:<24} {_cell(inner):>18}")
+        elif key != "name":
+            print(f"  {key:<26} {_cell(value):>18}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""YAML in, frozen strict records out, every complaint with file, line and field."""
+
+from simulator.config.catalogue import find_file, is_path, load_cost, load_design, load_study, load_workload
+from simulator.config.cost import CostLibrary
+from simulator.config.design import Design
+from simulator.config.load import (
+    FieldError,
+    Source,
+    apply_overrides,
+    from_mapping,
+    merge,
+    parse_override,
+    read_yaml,
+    validate,
+)
+from simulator.config.study import Study
+from simulator.config.workload import WorkloadSpec
+
+__all__ = [
+    "CostLibrary",
+    "Design",
+    "FieldError",
+    "Source",
+    "Study",
+    "WorkloadSpec",
+    "apply_overrides",
+    "find_file",
+    "from_mapping",
+    "is_path",
+    "load_cost",
+    "load_design",
+    "load_study",
+    "load_workload",
+    "merge",
+    "parse_override",
+    "read_yaml",
+    "validate",
+]

@@ -1,0 +1,76 @@
+"""What a run did, counted: the only thing that prices are multiplied with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from simulator.errors import ConservationError
+
+__all__ = ["Counts", "Traffic"]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bits read from and written to one memory level."""
+
+    read_bits: int = 0
+    write_bits: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(self.read_bits + other.read_bits, self.write_bits + other.write_bits)
+
+    def times(self, count: int) -> Traffic:
+        """The traffic of ``count`` equal runs."""
+        return Traffic(self.read_bits * count, self.write_bits * count)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Work of one op (all its GEMMs) or of a whole workload.
+
+    Attributes:
+        macs: useful multiply-accumulates.
+        cycles: makespan, for which static power is drawn.
+        actions: priced action -> how often.
+        traffic: (level, operand) -> bits; levels ``dram``, ``act_buffer``, ``weight_buffer``, ``out_buffer``,
+            operands ``act``, ``weight``, ``out``.
+    """
+
+    macs: int
+    cycles: int
+    actions: dict[str, float] = field(default_factory=dict)
+    traffic: dict[tuple[str, str], Traffic] = field(default_factory=dict)
+
+    def level(self, name: str) -> Traffic:
+        """Traffic of one memory level, all operands."""
+        return sum((t for (level, _), t in self.traffic.items() if level == name), Traffic())
+
+    def times(self, count: int) -> Counts:
+        """The work of ``count`` equal runs, one after another."""
+        return Counts(
+            self.macs * count,
+            self.cycles * count,
+            {action: n * count for action, n in self.actions.items()},
+            {key: traffic.times(count) for key, traffic in self.traffic.items()},
+        )
+
+    def __add__(self, other: Counts) -> Counts:
+        actions, traffic = dict(self.actions), dict(self.traffic)
+        for action, n in other.actions.items():
+            actions[action] = actions.get(action, 0) + n
+        for key, moved in other.traffic.items():
+            traffic[key] = traffic.get(key, Traffic()) + moved
+        return Counts(self.macs + other.macs, self.cycles + other.cycles, actions, traffic)
+
+    def require_compulsory(self, act_bits: int, weight_bits: int, out_bits: int) -> None:
+        """Conservation of bytes: every operand is read at least once and every result written exactly once.
+
+        Raises: ConservationError naming the operand.
+        """
+        for operand, needed in (("act", act_bits), ("weight", weight_bits)):
+            moved = self.traffic[("dram", operand)].read_bits
+            if moved < needed:
+                raise ConservationError(f"{operand}: {moved} bits read from DRAM, but the operand has {needed}")
+        written = self.traffic[("dram", "out")].write_bits
+        if not out_bits <= written:
+            raise ConservationError(f"out: {written} bits written to DRAM, but the results have {out_bits}")

@@ -1,0 +1,101 @@
+"""``fp16_mac``: FP16 multiply, FP32 accumulate, one MAC per PE per cycle, in the order in which operands arrive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from simulator import formats
+from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.registry import register
+from simulator.formats import Format
+
+__all__ = ["Fp16Mac"]
+
+
+@njit(cache=True)
+def _mac(acc, act, weight):  # type: ignore[no-untyped-def]
+    """One step of one PE: the product of two FP16 values is exact in FP32, so only the addition rounds."""
+    return np.float32(acc + np.float32(act * weight))
+
+
+@njit(cache=True)
+def _from_half(codes, length):  # type: ignore[no-untyped-def]
+    """Little-endian binary16 bytes (R, 2 * length) to float32 bit patterns (R, length), field by field."""
+    out = np.empty((codes.shape[0], length), np.uint32)
+    for r in range(codes.shape[0]):
+        for k in range(length):
+            half = np.uint32(codes[r, 2 * k]) | (np.uint32(codes[r, 2 * k + 1]) << np.uint32(8))
+            sign = (half & np.uint32(0x8000)) << np.uint32(16)
+            exponent = (half >> np.uint32(10)) & np.uint32(0x1F)
+            mantissa = half & np.uint32(0x3FF)
+            if exponent == 0 and mantissa != 0:  # subnormal: normalise, FP32 has room for its exponent
+                shift = np.uint32(0)
+                while mantissa & np.uint32(0x400) == 0:
+                    mantissa = mantissa << np.uint32(1)
+                    shift += np.uint32(1)
+                bits = ((np.uint32(113) - shift) << np.uint32(23)) | ((mantissa & np.uint32(0x3FF)) << np.uint32(13))
+            elif exponent == 0:
+                bits = np.uint32(0)
+            else:
+                bits = ((exponent + np.uint32(112)) << np.uint32(23)) | (mantissa << np.uint32(13))
+            out[r, k] = sign | bits
+    return out
+
+
+@njit(cache=True)
+def _accumulate(act, weight_t):  # type: ignore[no-untyped-def]
+    """(M, K) x (K, N) float32 -> (M, N); every output sums k = 0, 1 ... K-1 in that order, outputs side by side."""
+    M, K = act.shape
+    N = weight_t.shape[1]
+    out = np.zeros((M, N), np.float32)
+    for m in range(M):
+        for k in range(K):
+            a = act[m, k]
+            for n in range(N):
+                out[m, n] = np.float32(out[m, n] + np.float32(a * weight_t[k, n]))
+    return out
+
+
+@register("fp16_mac")
+@dataclass(frozen=True)
+class Fp16Mac(Datapath):
+    """FP16 operands (subnormals included), exact products, FP32 accumulation rounded to nearest even at every step."""
+
+    mac = staticmethod(_mac)
+
+    @property
+    def act_format(self) -> Format:
+        """``fp16``."""
+        return formats.get("fp16")
+
+    @property
+    def weight_format(self) -> Format:
+        """``fp16``."""
+        return formats.get("fp16")
+
+    @property
+    def accumulation(self) -> Accumulation:
+        """FP32, sequential in k."""
+        return Accumulation("fp32_sequential", 32)
+
+    def actions_per_mac(self) -> dict[str, float]:
+        """One multiply-accumulate; one hop of each 16-bit operand register."""
+        return {"mac_fp16_acc32": 1, "reg_bit": 32}
+
+    def area_bill(self, rows: int, cols: int) -> dict[str, int]:
+        """PEs with pass-through registers; nothing at the edges."""
+        return {"pe_fp16_acc32": rows * cols}
+
+    def edge_words(self, codes: NDArray[np.uint8], length: int, operand: Operand) -> NDArray[np.float32]:
+        """The FP16 values, in FP32 registers."""
+        return np.asarray(_from_half(codes, length)).view(np.float32)
+
+    def matmul(self, act: NDArray[np.uint8], weight: NDArray[np.uint8], length: int) -> NDArray[Any]:
+        """See ``Datapath.matmul``."""
+        a, w = self.edge_words(act, length, "act"), self.edge_words(weight, length, "weight")
+        return np.asarray(_accumulate(a, np.ascontiguousarray(w.T)))

@@ -1,0 +1,22 @@
+"""The roofline: no engine can be faster than its array or its memory."""
+
+from __future__ import annotations
+
+from simulator.engine.dram import IdealDram
+from simulator.engine.timing import Timing, check
+from simulator.tiles import TileTable
+
+__all__ = ["run_bound"]
+
+
+def run_bound(table: TileTable, dram: IdealDram) -> Timing:
+    """The larger of the array's cycles (data-dependent stalls included) and the bytes over the bandwidth."""
+    tiles = table.rows
+    outlier = int(tiles["stall_cycles"].sum())
+    moved_bytes = int(sum(tiles[c].sum() for c in ("act_load_bytes", "weight_load_bytes", "store_bytes")))
+    memory = int(moved_bytes / dram.bytes_per_cycle)
+    waiting = max(0, memory - table.compute_cycles - outlier)
+    stalls = {"stall_dram_read": waiting, "stall_dram_write": 0, "stall_outlier": outlier}
+    timing = Timing(table.compute_cycles + outlier + waiting, table.compute_cycles, stalls)
+    check(timing, table)
+    return timing

@@ -1,0 +1,113 @@
+"""The readable reference: the same tile pipeline as SimPy processes that wait for each other's events."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+
+from simulator.engine.dram import IdealDram
+from simulator.engine.pipeline import operand_depth
+from simulator.engine.timing import Timing, attribute, empty_events
+from simulator.tiles import TileTable
+
+__all__ = ["run_events"]
+
+
+def run_events(table: TileTable, dram: IdealDram) -> Timing:
+    """Cycles of one GEMM's tiles on this memory; the rules are those of ``pipeline``.
+
+    Raises: ConservationError if cycles are lost.
+    """
+    machine = _Machine(table, dram)
+    machine.env.process(machine.channel())
+    machine.env.process(machine.array())
+    machine.env.run()
+    return attribute(table, machine.events)
+
+
+class _Machine:
+    """One DRAM channel and one array; a SimPy event per tile says that its operands are there, that it has left the
+    array, that its results are out, and that its place in the out scratchpad is free again.
+    """
+
+    def __init__(self, table: TileTable, dram: IdealDram) -> None:
+        self.env = simpy.Environment()
+        self.table, self.dram = table, dram
+        self.events = empty_events(table)
+        self.loaded, self.left, self.drained, self.stored = (
+            [self.env.event() for _ in range(len(table))] for _ in range(4)
+        )
+        tiles = table.rows
+        self.load_cycles = dram.channel_cycles(tiles["act_load_bytes"] + tiles["weight_load_bytes"])
+        self.store_cycles = dram.channel_cycles(tiles["store_bytes"])
+        self.array_cycles = tiles["issue_cycles"] + tiles["stall_cycles"]
+
+    def channel(self) -> Generator[simpy.Event, Any, None]:
+        """Serve all transfers in their fixed order, reads first."""
+        depth, count = operand_depth(self.table), len(self.table)
+        for tile in range(min(depth, count)):
+            yield from self._load(tile)
+        for tile in range(count):
+            if tile + depth < count:
+                yield from self._load(tile + depth, place_free=self.left[tile])
+            yield from self._store(tile)
+
+    def _load(self, tile: int, place_free: simpy.Event | None = None) -> Generator[simpy.Event, Any, None]:
+        if self.load_cycles[tile] == 0:
+            self.env.process(self._nothing_to_load(tile, place_free))
+            return
+        if place_free is not None:
+            yield place_free
+        self.events[tile, 0] = self.env.now
+        yield self.env.timeout(int(self.load_cycles[tile]))
+        self.env.process(self._arrive(tile))
+
+    def _nothing_to_load(self, tile: int, place_free: simpy.Event | None) -> Generator[simpy.Event, Any, None]:
+        if place_free is not None:
+            yield place_free
+        yield self.env.timeout(0)
+        self.events[tile, 0:2] = self.env.now if place_free is not None else 0
+        self.loaded[tile].succeed()
+
+    def _arrive(self, tile: int) -> Generator[simpy.Event, Any, None]:
+        yield self.env.timeout(self.dram.latency_cycles)
+        self.events[tile, 1] = self.env.now
+        self.loaded[tile].succeed()
+
+    def _store(self, tile: int) -> Generator[simpy.Event, Any, None]:
+        if self.table.rows["store_bytes"][tile] == 0:
+            return
+        yield self.drained[tile]
+        self.events[tile, 4] = self.env.now
+        yield self.env.timeout(int(self.store_cycles[tile]))
+        self.events[tile, 5] = self.env.now
+        self.stored[tile].succeed()
+
+    def array(self) -> Generator[simpy.Event, Any, None]:
+        """Run the tiles one after another; one that finishes outputs may have to wait for a place to put them."""
+        out_depth = self.table.out_buffer_depth or len(self.table)
+        finished: list[int] = []
+        for tile, cycles in enumerate(self.array_cycles.tolist()):
+            yield self.loaded[tile]
+            self.events[tile, 2] = self.env.now
+            if self.table.rows["store_bytes"][tile] > 0:
+                first_result = int(self.table.rows["first_result_cycles"][tile])
+                yield self.env.timeout(first_result)
+                if len(finished) >= out_depth:
+                    yield self.stored[finished[-out_depth]]
+                yield self.env.timeout(cycles - first_result)
+                finished.append(tile)
+            else:
+                yield self.env.timeout(cycles)
+            self.events[tile, 3] = self.env.now
+            self.left[tile].succeed()
+            self.env.process(self._drain(tile))
+
+    def _drain(self, tile: int) -> Generator[simpy.Event, Any, None]:
+        yield self.env.timeout(int(self.table.rows["drain_cycles"][tile]))
+        self.drained[tile].succeed()
+        if self.table.rows["store_bytes"][tile] == 0:
+            self.events[tile, 4:6] = self.env.now
+            self.stored[tile].succeed()

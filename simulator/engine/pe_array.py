@@ -1,0 +1,176 @@
+"""The register-accurate output-stationary array: every register, every cycle, values included.
+
+Each PE has an activation register (hops right), a weight register (hops down), a tag that travels with the activation
+(bubble / product / first product of a fold), an accumulator, and, when double-buffered, a drain register. The drain
+control of a column follows its last PE: once that PE is done, the column shifts down ``rows`` times, one result a cycle
+leaving through the edge register. Nothing here knows a closed form; only when a fold enters is given from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from simulator.errors import MappingError
+
+__all__ = ["ArrayRun", "run_os_array"]
+
+_BUBBLE, _PRODUCT, _FIRST, _LAST, _ONLY = 0, 1, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class ArrayRun:
+    """What came out of the array.
+
+    Attributes:
+        values: (M, N) accumulators, int64 or float32.
+        cycles: from the first operand entering to the last result leaving, both included.
+        pe_cycles: register updates simulated, ``cycles * rows * cols``.
+    """
+
+    values: NDArray[Any]
+    cycles: int
+    pe_cycles: int
+
+
+def run_os_array(
+    act: NDArray[Any],
+    weight: NDArray[Any],
+    rows: int,
+    cols: int,
+    *,
+    mac: Callable[..., Any],
+    period_cycles: int,
+    double_buffered: bool,
+) -> ArrayRun:
+    """Run a GEMM fold by fold, row blocks outermost.
+
+    Args:
+        act: operand words (M, K); weight: operand words (N, K). int64 or float32; zero adds nothing.
+        mac: numba function ``(accumulator, act_word, weight_word) -> accumulator`` of one PE.
+        period_cycles: cycles between the first operands of consecutive folds.
+        double_buffered: whether a finished result moves to a drain register, or the accumulators themselves shift out.
+            If folds follow too closely, results are overwritten, as they would be in hardware.
+    Raises: MappingError if operand shapes do not fit each other or the period is shorter than K.
+    """
+    if act.ndim != 2 or weight.ndim != 2 or act.shape[1] != weight.shape[1] or act.dtype != weight.dtype:
+        raise MappingError(f"operands of shapes {act.shape} and {weight.shape} do not multiply along K")
+    if period_cycles < act.shape[1]:
+        raise MappingError(f"a fold of {act.shape[1]} steps cannot be issued every {period_cycles} cycles")
+    values = np.zeros((len(act), len(weight)), act.dtype)
+    cycles = _os_array(act, weight, rows, cols, mac, period_cycles, double_buffered, values)
+    return ArrayRun(values, int(cycles), int(cycles) * rows * cols)
+
+
+@njit
+def _os_array(act, weight, rows, cols, mac, period, double_buffered, values):  # type: ignore[no-untyped-def]
+    """Simulate cycle by cycle until every fold's every result has left; returns the cycle count.
+
+    State is kept one row of PEs at a time: index [r, c]. The order of updates within a cycle is from the drain back to
+    the feed, so that every register sees its neighbour's value of the cycle before.
+    """
+    M, K = act.shape
+    N = weight.shape[0]
+    row_folds, col_folds = -(-M // rows), -(-N // cols)
+    folds = row_folds * col_folds
+    zero = act[0, 0] * 0
+    a_reg = np.zeros((rows, cols), act.dtype)
+    w_reg = np.zeros((rows, cols), act.dtype)
+    tag = np.zeros((rows, cols), np.int8)
+    acc = np.zeros((rows, cols), act.dtype)
+    shadow = np.zeros((rows, cols), act.dtype)
+    shifts_left = np.zeros(cols, np.int64)  # drain shifts a column still has to make
+    left_results = np.zeros(cols, np.int64)  # results that have left each column's edge register
+    waiting_drains = np.zeros(cols, np.int64)  # folds whose last PE is done and whose drain has not begun
+    done = 0
+    cycle = 0
+    while done < folds * rows * cols:
+        done += _drain(
+            rows, cols, M, N, col_folds, double_buffered, acc, shadow, shifts_left, waiting_drains, left_results, values
+        )
+        for r in range(rows - 1, -1, -1):
+            for c in range(cols - 1, 0, -1):
+                a_reg[r, c] = a_reg[r, c - 1]
+                tag[r, c] = tag[r, c - 1]
+            _feed_row(r, cycle - r, period, folds, col_folds, K, rows, M, act, zero, a_reg, tag)
+            if r > 0:
+                for c in range(cols):
+                    w_reg[r, c] = w_reg[r - 1, c]
+        for c in range(cols):
+            w_reg[0, c] = _weight_at(c, cycle - c, period, folds, col_folds, K, cols, N, weight, zero)
+        for r in range(rows):
+            for c in range(cols):
+                t = tag[r, c]
+                if t == _BUBBLE:
+                    continue
+                base = zero if t == _FIRST or t == _ONLY else acc[r, c]
+                acc[r, c] = mac(base, a_reg[r, c], w_reg[r, c])
+                if t == _LAST or t == _ONLY:
+                    if double_buffered:
+                        shadow[r, c] = acc[r, c]
+                    if r == rows - 1:
+                        waiting_drains[c] += 1
+        cycle += 1
+    return cycle
+
+
+@njit
+def _drain(
+    rows, cols, M, N, col_folds, double_buffered, acc, shadow, shifts_left, waiting_drains, left_results, values
+):  # type: ignore[no-untyped-def]
+    """One drain step of every column that has one to make; returns how many results left the array."""
+    out = acc if not double_buffered else shadow
+    left = 0
+    for c in range(cols):
+        if shifts_left[c] == 0 and waiting_drains[c] > 0:
+            waiting_drains[c] -= 1
+            shifts_left[c] = rows
+        if shifts_left[c] == 0:
+            continue
+        fold, position = divmod(left_results[c], rows)
+        m = fold // col_folds * rows + rows - 1 - position
+        n = fold % col_folds * cols + c
+        if m < M and n < N:
+            values[m, n] = out[rows - 1, c]
+        for r in range(rows - 1, position, -1):  # a row whose older results have all passed receives no more
+            out[r, c] = out[r - 1, c]
+        left_results[c] += 1
+        shifts_left[c] -= 1
+        left += 1
+    return left
+
+
+@njit
+def _feed_row(r, t, period, folds, col_folds, K, rows, M, act, zero, a_reg, tag):  # type: ignore[no-untyped-def]
+    """Put the operand of row ``r`` that enters at its local time ``t`` into the leftmost register."""
+    tag[r, 0] = _BUBBLE
+    a_reg[r, 0] = zero
+    if t < 0:
+        return
+    fold, k = divmod(t, period)
+    if fold >= folds or k >= K:
+        return
+    m = fold // col_folds * rows + r
+    if m < M:
+        a_reg[r, 0] = act[m, k]
+    if k == 0:
+        tag[r, 0] = _ONLY if K == 1 else _FIRST
+    else:
+        tag[r, 0] = _LAST if k == K - 1 else _PRODUCT
+
+
+@njit
+def _weight_at(c, t, period, folds, col_folds, K, cols, N, weight, zero):  # type: ignore[no-untyped-def]
+    """The weight that enters column ``c`` at its local time ``t``; zero for a bubble or a column without work."""
+    if t < 0:
+        return zero
+    fold, k = divmod(t, period)
+    if fold >= folds or k >= K:
+        return zero
+    n = fold % col_folds * cols + c
+    return weight[n, k] if n < N else zero

@@ -1,0 +1,91 @@
+"""The default engine: the tile pipeline as a recurrence, one numba pass over the tiles.
+
+Resources: one DRAM channel, the array, and ``depth`` places for tiles in each scratchpad. Rules, all in order:
+
+1. The channel serves loads and stores in the order load 0, load 1 .. load d-1, then load i+d and store i in turn, with
+   ``d`` the smaller operand depth: reads go first.
+2. Load i may start once tile i - depth has left the array, which frees its place. Its data is there a latency after its
+   last burst. Nothing to load takes no time.
+3. Tile i enters the array when the array is free and its operands are there, and holds it for its issue and stall
+   cycles. If it finishes outputs, it freezes when its first result would leave before the out scratchpad has a place:
+   before the store of the finished tile ``out_depth`` places earlier has ended.
+4. Store i may start when the tile's last result has left the array, a drain after its issue has ended.
+
+Every start is a maximum of earlier times and every end adds a duration, so shorter transfers or deeper buffers never
+cost a cycle (for a fixed order of the channel).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from simulator.engine.dram import IdealDram
+from simulator.engine.timing import Timing, attribute, empty_events
+from simulator.tiles import TileTable
+
+__all__ = ["run_pipeline"]
+
+
+def run_pipeline(table: TileTable, dram: IdealDram) -> Timing:
+    """Cycles of one GEMM's tiles on this memory. Raises: ConservationError if cycles are lost."""
+    tiles = table.rows
+    events = empty_events(table)
+    durations = np.stack(
+        [
+            dram.channel_cycles(tiles["act_load_bytes"] + tiles["weight_load_bytes"]),
+            tiles["issue_cycles"] + tiles["stall_cycles"],
+            tiles["first_result_cycles"],
+            tiles["drain_cycles"],
+            dram.channel_cycles(tiles["store_bytes"]),
+        ]
+    )
+    finishes = tiles["store_bytes"] > 0
+    depths = (operand_depth(table), table.out_buffer_depth or len(table))
+    _recurrence(durations, finishes, dram.latency_cycles, depths, events)
+    return attribute(table, events)
+
+
+def operand_depth(table: TileTable) -> int:
+    """Tiles whose operands the scratchpads hold at a time: the smaller of the two; all of them without limits."""
+    depths = [d for d in (table.act_buffer_depth, table.weight_buffer_depth) if d]
+    return min(depths, default=len(table))
+
+
+@njit(cache=True)
+def _recurrence(durations, finishes, latency, depths, events):  # type: ignore[no-untyped-def]
+    """Fill ``events`` (T, 6) from durations (5, T): load, array, first result, drain, store; see the module's rules."""
+    load, array, first_result, drain, store = durations
+    depth, out_depth = depths
+    T = len(load)
+    stored = np.zeros(out_depth, np.int64)  # ends of the latest stores, in a ring
+    finished = 0
+    channel = 0
+    for i in range(min(depth, T)):
+        channel = _load(i, load, latency, 0, channel, events)
+    for i in range(T):
+        start = max(events[i - 1, 3] if i > 0 else 0, events[i, 1])
+        end = start + array[i]
+        if finishes[i]:
+            end = max(end, stored[finished % out_depth] + array[i] - first_result[i])
+        events[i, 2], events[i, 3] = start, end
+        if i + depth < T:
+            channel = _load(i + depth, load, latency, end, channel, events)
+        events[i, 4] = events[i, 5] = end + drain[i]
+        if finishes[i]:
+            events[i, 4] = max(end + drain[i], channel)
+            events[i, 5] = channel = events[i, 4] + store[i]
+            stored[finished % out_depth] = channel
+            finished += 1
+
+
+@njit(cache=True)
+def _load(i, load, latency, place_free, channel, events):  # type: ignore[no-untyped-def]
+    """Time load ``i`` from when its place is free; returns when the channel is free again."""
+    if load[i] == 0:
+        events[i, 0] = place_free
+        events[i, 1] = place_free
+        return channel
+    events[i, 0] = max(place_free, channel)
+    events[i, 1] = events[i, 0] + load[i] + latency
+    return events[i, 0] + load[i]

@@ -1,0 +1,81 @@
+"""What every engine answers: when things happened, and why the total is what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import ConservationError
+from simulator.tiles import TileTable
+
+__all__ = ["EVENT_FIELDS", "STALL_CAUSES", "Timing"]
+
+STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_outlier")
+"""Waiting for operands; waiting for results to be written back; data-dependent stalls of the datapath."""
+
+EVENT_FIELDS = ("load_start", "load_end", "compute_start", "compute_end", "store_start", "store_end")
+"""Columns of ``Timing.events``, all in cycles, intervals half-open. ``compute_end`` is when the array is free."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Cycles of one GEMM by cause, which sum to the total.
+
+    Attributes:
+        total_cycles: makespan, from the first load to the last store.
+        compute_cycles: cycles of the array with ideal memory and no data-dependent stall.
+        stalls: cause -> cycles.
+        events: (tiles, 6) of ``EVENT_FIELDS``, or None for an engine that has no notion of when.
+    """
+
+    total_cycles: int
+    compute_cycles: int
+    stalls: dict[str, int]
+    events: NDArray[np.int64] | None = None
+
+    def by_cause(self) -> dict[str, int]:
+        """``total``, ``compute`` and one entry per stall cause."""
+        return {"total": self.total_cycles, "compute": self.compute_cycles, **self.stalls}
+
+
+def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
+    """Split the makespan of a run by cause.
+
+    A gap before a tile belongs to DRAM reads: its operands are on their way. A tile frozen in the array waits for
+    write-back, and so does whoever waits after the last result has left the array.
+
+    Raises: ConservationError if causes do not sum to the total or compute differs from the closed form.
+    """
+    tiles = table.rows
+    before = np.concatenate([[0], events[:-1, 3]])
+    dram_read = int((events[:, 2] - before).sum())
+    dram_write = int((events[:, 3] - events[:, 2] - tiles["issue_cycles"] - tiles["stall_cycles"]).sum())
+    results_out = int(events[-1, 3] + tiles["drain_cycles"][-1])
+    total = max(results_out, int(events[-1, 5]))
+    stalls = {
+        "stall_dram_read": dram_read,
+        "stall_dram_write": dram_write + total - results_out,
+        "stall_outlier": int(tiles["stall_cycles"].sum()),
+    }
+    compute = int(tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1])
+    timing = Timing(total, compute, stalls, events)
+    check(timing, table)
+    return timing
+
+
+def check(timing: Timing, table: TileTable) -> None:
+    """Conservation of cycles, asserted in every run. Raises: ConservationError."""
+    if timing.compute_cycles != table.compute_cycles:
+        raise ConservationError(
+            f"compute cycles of the tiles are {timing.compute_cycles}, their closed form says {table.compute_cycles}"
+        )
+    if timing.compute_cycles + sum(timing.stalls.values()) != timing.total_cycles or min(timing.stalls.values()) < 0:
+        raise ConservationError(f"cycles by cause do not sum to the total: {timing.by_cause()}")
+
+
+def empty_events(table: TileTable) -> NDArray[Any]:
+    """Array that an engine fills with the six event times of each tile."""
+    return np.zeros((len(table), len(EVENT_FIELDS)), np.int64)

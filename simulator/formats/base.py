@@ -1,0 +1,210 @@
+"""What every number format answers: scale, codes, values, bits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simulator.errors import EncodingError, UnknownNameError
+
+__all__ = ["Calibration", "Format", "Storage", "checked_tensor", "row_view"]
+
+Calibration = Literal["mse", "absmax", "three_sigma"]
+SCALE_BITS = 32
+"""Bits of one stored scale (float32)."""
+_CANDIDATES = np.arange(75, 250, 2) / 100.0
+"""Multiples of the three-sigma start tried by ``calibrate(method="mse")`` (contract, section 4)."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Exact size of one encoded tensor [bits]."""
+
+    payload_bits: int
+    padding_bits: int
+    scale_bits: int
+    values: int
+
+    @property
+    def total_bits(self) -> int:
+        """Everything that must be stored to get the tensor back."""
+        return self.payload_bits + self.padding_bits + self.scale_bits
+
+    @property
+    def bits_per_value(self) -> float:
+        """Stored bits over values."""
+        return self.total_bits / self.values
+
+
+class Format(ABC):
+    """A number format over the last axis of a tensor. Subclasses are frozen dataclasses in a file of their own.
+
+    Attributes:
+        name: as users write it.
+        bits: payload bits per value.
+        values_per_group: neighbours along K that share one packed unit and are never split by a tile.
+        max_normal: grid value on which the calibrated real maximum lies.
+        has_scale: whether a scale is stored beside the codes.
+    """
+
+    name: ClassVar[str]
+    bits: ClassVar[int]
+    values_per_group: ClassVar[int] = 1
+    max_normal: ClassVar[float]
+    has_scale: ClassVar[bool] = True
+
+    @abstractmethod
+    def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:
+        """Pack the nearest grid values of ``x / scale`` (divided in float32).
+
+        Args:
+            x: real values, shape (..., K).
+            scale: positive, finite, broadcasts against ``x``.
+        Returns: packed codes, uint8, shape (..., ``packed_bytes(K)``).
+        Raises: EncodingError on NaN, infinity or a scale that is not positive.
+        """
+
+    @abstractmethod
+    def decode(self, codes: NDArray[np.uint8], length: int) -> NDArray[Any]:
+        """Unpack codes (..., packed bytes) to grid values (..., length): int32, or float32 for float formats.
+
+        Raises: EncodingError on an illegal code, with its position.
+        """
+
+    def packed_bytes(self, length: int) -> int:
+        """Bytes that one row of ``length`` values takes, padding included."""
+        groups = -(-length // self.values_per_group)
+        return -(-groups * self.values_per_group * self.bits // 8)
+
+    def storage(self, shape: tuple[int, ...], scales: int = 1) -> Storage:
+        """Exact stored size of a tensor of ``shape`` with that many scales."""
+        values = int(np.prod(shape))
+        row_bits = self.packed_bytes(shape[-1]) * 8
+        rows = values // shape[-1]
+        payload = values * self.bits
+        return Storage(payload, rows * row_bits - payload, scales * SCALE_BITS * self.has_scale, values)
+
+    def calibrate(self, x: ArrayLike, axis: int | None = -1, method: Calibration = "mse") -> NDArray[np.float32]:
+        """The scale of each row of the last axis (``axis=-1``) or of the whole tensor (``axis=None``).
+
+        ``absmax``: the largest magnitude lies on ``max_normal``. ``three_sigma``: the larger of |mean +- 3 std| does
+        (std with N-1). ``mse``: of 0.75, 0.77 ... 2.49 times that start, the one of least mean squared error of the
+        encoded tensor; the first of equals. A row of zeros gets scale 1.
+
+        Returns: float32, shape (..., 1) or ().
+        Raises: EncodingError on NaN, infinity, an empty tensor or an unknown method.
+        Source: OliVe (Guo et al., ISCA 2023), released quantiser; contract section 4.
+        """
+        if method not in get_args(Calibration):
+            raise UnknownNameError("calibration", str(method), get_args(Calibration))
+        if axis not in (-1, None):
+            raise EncodingError(f"calibrate works per row (axis=-1) or per tensor (axis=None), got axis={axis}")
+        x = checked_tensor(x)
+        rows = row_view(x) if axis == -1 else x.reshape(1, -1)
+        alpha = _absmax(rows) if method == "absmax" else _three_sigma(rows)
+        if method == "mse":
+            alpha = self._least_squares(x, rows, alpha)
+        scale = _as_scale(alpha, self.max_normal)
+        return scale.reshape(*x.shape[:-1], 1) if axis == -1 else scale.reshape(())
+
+    def _least_squares(
+        self, x: NDArray[np.float32], rows: NDArray[np.float32], start: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Alpha of least squared error among the candidates, per calibration row.
+
+        The error of one tensor-wide scale is the sum over the tensor's own rows: groups never straddle rows.
+        """
+        own_rows = row_view(x)
+        best, best_error = start.copy(), np.full(len(start), np.inf)
+        for factor in _CANDIDATES:
+            scale = _as_scale(start * factor, self.max_normal)
+            per_row = self.squared_error(own_rows, np.broadcast_to(scale, (len(own_rows),)))
+            error = per_row if len(rows) == len(own_rows) else per_row.sum(keepdims=True)
+            better = error < best_error
+            best[better], best_error[better] = start[better] * factor, error[better]
+        return best
+
+    def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Sum of squared errors of each row (R, K) encoded with its scale (R,)."""
+        decoded = self.decode(self.encode(rows, scale[:, None]), rows.shape[-1])
+        error = rows.astype(np.float64) - decoded.astype(np.float64) * scale.astype(np.float64)[:, None]
+        return np.asarray((error * error).sum(axis=-1))
+
+
+def checked_tensor(x: ArrayLike) -> NDArray[np.float32]:
+    """Float32 copy-free view of ``x`` if it can be encoded; EncodingError with the position of the first bad value."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiu":
+        raise EncodingError(f"cannot encode an array of {array.dtype}; numbers are needed")
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    if array.ndim == 0 or array.size == 0:
+        raise EncodingError(f"cannot encode a tensor of shape {array.shape}; at least one row of values is needed")
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), array.shape))
+        raise EncodingError(f"cannot encode {array[where]} at position {where}; all values must be finite")
+    return array
+
+
+def checked_scale(scale: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Float32 scale that broadcasts against ``shape``, all positive and finite."""
+    array = np.asarray(scale, dtype=np.float32)
+    if not (np.isfinite(array) & (array > 0)).all():
+        raise EncodingError("a scale must be positive and finite")
+    try:
+        broadcast = np.broadcast_shapes(array.shape, shape)
+    except ValueError:
+        broadcast = ()
+    if broadcast != shape:
+        raise EncodingError(f"a scale of shape {array.shape} does not broadcast against a tensor of shape {shape}")
+    return array
+
+
+def scaled_rows(x: ArrayLike, scale: ArrayLike) -> tuple[tuple[int, ...], NDArray[np.float32], NDArray[np.float32]]:
+    """Leading shape of ``x``, its rows (R, K) and the scale of each row (R,).
+
+    A scale that varies along K is divided out here, in float32, and the rows' scale is then 1.
+    """
+    tensor = checked_tensor(x)
+    divisor = checked_scale(scale, tensor.shape)
+    if divisor.ndim and divisor.shape[-1] != 1:
+        tensor, divisor = np.divide(tensor, divisor, dtype=np.float32), np.ones((), np.float32)
+    per_row = np.broadcast_to(divisor.reshape(divisor.shape[:-1]), tensor.shape[:-1])
+    return tensor.shape[:-1], row_view(tensor), np.ascontiguousarray(per_row).reshape(-1)
+
+
+def checked_codes(codes: NDArray[np.uint8], packed: int, name: str) -> NDArray[np.uint8]:
+    """Rows (R, packed) of packed codes; EncodingError if type or last axis do not fit."""
+    codes = np.ascontiguousarray(codes)
+    if codes.dtype != np.uint8 or codes.ndim == 0 or codes.shape[-1] != packed:
+        raise EncodingError(
+            f"{name}: expected uint8 codes of shape (..., {packed}), got {codes.dtype} of shape {codes.shape}"
+        )
+    return codes.reshape(-1, packed)
+
+
+def row_view(x: NDArray[Any]) -> NDArray[Any]:
+    """(..., K) as (R, K)."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def _absmax(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.abs(rows).max(axis=-1).astype(np.float64)
+
+
+def _three_sigma(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    mean = rows.mean(axis=-1, dtype=np.float64)
+    if rows.shape[-1] == 1:
+        return np.abs(mean)
+    sigma = rows.std(axis=-1, dtype=np.float64, ddof=1)
+    return np.maximum(np.abs(mean + 3 * sigma), np.abs(mean - 3 * sigma))
+
+
+def _as_scale(alpha: NDArray[np.float64], max_normal: float) -> NDArray[np.float32]:
+    """Alpha over the largest normal, as float32; 1 where a row is all zero, never subnormal."""
+    scale = np.where(alpha > 0, alpha / max_normal, 1.0)
+    return np.clip(scale, np.finfo(np.float32).tiny, np.finfo(np.float32).max).astype(np.float32)

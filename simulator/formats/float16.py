@@ -1,0 +1,39 @@
+"""IEEE 754 binary16: ``fp16``, two bytes per value, little endian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simulator.formats.base import Calibration, Format, checked_codes, checked_tensor, scaled_rows
+
+__all__ = ["Fp16"]
+
+
+@dataclass(frozen=True)
+class Fp16(Format):
+    """Half precision with subnormals, rounded to nearest even; beyond +-65504 it saturates, it never makes infinity."""
+
+    name: ClassVar[str] = "fp16"
+    bits: ClassVar[int] = 16
+    max_normal: ClassVar[float] = 65504
+    has_scale: ClassVar[bool] = False
+
+    def calibrate(self, x: ArrayLike, axis: int | None = -1, method: Calibration = "mse") -> NDArray[np.float32]:
+        """All ones, shaped as in ``Format.calibrate``: a float carries its own exponent, so no scale is searched."""
+        tensor = checked_tensor(x)
+        return np.ones((*tensor.shape[:-1], 1) if axis == -1 else (), np.float32)
+
+    def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:
+        """See ``Format.encode``."""
+        lead, rows, per_row = scaled_rows(x, scale)
+        scaled = np.clip(np.divide(rows, per_row[:, None], dtype=np.float32), -self.max_normal, self.max_normal)
+        return scaled.astype("<f2").view(np.uint8).reshape(*lead, -1)
+
+    def decode(self, codes: NDArray[np.uint8], length: int) -> NDArray[np.float32]:
+        """See ``Format.decode``: exact float32 values; infinities and NaNs come back as such."""
+        rows = checked_codes(codes, self.packed_bytes(length), self.name)
+        return rows.view("<f2").astype(np.float32).reshape(*codes.shape[:-1], length)

@@ -1,0 +1,19 @@
+"""A GEMM on an array becomes a tile table."""
+
+from simulator.mapping.blocking import Blocking, BufferLimits, OperandBits, choose_blocking
+from simulator.mapping.closed_forms import FOLD_OVERLAPS, FoldOverlap, os_fold, os_total
+from simulator.mapping.output_stationary import ArrayShape, lower, mapping_util
+
+__all__ = [
+    "FOLD_OVERLAPS",
+    "ArrayShape",
+    "Blocking",
+    "BufferLimits",
+    "FoldOverlap",
+    "OperandBits",
+    "choose_blocking",
+    "lower",
+    "mapping_util",
+    "os_fold",
+    "os_total",
+]

@@ -1,0 +1,101 @@
+"""``os``: rows hold M, columns hold N, K streams; a GEMM becomes tiles of whole folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.mapping.blocking import Blocking, BufferLimits, OperandBits, choose_blocking
+from simulator.mapping.closed_forms import FoldOverlap, os_fold, os_total
+from simulator.tiles import TILE_DTYPE, TileTable
+from simulator.workload import Op
+
+__all__ = ["ArrayShape", "lower", "mapping_util"]
+
+
+@dataclass(frozen=True)
+class ArrayShape:
+    """Physical array and how its folds follow each other."""
+
+    rows: int
+    cols: int
+    overlap: FoldOverlap
+    cycles_per_step: int = 1
+
+
+def lower(
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    limits: BufferLimits | None,
+    depths: tuple[int, int, int] = (0, 0, 0),
+) -> TileTable:
+    """Tiles of one of the op's GEMMs, in time order.
+
+    Args:
+        limits: what one tile may take of each scratchpad; None for no memory limits (one tile).
+        depths: tiles that the act, weight and out scratchpads hold at a time.
+    Raises: MappingError if a scratchpad cannot hold the smallest tile.
+    """
+    blocking = choose_blocking(op, array.rows, array.cols, bits, limits)
+    tiles = _block_coordinates(op, blocking)
+    _add_folds(tiles, op, array)
+    _add_traffic(tiles, op, bits)
+    folds = -(-op.M // array.rows) * -(-op.N // array.cols)
+    compute = os_total(folds, op.K * array.cycles_per_step, array.rows, array.cols, array.overlap)
+    return TileTable(tiles, compute, *depths)
+
+
+def mapping_util(op: Op, rows: int, cols: int) -> float:
+    """Share of PEs that hold an output, averaged over folds."""
+    folds = -(-op.M // rows) * -(-op.N // cols)
+    return op.M * op.N / (folds * rows * cols)
+
+
+def _block_coordinates(op: Op, b: Blocking) -> NDArray[np.void]:
+    """One row per block with its corner and size; chunks of K innermost."""
+    m0, n0, k0 = (np.arange(0, total, size) for total, size in ((op.M, b.m), (op.N, b.n), (op.K, b.k)))
+    if b.order == "mn":
+        grid = np.meshgrid(m0, n0, k0, indexing="ij")
+    else:
+        n_grid, m_grid, k_grid = np.meshgrid(n0, m0, k0, indexing="ij")
+        grid = (m_grid, n_grid, k_grid)
+    tiles = np.zeros(grid[0].size, TILE_DTYPE)
+    for name, corner, size, total in zip("mnk", grid, (b.m, b.n, b.k), (op.M, op.N, op.K), strict=True):
+        tiles[f"{name}0"] = corner.ravel()
+        tiles[name] = np.minimum(size, total - corner.ravel())
+    return tiles
+
+
+def _add_folds(tiles: NDArray[np.void], op: Op, array: ArrayShape) -> None:
+    """Folds, cycles and MACs. A fold whose K comes in chunks pays its bubble or drain with the last chunk."""
+    fold = os_fold(op.K * array.cycles_per_step, array.rows, array.cols, array.overlap)
+    folds = -(-tiles["m"] // array.rows) * -(-tiles["n"] // array.cols)
+    last_chunk = tiles["k0"] + tiles["k"] == op.K
+    bubble = fold.period_cycles - op.K * array.cycles_per_step
+    tiles["folds"] = np.where(last_chunk, folds, 0)
+    tiles["issue_cycles"] = folds * (tiles["k"] * array.cycles_per_step + np.where(last_chunk, bubble, 0))
+    tiles["drain_cycles"] = np.where(last_chunk, max(fold.drain_cycles, 0), 0)
+    tiles["issue_cycles"][-1] += min(fold.drain_cycles, 0)
+    first_result = tiles["k"] * array.cycles_per_step + array.rows - 1
+    tiles["first_result_cycles"] = np.minimum(first_result, tiles["issue_cycles"])
+    tiles["macs"] = tiles["m"] * tiles["n"] * tiles["k"]
+
+
+def _add_traffic(tiles: NDArray[np.void], op: Op, bits: OperandBits) -> None:
+    """Bytes between DRAM and the scratchpads: an operand block is loaded unless the tile before had the same one."""
+    padded_k = -(-tiles["k"] // bits.k_align) * bits.k_align
+    act = -(-tiles["m"] * padded_k * bits.act // 8)
+    weight = -(-tiles["n"] * padded_k * bits.weight // 8)
+    tiles["act_load_bytes"] = np.where(_same_as_before(tiles, "m0", "k0"), 0, act)
+    tiles["weight_load_bytes"] = np.where(_same_as_before(tiles, "n0", "k0"), 0, weight)
+    finished = tiles["k0"] + tiles["k"] == op.K
+    tiles["store_bytes"] = np.where(finished, -(-tiles["m"] * tiles["n"] * bits.output // 8), 0)
+
+
+def _same_as_before(tiles: NDArray[np.void], *corner: str) -> NDArray[np.bool_]:
+    same = np.zeros(len(tiles), np.bool_)
+    same[1:] = np.logical_and.reduce([tiles[c][1:] == tiles[c][:-1] for c in corner])
+    return same

@@ -1,0 +1,138 @@
+"""One page that shows the whole run and needs nothing but itself: styles, script and figures are inside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from simulator.report.atomic import write_bytes
+from simulator.report.figures import FigureFile
+from simulator.report.formatting import ABSENT, is_missing, number
+from simulator.report.headline import headline_cards
+from simulator.report.inline_svg import inline_svg
+from simulator.report.op_table import op_table
+from simulator.report.tables import TEXT_COLUMNS, summary_table
+
+__all__ = ["write_page"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(
+    run_dir: Path,
+    results: pd.DataFrame,
+    layers: pd.DataFrame,
+    manifest: dict[str, Any],
+    figures: Sequence[FigureFile],
+) -> Path:
+    """Writes ``run_dir/index.html`` from the records and the figures already drawn; returns its path.
+
+    Raises: OutputError if it cannot be written.
+    """
+    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+    page = _template().render(
+        manifest=manifest,
+        css=_safe((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        script=_safe(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        cards=headline_cards(results, layers, manifest),
+        summary=summary_table(results),
+        text_columns=TEXT_COLUMNS,
+        figures=[_figure(f) for f in figures if not f.name.startswith("layers_")],
+        op_figures=[_figure(f) for f in figures if f.name.startswith("layers_")],
+        ops=op_table(layers, results),
+        designs=[_design(d) for d in manifest.get("designs") or []],
+        workloads=manifest.get("workloads") or [],
+        prices=manifest.get("prices") or [],
+        facts=_facts(manifest),
+        assumptions=manifest.get("assumptions") or [],
+    )
+    return write_bytes(Path(run_dir) / "index.html", page.encode("utf-8"))
+
+
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": _quantity, "flat": flat_items}
+    return environment.get_template("index.html.j2")
+
+
+def _safe(text: str) -> Any:
+    """Marks this package's own text, never a user's, as ready for the page."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704
+
+
+def _figure(figure: FigureFile) -> dict[str, Any]:
+    svg = inline_svg(figure.svg.read_text(encoding="utf-8"), figure.name, figure.title)
+    files = {kind: f"figures/{getattr(figure, kind).name}" for kind in ("svg", "png")}
+    return {"name": figure.name, "title": figure.title, "caption": figure.caption, "svg": _safe(svg), "files": files}
+
+
+def _design(design: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": design.get("name", ABSENT),
+        "sha256": design.get("sha256"),
+        "cost_library": design.get("cost_library"),
+        "settings": list(flat_items(design.get("resolved") or {})),
+    }
+
+
+def flat_items(value: Any, path: str = "") -> Iterable[tuple[str, str]]:
+    """Dotted path and text of every leaf of nested dicts and lists of dicts."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from flat_items(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for i, inner in enumerate(value):
+            yield from flat_items(inner, f"{path}[{i}]")
+    else:
+        yield path, _leaf(value)
+
+
+def _leaf(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_leaf, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None or value == {} else str(value)
+
+
+def _quantity(value: Any) -> str:
+    """A price: at most four significant digits, or a dash."""
+    if is_missing(value) or isinstance(value, str):
+        return ABSENT if is_missing(value) else str(value)
+    text = number(value, 4)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """What to quote to get the same run again."""
+    named = [
+        ("Command", "command"),
+        ("Created (UTC)", "created_utc"),
+        ("Olivine", "olivine_version"),
+        ("Code SHA-256", "code_sha256"),
+        ("Seed", "seed"),
+        ("Fidelity", "fidelity"),
+        ("Baseline", "baseline"),
+    ]
+    facts = [(label, _leaf(manifest[key])) for label, key in named if key in manifest]
+    facts += [(f"{name} version", text) for name, text in flat_items(manifest.get("versions") or {}) if name]
+    return facts + [
+        (f"Time: {name.replace('_', ' ')}", text) for name, text in flat_items(manifest.get("timings") or {}) if name
+    ]

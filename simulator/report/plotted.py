@@ -1,0 +1,193 @@
+"""The numbers behind every figure and headline: small pure functions from the records to what is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simulator.report.formatting import is_missing, verdict
+
+__all__ = [
+    "ENERGY_PARTS",
+    "GEOMEAN",
+    "MAX_OPS",
+    "area_parts",
+    "axes_of",
+    "axis_names",
+    "best_points",
+    "cycle_parts",
+    "cycle_shares",
+    "energy_stacks",
+    "exactness",
+    "geomean",
+    "is_pareto",
+    "layer_times",
+    "over_baseline",
+    "point_labels",
+    "speedups",
+    "uniques",
+]
+
+GEOMEAN = "geometric mean"
+ENERGY_PARTS = ("static", "dram", "buffer", "core")
+MAX_OPS = 100
+_AXIS = "axis:"
+_KEYS = ["point", "workload", "design"]
+
+
+def axes_of(frame: pd.DataFrame) -> list[str]:
+    """The sweep-axis columns, in order."""
+    return [c for c in frame.columns if c.startswith(_AXIS)]
+
+
+def axis_names(axes: Sequence[str]) -> dict[str, str]:
+    """Axis column -> the last part of its path, or the whole path where two axes would share a name."""
+    paths = {axis: axis.removeprefix(_AXIS) for axis in axes}
+    last = [path.rsplit(".", 1)[-1] for path in paths.values()]
+    return {
+        axis: (short if last.count(short) == 1 else path)
+        for (axis, path), short in zip(paths.items(), last, strict=True)
+    }
+
+
+def point_labels(frame: pd.DataFrame) -> pd.Series:
+    """One text per row naming its sweep point, ``"rows=8, dataflow=os"``; empty where nothing is swept."""
+    names = axis_names(axes_of(frame))
+    columns = [[f"{name}={_cell(v)}" for v in frame[axis]] for axis, name in names.items()]
+    labels = [", ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(frame)
+    return pd.Series(labels, index=frame.index, dtype=object)
+
+
+def _cell(value: Any) -> str:
+    if is_missing(value):
+        return "–"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def uniques(values: Iterable[Any]) -> list[Any]:
+    """The distinct values, in order of first appearance."""
+    return list(dict.fromkeys(values))
+
+
+def geomean(values: Iterable[float]) -> float:
+    """Geometric mean of the positive values; NaN of none."""
+    known = [v for v in values if not is_missing(v) and v > 0]
+    return float(np.exp(np.mean(np.log(known)))) if known else float("nan")
+
+
+def over_baseline(results: pd.DataFrame, column: str, baseline: str | None) -> pd.Series:
+    """``column`` divided by the baseline design's value on the same workload at the same sweep point; else NaN."""
+    keys = list(zip(point_labels(results), results["workload"], strict=True))
+    base = {
+        key: value
+        for key, design, value in zip(keys, results["design"], results[column], strict=True)
+        if design == baseline
+    }
+    ratios = [v / base[k] if base.get(k) else float("nan") for k, v in zip(keys, results[column], strict=True)]
+    return pd.Series(ratios, index=results.index, dtype=float)
+
+
+def speedups(results: pd.DataFrame) -> pd.DataFrame:
+    """Columns point, workload, design, speedup; with several workloads the geometric mean over them joins as one."""
+    table = _keyed(results).assign(speedup=results["speedup"].astype(float)).dropna(subset=["speedup"])
+    if table["workload"].nunique() < 2:
+        return table.reset_index(drop=True)
+    means = table.groupby(["point", "design"], sort=False)["speedup"].agg(geomean).reset_index()
+    return pd.concat([table, means.assign(workload=GEOMEAN)], ignore_index=True)[[*_KEYS, "speedup"]]
+
+
+def energy_stacks(results: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
+    """Columns point, workload, design, one per energy component and total.
+
+    With a baseline every value is over the baseline's total energy, and with several workloads a geometric mean joins:
+    its total is the geometric mean of the totals, split as the arithmetic mean of the normalised components is.
+    Without one, values are pJ.
+    """
+    parts = list(ENERGY_PARTS)
+    table = _keyed(results)
+    for part in [*parts, "total"]:
+        table[part] = results[f"energy_{part}_pj"].astype(float)
+    if baseline is None:
+        return table.reset_index(drop=True)
+    scale = over_baseline(results, "energy_total_pj", baseline) / table["total"]
+    table[[*parts, "total"]] = table[[*parts, "total"]].mul(scale, axis=0)
+    table = table.dropna(subset=["total"]).reset_index(drop=True)
+    if table["workload"].nunique() < 2:
+        return table
+    groups = table.groupby(["point", "design"], sort=False)
+    means = groups[parts].mean()
+    total = groups["total"].agg(geomean)
+    means = means.mul(total / means.sum(axis=1), axis=0).assign(total=total, workload=GEOMEAN).reset_index()
+    return pd.concat([table, means[table.columns]], ignore_index=True)
+
+
+def cycle_parts(frame: pd.DataFrame) -> list[str]:
+    """The columns that split ``total_cycles`` by cause: compute, then every stall."""
+    return ["compute_cycles", *(c for c in frame.columns if c.startswith("stall_") and c.endswith("_cycles"))]
+
+
+def cycle_shares(results: pd.DataFrame) -> pd.DataFrame:
+    """Columns point, workload, design, total_cycles and the share of it that each cause took (shares sum to 1)."""
+    parts = cycle_parts(results)
+    shares = results[parts].astype(float).div(results["total_cycles"].astype(float), axis=0)
+    return pd.concat([_keyed(results), results[["total_cycles"]], shares], axis=1).reset_index(drop=True)
+
+
+def area_parts(results: pd.DataFrame, keep: int = 7) -> pd.DataFrame:
+    """Columns design, point, total and one per part, in mm2; parts beyond the ``keep`` largest are summed as other.
+
+    One row per distinct area of a design: workloads never change it, and a sweep only sometimes does.
+    """
+    columns = [c for c in results.columns if c.startswith("area_part_") and c.endswith("_um2")]
+    names = {c: c.removeprefix("area_part_").removesuffix("_um2") for c in columns}
+    parts = results[columns].astype(float).fillna(0.0).rename(columns=names) / 1e6
+    total = results["area_total_um2"].astype(float) / 1e6
+    parts = parts[parts.max().sort_values(ascending=False, kind="stable").index]
+    parts = parts.loc[:, parts.gt(0).any()]
+    rest = total - parts.iloc[:, :keep].sum(axis=1)
+    parts = parts.iloc[:, :keep]
+    if (rest > 1e-6 * total).any():
+        parts = parts.assign(other=rest.clip(lower=0.0) + parts.get("other", 0.0))
+    table = pd.concat([_keyed(results)[["design", "point"]], total.rename("total"), parts], axis=1)
+    return table.drop_duplicates(["design", *table.columns[2:]]).reset_index(drop=True)
+
+
+def is_pareto(cost: Sequence[float], merit: Sequence[float]) -> list[bool]:
+    """For each point: does no other cost at most as much with at least the merit, better in one of the two?"""
+    points = list(zip(cost, merit, strict=True))
+    return [not any(c <= x and m >= y and (c < x or m > y) for c, m in points) for x, y in points]
+
+
+def layer_times(layers: pd.DataFrame, results: pd.DataFrame, limit: int = MAX_OPS) -> pd.DataFrame:
+    """Columns op, design and seconds per cause for one workload at one sweep point, ops in execution order.
+
+    Past ``limit`` ops only the longest ones stay, by their slowest design.
+    """
+    parts = cycle_parts(layers)
+    clock = dict(zip(results["design"], results["clock_mhz"], strict=True))
+    hz = layers["design"].map(clock).astype(float) * 1e6
+    times = layers[["op", "design"]].join(layers[parts].astype(float).div(hz, axis=0))
+    longest = times.assign(all=times[parts].sum(axis=1)).groupby("op", sort=False)["all"].max()
+    if len(longest) > limit:
+        times = times[times["op"].isin(longest.nlargest(limit, keep="first").index)]
+    return times.groupby(["op", "design"], sort=False)[parts].sum().reset_index()
+
+
+def best_points(results: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
+    """Columns design, point, value: the geometric mean of ``values`` over workloads, in the order of the records."""
+    table = _keyed(results).assign(value=values)
+    return table.groupby(["design", "point"], sort=False)["value"].agg(geomean).dropna().reset_index()
+
+
+def exactness(results: pd.DataFrame) -> tuple[int, int, int]:
+    """Rows whose values equal the exact reference, rows checked, and all rows."""
+    verdicts = [verdict(v) for v in results["exact"]] if "exact" in results else []
+    return verdicts.count(True), len(verdicts) - verdicts.count(None), len(results)
+
+
+def _keyed(results: pd.DataFrame) -> pd.DataFrame:
+    keys = {"point": point_labels(results), "workload": results["workload"], "design": results["design"]}
+    return pd.DataFrame(keys, dtype=object)

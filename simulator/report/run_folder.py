@@ -1,0 +1,119 @@
+"""A run's folder: what a study leaves behind, and reading it back."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from simulator.errors import OlivineError
+from simulator.report.atomic import write_bytes
+
+__all__ = ["read_run", "write_report"]
+
+
+def write_report(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> Path:
+    """Writes records, manifest, tables, figures and page into ``run_dir``; returns the page.
+
+    The records go first, so that a drawing that fails loses nothing.
+    Raises: OutputError if the folder cannot be written.
+    """
+    from simulator.report.figures import write_figures
+    from simulator.report.page import write_page
+
+    run_dir = Path(run_dir)
+    _write_records(run_dir, results, layers, manifest)
+    _write_tables(run_dir / "tables", results)
+    figures = write_figures(results, layers, manifest, run_dir)
+    return write_page(run_dir, results, layers, manifest, figures)
+
+
+def read_run(run_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Results, layers and manifest as ``write_report`` stored them.
+
+    Raises: OlivineError naming the file that is missing or damaged.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise OlivineError(f"{run_dir}: no such run folder; `olivine run STUDY.yaml` writes one")
+    results, layers = (_read_frame(run_dir / f"{name}.parquet") for name in ("results", "layers"))
+    return results, layers, _read_manifest(run_dir / "manifest.json")
+
+
+def _write_records(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> None:
+    write_bytes(run_dir / "results.csv", results.to_csv(index=False, lineterminator="\n").encode("utf-8"))
+    for name, frame in (("results", results), ("layers", layers)):
+        content = io.BytesIO()
+        _storable(frame).to_parquet(content, index=False)
+        write_bytes(run_dir / f"{name}.parquet", content.getvalue())
+    text = json.dumps(_plain(manifest), indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(run_dir / "manifest.json", f"{text}\n".encode())
+
+
+def _write_tables(folder: Path, results: pd.DataFrame) -> None:
+    from simulator.report.tables import latex_table, markdown_table, summary_table
+
+    summary = summary_table(results)
+    write_bytes(folder / "summary.md", markdown_table(summary).encode("utf-8"))
+    write_bytes(folder / "summary.tex", latex_table(summary).encode("utf-8"))
+
+
+def _storable(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with a type that parquet knows for each column: exact may be unknown, a swept field anything."""
+    from simulator.report.formatting import verdict
+
+    columns = {}
+    for name in frame.columns:
+        column = frame[name]
+        if name == "exact":
+            columns[name] = pd.Series([verdict(v) for v in column], index=frame.index, dtype="boolean")
+        elif column.dtype == object:
+            kept = column.infer_objects()
+            columns[name] = kept if kept.dtype != object else column.map(_text, na_action="ignore").astype("string")
+        else:
+            columns[name] = column
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: NumPy's scalars unwrapped, NaN as null, anything else as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise OlivineError(f"{path}: missing; run the study again with --fresh") from None
+    except Exception as error:  # pyarrow raises many kinds
+        reason = " ".join(str(error).split())
+        raise OlivineError(f"{path}: damaged ({reason}); run the study again with --fresh") from None
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OlivineError(f"{path}: missing; run the study again with --fresh") from None
+    except (OSError, ValueError) as error:
+        raise OlivineError(f"{path}: damaged ({error}); run the study again with --fresh") from None
+    if not isinstance(manifest, dict):
+        raise OlivineError(f"{path}: damaged (not an object); run the study again with --fresh")
+    return manifest

@@ -1,0 +1,144 @@
+"""Accuracy against energy: every design named beside its point, the ones nothing else beats ringed and joined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from simulator.report.formatting import ENERGY_PJ, choose_unit, elide, is_missing, number
+from simulator.report.plotted import is_pareto, point_labels, uniques
+from simulator.report.style import GRID, INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+__all__ = ["tradeoff_figure", "tradeoff_points"]
+
+_SPOTS = ((7, 0), (-7, 0), (0, 8), (0, -8), (6, 7), (6, -7), (-6, 7), (-6, -7))
+
+
+def tradeoff_points(results: pd.DataFrame) -> pd.DataFrame:
+    """Columns workload, design, point, energy_pj, sqnr_db, pareto, drawn_db; rows without an SQNR are left out.
+
+    An infinite SQNR (no error at all) is drawn 6 dB above the largest finite one.
+    """
+    sqnr = pd.Series([math.nan if is_missing(v) else float(v) for v in results["sqnr_db"]], index=results.index)
+    table = pd.DataFrame(
+        {
+            "workload": results["workload"],
+            "design": results["design"],
+            "point": point_labels(results),
+            "energy_pj": results["energy_total_pj"].astype(float),
+            "sqnr_db": sqnr,
+        }
+    ).dropna(subset=["sqnr_db"])
+    finite = table["sqnr_db"][table["sqnr_db"].abs() < math.inf]
+    top = float(finite.max()) + 6 if len(finite) else 0.0
+    table["drawn_db"] = table["sqnr_db"].where(table["sqnr_db"] < math.inf, top)
+    table["pareto"] = False
+    for _, rows in table.groupby("workload", sort=False):
+        table.loc[rows.index, "pareto"] = is_pareto(rows["energy_pj"].tolist(), rows["sqnr_db"].tolist())
+    return table.reset_index(drop=True)
+
+
+@styled
+def tradeoff_figure(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> Figure | None:
+    """Output SQNR against energy, one panel per workload; None where no result has an SQNR."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    table = tradeoff_points(results)
+    if table.empty:
+        return None
+    workloads = uniques(table["workload"])
+    n_cols = min(len(workloads), 2)
+    n_rows = -(-len(workloads) // n_cols)
+    wide = WIDTH_IN if n_cols > 1 else 4.6
+    figure = Figure(figsize=(wide, 0.5 + n_rows * (2.5 if n_cols > 1 else 2.8)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(n_rows, n_cols, squeeze=False)
+    unit = choose_unit(table["energy_pj"], ENERGY_PJ)
+    colours = design_colours(uniques(results["design"]))
+    for i, axes in enumerate(grid.flat):
+        axes.set_visible(i < len(workloads))
+        if i < len(workloads):
+            rows = table[table["workload"] == workloads[i]]
+            _panel(axes, rows.assign(x=rows["energy_pj"] / unit.worth), colours)
+            axes.set_title(elide(workloads[i], 60 // n_cols))
+    figure.supxlabel(f"energy ({unit.name})", fontsize=8)
+    figure.supylabel("output SQNR (dB)", fontsize=8)
+    figure.draw_without_rendering()
+    for i, axes in enumerate(grid.flat):
+        if i < len(workloads):
+            rows = table[table["workload"] == workloads[i]]
+            _name_points(axes, rows.assign(x=rows["energy_pj"] / unit.worth))
+    return figure
+
+
+def _panel(axes: Axes, table: pd.DataFrame, colours: dict[str, dict[str, str]]) -> None:
+    front = table[table["pareto"]].sort_values("x")
+    axes.plot(front["x"], front["drawn_db"], color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+    for design, rows in table.groupby("design", sort=False):
+        colour = colours[str(design)]["facecolor"]
+        best = rows[rows["pareto"]]
+        axes.scatter(rows["x"], rows["drawn_db"], s=26, color=colour, edgecolor=PAPER, linewidth=0.6, zorder=3)
+        axes.scatter(best["x"], best["drawn_db"], s=62, facecolor="none", edgecolor=INK, linewidth=0.9, zorder=2)
+    _limits(axes, table)
+    axes.grid(color=GRID)
+
+
+def _limits(axes: Axes, table: pd.DataFrame) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = table["x"].min(), table["x"].max()
+    if low > 0 and high / low > 10:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.5, high * 1.8)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlim(0, high * 1.15 or 1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+    bottom, top = table["drawn_db"].min(), table["drawn_db"].max()
+    pad = max(0.15 * (top - bottom), 2.0)
+    axes.set_ylim(bottom - pad, top + pad)
+
+
+def _name_points(axes: Axes, table: pd.DataFrame) -> None:
+    """Writes each design once, beside its best point, at the first of eight spots that covers nothing."""
+    from matplotlib.transforms import Bbox
+
+    dots = axes.transData.transform(table[["x", "drawn_db"]].to_numpy(dtype=float))
+    taken = [Bbox.from_extents(x - 7, y - 7, x + 7, y + 7) for x, y in dots]
+    for _, row in table.sort_values(["drawn_db", "x"], ascending=[False, True]).drop_duplicates("design").iterrows():
+        text = elide(row["design"], 30) + (" (∞ dB)" if row["sqnr_db"] == math.inf else "")
+        taken.append(_place(axes, text, (row["x"], row["drawn_db"]), taken))
+
+
+def _place(axes: Axes, text: str, at: tuple[float, float], taken: Sequence[Bbox]) -> Bbox:
+    """Annotates a point where the text crosses least, and returns the text's box in pixels."""
+    inside = axes.get_window_extent()
+    tries = []
+    for rank, (dx, dy) in enumerate(_SPOTS):
+        note = axes.annotate(
+            text,
+            at,
+            xytext=(dx, dy),
+            textcoords="offset points",
+            ha="left" if dx > 0 else "right" if dx < 0 else "center",
+            va="bottom" if dy > 0 else "top" if dy < 0 else "center",
+            fontsize=7.5,
+        )
+        box = note.get_window_extent()
+        outside = box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1
+        crossed = sum(box.overlaps(other) for other in taken)
+        tries.append((outside * 10 + crossed, rank, note, box))
+    tries.sort(key=lambda t: t[:2])
+    for _, _, note, _ in tries[1:]:
+        note.remove()
+    return tries[0][3]

@@ -1,0 +1,21 @@
+"""What the model takes for granted, in one list: printed in every report and in the README."""
+
+from __future__ import annotations
+
+__all__ = ["ASSUMPTIONS"]
+
+ASSUMPTIONS = (
+    "Ops run one after another, and so do the GEMMs of one op (attention heads): operands come from DRAM, results go "
+    "back to DRAM, nothing is kept on chip or prefetched across them.",
+    "DRAM is one in-order channel at a fixed rate and latency, moving whole bursts; reads are served before writes.",
+    "Scratchpads deliver a full array edge every cycle; bank conflicts are not modelled.",
+    "Scales are calibrated on the very tensors that are run. Their own bytes (one per tensor, row or column) count as "
+    "storage, not as DRAM traffic.",
+    "Softmax, LayerNorm, GELU, residuals, quantising and dequantising passes take no time and no energy.",
+    "Decoders sit in the operand path as one pipeline stage and cost no cycles.",
+    "Processing elements without work and stalled arrays draw leakage only (ideal clock gating); leakage and DRAM "
+    "background power are drawn over the whole makespan.",
+    "Logic prices are pre-layout synthesis results: no wires, no clock tree, no controller.",
+    "SQNR of a workload is that of the mean, over ops, of noise power over signal power, against float64 products of "
+    "the stored tensors.",
+)

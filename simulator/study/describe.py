@@ -1,0 +1,98 @@
+"""What a design is made of, and what can be named, as plain data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from simulator import datapath as datapaths
+from simulator import formats, units
+from simulator.config import load_cost, load_design, load_study, load_workload
+from simulator.config.catalogue import Reference
+from simulator.cost import area_um2, total
+from simulator.errors import UnknownNameError
+from simulator.resources import shipped_dir, shipped_names
+from simulator.study.hardware import build
+from simulator.tracing import open_trace
+
+__all__ = ["describe_design", "list_names"]
+
+
+def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Geometry, operands, buffers, parts, area and peak figures of a design. Raises: ConfigError."""
+    hardware = build(load_design(ref, overlays=[("--set", overrides)]))
+    design, array, memory = hardware.design, hardware.array, hardware.design.memory
+    area = area_um2(hardware.bill)
+    library = hardware.bill.library
+    leakage_mw = hardware.bill.logic_leakage_mw + hardware.bill.sram_leakage_mw
+    return {
+        "name": design.name,
+        "description": design.description,
+        "array": {
+            "kind": design.array.kind,
+            "rows x cols": f"{array.rows} x {array.cols}",
+            "dataflow": design.array.dataflow,
+            "fold_overlap": design.array.fold_overlap,
+            "clock_mhz": design.clock_mhz,
+        },
+        "datapath": {
+            "name": design.datapath.name,
+            "act_format": hardware.datapath.act_format.name,
+            "weight_format": hardware.datapath.weight_format.name,
+            "accumulator": f"{hardware.datapath.accumulation.kind}, {hardware.datapath.accumulation.bits} bits",
+        },
+        "memory": {
+            "dram": memory.dram.model,
+            "dram_bandwidth_gb_s": memory.dram.bandwidth_gb_s,
+            **{f"{name}_kib": getattr(memory, name).capacity_kib for name in hardware.bill.buffers},
+        },
+        "parts": dict(hardware.bill.parts),
+        "area_um2": area | {"total": total(area)},
+        "area_share": {name: um2 / total(area) for name, um2 in area.items()},
+        "peak": {
+            "tops": hardware.peak_tops,
+            "tops_per_mm2": hardware.peak_tops / (total(area) * 1e-6),
+            "macs_per_cycle": array.rows * array.cols // array.cycles_per_step,
+            "dram_bytes_per_cycle": units.gb_s_to_bytes_per_cycle(memory.dram.bandwidth_gb_s, design.clock_mhz),
+            "leakage_mw": leakage_mw,
+        },
+        "prices": {"library": library.name, "node_nm": library.node_nm, "voltage_v": library.voltage_v},
+    }
+
+
+def list_names(kind: str) -> list[dict[str, str]]:
+    """Name and one-line description of all that is known of a kind. Raises: UnknownNameError."""
+    kinds: dict[str, Callable[[], list[dict[str, str]]]] = {
+        "designs": lambda: _shipped("configs/designs", lambda n: load_design(n).description),
+        "datapaths": lambda: [_entry(n, _first_line(datapaths.get(n))) for n in datapaths.names()],
+        "formats": lambda: [_entry(n, _first_line(type(formats.get(n)))) for n in formats.names()],
+        "workloads": lambda: _shipped("workloads", lambda n: load_workload(n).description),
+        "traces": lambda: _shipped("traces", _trace_line),
+        "studies": lambda: _shipped("configs/studies", lambda n: load_study(n)[0].description),
+        "costs": lambda: [_entry(n, load_cost(n).description) for n in _price_lists()],
+    }
+    if kind not in kinds:
+        raise UnknownNameError("kind of list", kind, kinds)
+    return kinds[kind]()
+
+
+def _price_lists() -> list[str]:
+    return [n for n in shipped_names("configs/cost") if not n.startswith("sram_")]
+
+
+def _shipped(folder: str, describe: Callable[[str], str]) -> list[dict[str, str]]:
+    return [_entry(name, describe(name)) for name in shipped_names(folder)]
+
+
+def _entry(name: str, description: str) -> dict[str, str]:
+    return {"name": name, "description": " ".join(description.split())}
+
+
+def _first_line(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").split("\n")[0]
+
+
+def _trace_line(name: str) -> str:
+    opened = open_trace(shipped_dir("traces") / name)
+    return f"{len(opened.ops)} ops of {opened.manifest.model.name}"

@@ -1,0 +1,104 @@
+"""A study becomes points: designs x workloads x sweep axes, in the order in which they are written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from simulator.config import Source, Study, load_design
+from simulator.config.catalogue import Reference
+from simulator.errors import ConfigError, UnknownNameError, did_you_mean
+from simulator.study.hardware import Hardware, build
+from simulator.study.simulate import plan
+from simulator.study.workloads import Workload, resolve_workload
+
+__all__ = ["Point", "expand"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row of the results: a design, as the sweep axes set it, on a workload."""
+
+    hardware: Hardware
+    workload: Workload
+    axes: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What progress and messages call this point."""
+        axes = ", ".join(f"{path}={value}" for path, value in self.axes.items())
+        return f"{self.hardware.design.name} on {self.workload.name}" + (f" ({axes})" if axes else "")
+
+
+def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[Point]:
+    """All points of a study: every design built, every workload opened, every op mapped, nothing run.
+
+    Args:
+        overrides: ``--set`` of the command line; wins over the study's ``set``, loses to its axes.
+    Raises: ConfigError and its like, one line with file, line and field.
+    """
+    near = Path(source.label).parent
+    workloads = [
+        _placed(source, ("workloads", i), lambda ref: resolve_workload(ref, near)) for i in range(len(study.workloads))
+    ]
+    families = [_family(study, source, overrides, near, i) for i in range(len(study.designs))]
+    names = [family[0][0].design.name for family in families]
+    _require_distinct(source, "workloads", [w.name for w in workloads])
+    _require_distinct(source, "designs", names)
+    _require_baseline(study, source, names)
+    points = [
+        Point(hardware, workload, axes) for family in families for workload in workloads for hardware, axes in family
+    ]
+    for point in points:
+        for op in point.workload.ops:
+            plan(point.hardware, op)
+    return points
+
+
+def _family(
+    study: Study, source: Source, overrides: Mapping[str, Any], near: Path, index: int
+) -> list[tuple[Hardware, dict[str, Any]]]:
+    """One design at every combination of the sweep axes."""
+
+    def make(ref: Reference, axes: Mapping[str, Any]) -> Hardware:
+        overlays = [(source.where(("set",)), study.set), ("--set", overrides), (source.where(("sweep",)), axes)]
+        return build(load_design(ref, near=near, overlays=overlays))
+
+    return [
+        (_placed(source, ("designs", index), lambda ref, axes=axes: make(ref, axes)), axes)
+        for axes in _combinations(study, source)
+    ]
+
+
+def _combinations(study: Study, source: Source) -> Iterator[dict[str, Any]]:
+    for path, values in study.sweep.items():
+        if not values:
+            raise ConfigError(f"{source.where(('sweep', path))}: an axis needs at least one value")
+    for values in itertools.product(*study.sweep.values()):
+        yield dict(zip(study.sweep, values, strict=True))
+
+
+def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _T]) -> _T:
+    """``make`` of the reference at ``path``; a name that does not exist is a complaint about that line."""
+    ref = source.data[path[0]][path[1]]
+    try:
+        return make(source.part(path) if isinstance(ref, dict) else ref)
+    except UnknownNameError as error:
+        raise ConfigError(f"{source.where(path)}: {error}") from None
+
+
+def _require_distinct(source: Source, field: str, names: Sequence[str]) -> None:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"{source.where((field, i))}: two {field} are named '{name}'; give one another name")
+
+
+def _require_baseline(study: Study, source: Source, names: Sequence[str]) -> None:
+    if study.baseline is not None and study.baseline not in names:
+        hint = did_you_mean(study.baseline, names) or f"; designs: {', '.join(names)}"
+        raise ConfigError(f"{source.where(('baseline',))}: '{study.baseline}' is not among the designs{hint}")

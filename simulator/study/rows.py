@@ -1,0 +1,187 @@
+"""Results as rows: one per point, one per op, in the contract's columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from simulator import units
+from simulator.cost import area_um2, by_group, total
+from simulator.counts import Counts
+from simulator.engine import STALL_CAUSES
+from simulator.errors import ConservationError
+from simulator.reference import sqnr_db
+from simulator.study.expand import Point
+from simulator.study.simulate import OpResult
+
+__all__ = ["CONTRACT_COLUMNS", "add_ratios", "axis_column", "layer_row", "point_row"]
+
+Row = dict[str, Any]
+
+CONTRACT_COLUMNS = (
+    "design,workload,array_kind,datapath,dataflow,total_cycles,compute_cycles,latency_s,macs,mapping_util,compute_util,"
+    "dram_read_bytes,dram_write_bytes,energy_total_pj,energy_static_pj,energy_dram_pj,energy_buffer_pj,energy_core_pj,"
+    "area_total_um2,edp_js,sqnr_db,exact"
+).split(",")
+
+
+def axis_column(path: str) -> str:
+    """Column of a sweep axis."""
+    return f"axis:{path}"
+
+
+def layer_row(point: Point, result: OpResult) -> Row:
+    """One op of a point; cycles, bytes and energy cover all of its GEMMs."""
+    op, timing, quality = result.op, result.timing, result.quality
+    groups = by_group(result.energy)
+    return {
+        "design": point.hardware.design.name,
+        "workload": point.workload.name,
+        **_axes(point),
+        "op": op.name,
+        "kind": op.kind,
+        "M": op.M,
+        "N": op.N,
+        "K": op.K,
+        "count": op.count,
+        "tiles": result.tiles * op.count,
+        "total_cycles": timing.total_cycles,
+        "compute_cycles": timing.compute_cycles,
+        **_stalls(timing.stalls),
+        "macs": result.counts.macs,
+        **_dram_bytes(result.counts),
+        "mapping_util": point.hardware.mapping_util(op),
+        "compute_util": _compute_util(point, result.counts),
+        **_energy(result.energy, groups),
+        "sqnr_db": quality.sqnr_db if quality else math.nan,
+        "exact": quality.exact if quality else None,
+    }
+
+
+def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: int) -> Row:
+    """One point: the sum of its ops.
+
+    Raises: ConservationError if MACs, cycles by cause or energy by part do not add up.
+    """
+    counts = results[0].counts
+    for result in results[1:]:
+        counts += result.counts
+    stalls = {cause: sum(r.timing.stalls[cause] for r in results) for cause in STALL_CAUSES}
+    compute = sum(r.timing.compute_cycles for r in results)
+    energy = _summed([r.energy for r in results])
+    area = area_um2(point.hardware.bill)
+    design = point.hardware.design
+    latency_s = units.cycles_to_s(counts.cycles, design.clock_mhz)
+    _require_conserved(point, counts, compute + sum(stalls.values()), energy)
+    return {
+        "design": design.name,
+        "workload": point.workload.name,
+        "array_kind": design.array.kind,
+        "datapath": design.datapath.name,
+        "dataflow": design.array.dataflow,
+        "total_cycles": counts.cycles,
+        "compute_cycles": compute,
+        "latency_s": latency_s,
+        "macs": counts.macs,
+        "mapping_util": sum(point.hardware.mapping_util(r.op) * r.op.macs for r in results) / counts.macs,
+        "compute_util": _compute_util(point, counts),
+        **_dram_bytes(counts),
+        **_energy(energy, by_group(energy)),
+        "area_total_um2": total(area),
+        "edp_js": total(energy) * 1e-12 * latency_s,
+        **_quality(results),
+        **_axes(point),
+        "fidelity": fidelity,
+        "seed": seed,
+        "clock_mhz": design.clock_mhz,
+        "peak_tops": point.hardware.peak_tops,
+        "rows": design.array.rows,
+        "cols": design.array.cols,
+        **_stalls(stalls),
+        **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
+        **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
+        **_bits_per_value(point, results),
+    }
+
+
+def add_ratios(rows: list[Row], baseline: str | None) -> None:
+    """Speedup and energy ratio of each row over the baseline design on the same workload at the same axis values."""
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return (row["workload"], *(str(v) for k, v in row.items() if k.startswith("axis:")))
+
+    base = {place(row): row for row in rows if row["design"] == baseline}
+    for row in rows:
+        other = base.get(place(row))
+        row["speedup"] = other["latency_s"] / row["latency_s"] if other else math.nan
+        row["energy_ratio"] = row["energy_total_pj"] / other["energy_total_pj"] if other else math.nan
+
+
+def _require_conserved(point: Point, counts: Counts, cycles: int, energy: Row) -> None:
+    macs = sum(op.macs for op in point.workload.ops)
+    groups = by_group(energy)
+    if counts.macs != macs:
+        raise ConservationError(f"{point.label}: {counts.macs} MACs were run, the workload has {macs}")
+    if cycles != counts.cycles:
+        raise ConservationError(f"{point.label}: cycles by cause sum to {cycles}, the total is {counts.cycles}")
+    if not math.isclose(sum(groups.values()), total(energy), rel_tol=1e-12):
+        raise ConservationError(f"{point.label}: energy by part does not sum to the total")
+
+
+def _axes(point: Point) -> Row:
+    return {axis_column(path): value for path, value in point.axes.items()}
+
+
+def _stalls(stalls: dict[str, int]) -> Row:
+    return {f"{cause}_cycles": stalls[cause] for cause in STALL_CAUSES}
+
+
+def _dram_bytes(counts: Counts) -> Row:
+    moved = counts.level("dram")
+    return {
+        "dram_read_bytes": units.bits_to_bytes(moved.read_bits),
+        "dram_write_bytes": units.bits_to_bytes(moved.write_bits),
+    }
+
+
+def _energy(energy: Row, groups: Row) -> Row:
+    return {"energy_total_pj": total(energy), **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
+
+
+def _compute_util(point: Point, counts: Counts) -> float:
+    pes = point.hardware.array.rows * point.hardware.array.cols
+    return counts.macs / (pes * counts.cycles) if counts.cycles else 0.0
+
+
+def _summed(breakdowns: Sequence[dict[str, float]]) -> dict[str, float]:
+    parts = {part: None for breakdown in breakdowns for part in breakdown}
+    return {part: sum(b.get(part, 0.0) for b in breakdowns) for part in parts}
+
+
+def _quality(results: Sequence[OpResult]) -> Row:
+    """SQNR of the mean relative noise power over ops, and whether every value of every op is exact."""
+    checked = [r.quality for r in results if r.quality]
+    if len(checked) < len(results):
+        return {"sqnr_db": math.nan, "exact": None}
+    noise = [q.relative_noise for q in checked if not math.isnan(q.relative_noise)]
+    mean = sum(noise) / len(noise) if noise else math.nan
+    return {"sqnr_db": sqnr_db(1.0, mean), "exact": all(q.exact for q in checked)}
+
+
+def _bits_per_value(point: Point, results: Sequence[OpResult]) -> Row:
+    """Stored bits per value of both operands, scales and padding included, over all ops."""
+    row = {}
+    for operand, fmt in (
+        ("act", point.hardware.datapath.act_format),
+        ("weight", point.hardware.datapath.weight_format),
+    ):
+        how = point.hardware.design.quantisation
+        granularity = (how.activations if operand == "act" else how.weights).granularity
+        bits = values = 0
+        for op in (r.op for r in results):
+            rows = op.count * (op.M if operand == "act" else op.N)
+            storage = fmt.storage((rows, op.K), scales=1 if granularity == "tensor" else rows)
+            bits, values = bits + storage.total_bits, values + storage.values
+        row[f"{operand}_bits_per_value"] = bits / values
+    return row

@@ -1,0 +1,252 @@
+"""From a study to its run folder: expand, run what is missing, store each point, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import simulator
+from simulator import datapath as datapaths
+from simulator.config import Source, Study, load_study
+from simulator.config.catalogue import Reference
+from simulator.errors import OutputError
+from simulator.study.assumptions import ASSUMPTIONS
+from simulator.study.expand import Point, expand
+from simulator.study.rows import CONTRACT_COLUMNS, Row, add_ratios, layer_row, point_row
+from simulator.study.simulate import simulate_op
+from simulator.study.store import Store, code_sha256, point_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["RunOutcome", "execute", "run_study"]
+
+PointResult = tuple[Row, list[Row], list[str]]
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What a run left behind.
+
+    Attributes:
+        results, layers: the tables that were written.
+        folder, page: where.
+        ran, reused: points run now, and points found in the store.
+        mismatches: one line per op whose values differ from the exact reference.
+    """
+
+    results: pd.DataFrame
+    layers: pd.DataFrame
+    folder: Path
+    page: Path
+    ran: int
+    reused: int
+    mismatches: list[str]
+
+
+def run_study(
+    study: Reference,
+    out: str | Path | None = None,
+    *,
+    set: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    fresh: bool = False,
+) -> pd.DataFrame:
+    """Run a study by shipped name, path or mapping; returns one row per point and writes the run folder.
+
+    Args:
+        out: the run folder; ``reports/NAME`` by default.
+        set: dotted path -> value, applied to every design.
+        workers: processes.
+        fresh: run points again that are already stored.
+    Raises: OlivineError, one line.
+    """
+    return execute(study, out, overrides=set, workers=workers, fresh=fresh).results
+
+
+def execute(
+    study: Reference,
+    out: str | Path | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    fresh: bool = False,
+    progress: Progress | None = None,
+    plugins: Sequence[Path] = (),
+) -> RunOutcome:
+    """As ``run_study``, with progress ``(done, total, label)`` and the whole outcome."""
+    started = time.perf_counter()
+    record, source = load_study(study)
+    points = expand(record, source, overrides or {})
+    folder = _writable(Path(out) if out is not None else Path("reports") / record.name)
+    store = Store(folder)
+    if fresh:
+        store.clear()
+    keys = [point_key(p, record.fidelity, record.seed) for p in points]
+    stored = {key: found for key in keys if (found := store.get(key))}
+    missing = [i for i, key in enumerate(keys) if key not in stored]
+    mismatches: list[str] = []
+    for done, (i, (row, layers, wrong)) in enumerate(_run_points(points, missing, record, workers, plugins), start=1):
+        store.put(keys[i], row, layers)
+        stored[keys[i]] = (row, layers)
+        mismatches += wrong
+        if progress:
+            progress(done, len(missing), points[i].label)
+    simulated = time.perf_counter()
+    results, layers_table = _tables([stored[key] for key in keys], record.baseline)
+    timings = {
+        "simulate_s": simulated - started,
+        "points_run": len(missing),
+        "points_reused": len(points) - len(missing),
+    }
+    page = _report(folder, results, layers_table, _manifest(record, source, points, timings))
+    stale = [
+        f"{r['design']} on {r['workload']}: stored values differ" for r, _ in stored.values() if r["exact"] is False
+    ]
+    return RunOutcome(
+        results, layers_table, folder, page, len(missing), len(points) - len(missing), mismatches or stale
+    )
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, if it or its nearest existing parent can be written. Raises: OutputError."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise OutputError(f"{existing}: is a file; a run needs a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"{existing}: not writable; name another folder with --out")
+    return folder
+
+
+def _run_points(
+    points: list[Point], missing: list[int], study: Study, workers: int, plugins: Sequence[Path]
+) -> Iterator[tuple[int, PointResult]]:
+    """Results of the missing points, in order."""
+    if workers <= 1 or len(missing) <= 1:
+        for i in missing:
+            yield i, _run_point(points[i], study.fidelity, study.seed)
+        return
+    with ProcessPoolExecutor(
+        min(workers, len(missing)), get_context("spawn"), initializer=_load_plugins, initargs=(tuple(plugins),)
+    ) as pool:
+        futures = [(i, pool.submit(_run_point, points[i], study.fidelity, study.seed)) for i in missing]
+        try:
+            for i, future in futures:
+                yield i, future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _load_plugins(paths: Sequence[Path]) -> None:
+    for path in paths:
+        datapaths.load_file(path)
+
+
+def _run_point(point: Point, fidelity: Any, seed: int) -> PointResult:
+    """All ops of one point; tensors of one op are in memory at a time."""
+    results, layers, mismatches = [], [], []
+    for op in point.workload.ops:
+        tensors = point.workload.trace.load(op.name) if point.workload.trace else None
+        result = simulate_op(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
+        layers.append(layer_row(point, result))
+        if result.quality and result.quality.mismatch:
+            mismatches.append(f"{point.label}: {result.quality.mismatch}")
+        results.append(result.without_arrays())
+    return point_row(point, results, fidelity, seed), layers, mismatches
+
+
+def _tables(stored: list[tuple[Row, list[Row]]], baseline: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
+    rows = [dict(row) for row, _ in stored]
+    add_ratios(rows, baseline)
+    results = pd.DataFrame(rows)
+    columns = [*CONTRACT_COLUMNS, *(c for c in results.columns if c not in CONTRACT_COLUMNS)]
+    return results[columns], pd.DataFrame([layer for _, layers in stored for layer in layers])
+
+
+def _report(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
+    from simulator.report import write_report
+
+    return write_report(folder, results, layers, manifest)
+
+
+def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -> Row:
+    """Everything needed to know where each number comes from and to make it again."""
+    designs = {p.hardware.design.name: p for p in points}
+    workloads = {p.workload.name: p.workload for p in points}
+    return {
+        "study": study.name,
+        "description": study.description,
+        "command": " ".join(["olivine", *sys.argv[1:]]) if sys.argv[0].endswith("olivine") else "simulator.run_study",
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "olivine_version": simulator.__version__,
+        "code_sha256": code_sha256(),
+        "seed": study.seed,
+        "fidelity": study.fidelity,
+        "baseline": study.baseline,
+        "study_resolved": source.data,
+        "designs": [_design_record(p) for p in designs.values()],
+        "workloads": [
+            {"name": w.name, "kind": w.kind, "sha256": w.fingerprint, "provenance": w.provenance}
+            for w in workloads.values()
+        ],
+        "timings": timings,
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
+        "prices": _prices(points),
+        "assumptions": list(ASSUMPTIONS),
+    }
+
+
+def _design_record(point: Point) -> Row:
+    from hashlib import sha256
+
+    resolved = point.hardware.design.model_dump(mode="json")
+    digest = sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+    library = point.hardware.bill.library.name
+    return {"name": point.hardware.design.name, "sha256": digest, "resolved": resolved, "cost_library": library}
+
+
+def _prices(points: list[Point]) -> list[Row]:
+    """Each price that some point used, once, with its source."""
+    rows: dict[tuple[str, str], Row] = {}
+    for hardware in (p.hardware for p in points):
+        library, datapath = hardware.bill.library, hardware.datapath
+        actions = {*datapath.actions_per_mac(), "reg_bit"}
+        actions |= {a for operand in ("act", "weight") for a in datapath.actions_per_operand(operand)}  # type: ignore[arg-type]
+        for action in sorted(actions):
+            price = library.actions[action]
+            rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)
+        for part in hardware.bill.parts:
+            item = library.parts[part]
+            rows[library.name, part] = _price(
+                library.name, part, item.source, area_um2=item.area_um2, leakage_nw=item.leakage_nw
+            )
+        for name, sram in hardware.bill.buffers.items():
+            for way, pj in (("read", sram.read_pj_per_bit), ("write", sram.write_pj_per_bit)):
+                action = f"{name} {way} per bit"
+                rows[library.name, action] = _price(library.name, action, library.sram.source, energy_pj=pj)
+        for way, pj in (("read", library.dram.read_pj_per_bit), ("write", library.dram.write_pj_per_bit)):
+            action = f"dram {way} per bit"
+            rows[library.name, action] = _price(library.name, action, library.dram.source, energy_pj=pj)
+    return list(rows.values())
+
+
+def _price(library: str, action: str, source: str, **values: float) -> Row:
+    empty = {"energy_pj": None, "area_um2": None, "leakage_nw": None}
+    return {"action": action, **empty, **values, "source": source, "library": library}

@@ -1,0 +1,162 @@
+"""One op on one design: tiles, cycles, counts, energy and, with tensors, values checked against the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simulator.config.study import Fidelity
+from simulator.cost import energy_pj
+from simulator.counts import Counts
+from simulator.engine import STALL_CAUSES, Timing, run_bound, run_pipeline
+from simulator.errors import ConfigError, ConservationError, MappingError, MismatchError
+from simulator.mapping import lower, os_fold
+from simulator.mapping.counting import count_os
+from simulator.study.hardware import Hardware
+from simulator.study.operands import Operands, encode, random_tensors
+from simulator.study.quality import Quality, check_values
+from simulator.tiles import TileTable
+from simulator.workload import Op
+
+__all__ = ["OpResult", "plan", "simulate_op"]
+
+Tensors = tuple[NDArray[Any], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class OpResult:
+    """All that is known of one op on one design; cycles, counts and energy cover all its GEMMs.
+
+    Attributes:
+        timing: summed over the op's GEMMs, which run one after another.
+        values: accumulators (M, N) of each GEMM, with tensors or ``pe_array``; else empty.
+        quality: the check of the values; None without them.
+    """
+
+    op: Op
+    tiles: int
+    timing: Timing
+    counts: Counts
+    energy: dict[str, float]
+    values: list[NDArray[Any]]
+    operands: Operands | None
+    quality: Quality | None
+
+    def without_arrays(self) -> OpResult:
+        """The same result without values and codes: what a study keeps of an op."""
+        return replace(self, timing=replace(self.timing, events=None), values=[], operands=None)
+
+
+def plan(hardware: Hardware, op: Op) -> TileTable:
+    """The tile table of one of the op's GEMMs.
+
+    Raises: ConfigError naming file, line and field of a scratchpad that is too small.
+    """
+    try:
+        return lower(op, hardware.array, hardware.bits, hardware.limits, hardware.depths)
+    except MappingError as error:
+        where = hardware.design.where(*error.field) if error.field else hardware.design.name
+        raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
+
+
+def simulate_op(
+    hardware: Hardware,
+    op: Op,
+    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    fidelity: Fidelity = "pipeline",
+    seed: int = 0,
+) -> OpResult:
+    """Run one op.
+
+    Args:
+        tensors: unquantised operands (count, M, K) and (count, N, K); None if only shapes are known.
+        fidelity: which engine; ``pe_array`` also takes the values from the array's registers, and draws the tensors
+            of one GEMM if only shapes are known.
+        seed: for what is drawn when only shapes are known.
+    Raises: ConfigError if the design cannot run it; MismatchError or ConservationError if this program is wrong.
+    """
+    table = plan(hardware, op)
+    drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
+    operands, values, quality = None, [], None
+    if drawn is not None:
+        operands = encode(hardware.design, hardware.datapath, *drawn)
+        values = [_values(hardware, operands, i, table, fidelity) for i in range(len(operands.act))]
+        quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
+    timing = _timing(hardware, table, operands if tensors is not None else None, op.count, fidelity, seed)
+    counts = count_os(op, table, hardware.array, hardware.bits, hardware.datapath, 0).times(op.count)
+    counts = replace(counts, cycles=timing.total_cycles)
+    if counts.macs != op.macs:
+        raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
+    return OpResult(op, len(table), timing, counts, energy_pj(hardware.bill, counts), values, operands, quality)
+
+
+def _values(hardware: Hardware, operands: Operands, index: int, table: TileTable, fidelity: Fidelity) -> NDArray[Any]:
+    """Accumulators of one GEMM: from the datapath, or from the array's registers, whose cycles are then checked too."""
+    act, weight, datapath = operands.act[index], operands.weight[index], hardware.datapath
+    if fidelity != "pe_array":
+        return datapath.matmul(act, weight, operands.length)
+    from simulator.engine.pe_array import run_os_array
+
+    array = hardware.array
+    if array.overlap == "scalesim" or array.cycles_per_step != 1:
+        field = hardware.design.where("array", "fold_overlap")
+        raise ConfigError(f"{field}: pe_array runs hardware: none, wave or full, one step per cycle")
+    fold = os_fold(operands.length, array.rows, array.cols, array.overlap)
+    run = run_os_array(
+        datapath.edge_words(act, operands.length, "act"),
+        datapath.edge_words(weight, operands.length, "weight"),
+        array.rows,
+        array.cols,
+        mac=datapath.mac,
+        period_cycles=fold.period_cycles,
+        double_buffered=array.overlap == "full",
+    )
+    if run.cycles != table.compute_cycles:
+        raise MismatchError(f"the array took {run.cycles} cycles, the closed form says {table.compute_cycles}")
+    return run.values
+
+
+def _timing(
+    hardware: Hardware, table: TileTable, operands: Operands | None, count: int, fidelity: Fidelity, seed: int
+) -> Timing:
+    """Cycles of all GEMMs of an op; one run serves all unless stalls depend on the data."""
+    total: Timing | None = None
+    for index in range(count):
+        act, weight = (operands.act[index], operands.weight[index]) if operands else (None, None)
+        stalls = hardware.datapath.stall_cycles(act, weight, table.rows, seed + index)
+        if stalls is None:
+            return _scaled(_run(hardware, table, fidelity), count)
+        once = _run(hardware, _with_stalls(table, stalls), fidelity)
+        total = once if total is None else _sum(total, once)
+    assert total is not None, "an op has at least one GEMM"
+    return total
+
+
+def _run(hardware: Hardware, table: TileTable, fidelity: Fidelity) -> Timing:
+    if fidelity == "bound":
+        return run_bound(table, hardware.dram)
+    if fidelity == "event":
+        from simulator.engine.event import run_events
+
+        return run_events(table, hardware.dram)
+    return run_pipeline(table, hardware.dram)
+
+
+def _with_stalls(table: TileTable, stalls: NDArray[np.int64]) -> TileTable:
+    rows = table.rows.copy()
+    rows["stall_cycles"] = stalls
+    return replace(table, rows=rows)
+
+
+def _scaled(timing: Timing, count: int) -> Timing:
+    stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
+    return Timing(timing.total_cycles * count, timing.compute_cycles * count, stalls, timing.events)
+
+
+def _sum(a: Timing, b: Timing) -> Timing:
+    stalls = {cause: a.stalls[cause] + b.stalls[cause] for cause in STALL_CAUSES}
+    return Timing(a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles, stalls, a.events)

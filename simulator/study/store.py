@@ -1,0 +1,128 @@
+"""Finished points on disk: SQLite, one transaction per point, found again by content.
+
+A point's key covers everything its result depends on: the resolved design and price list, the workload's fingerprint,
+fidelity, seed and the code. An interrupted or extended study runs only what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from simulator.datapath.registry import source_file
+from simulator.errors import OutputError
+from simulator.study.expand import Point
+
+__all__ = ["STORE_NAME", "Store", "code_sha256", "point_key"]
+
+STORE_NAME = "results.sqlite"
+_SCHEMA_VERSION = 1
+_NOT_MODEL = ("report", "cli.py", "__pycache__", "_shipped")
+"""What may change without changing a result."""
+
+
+@cache
+def code_sha256() -> str:
+    """Hash of every source file that results depend on."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        relative = path.relative_to(package)
+        if relative.parts[0] not in _NOT_MODEL:
+            digest.update(str(relative).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def point_key(point: Point, fidelity: str, seed: int) -> str:
+    """Content address of a point's result."""
+    design = point.hardware.design
+    content = {
+        "schema": _SCHEMA_VERSION,
+        "code": code_sha256(),
+        "datapath_code": hashlib.sha256(source_file(design.datapath.name).read_bytes()).hexdigest(),
+        "design": design.model_dump(mode="json"),
+        "prices": point.hardware.bill.library.model_dump(mode="json"),
+        "workload": point.workload.fingerprint,
+        "workload_name": point.workload.name,
+        "axes": point.axes,
+        "fidelity": fidelity,
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class Store:
+    """The points of one run folder. The file comes into being with the first finished point."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / STORE_NAME
+
+    def get(self, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """The result row and layer rows of a finished point, or None."""
+        if not self._path.exists():
+            return None
+        with self._connect() as db:
+            found = db.execute("SELECT result, layers FROM points WHERE key = ?", (key,)).fetchone()
+        return (json.loads(found[0]), json.loads(found[1])) if found else None
+
+    def put(self, key: str, result: dict[str, Any], layers: list[dict[str, Any]]) -> None:
+        """Store a finished point; it is on disk when this returns. Raises: OutputError."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._connect() as db:
+                db.execute(
+                    "INSERT OR REPLACE INTO points (key, result, layers) VALUES (?, ?, ?)",
+                    (key, json.dumps(result), json.dumps(layers)),
+                )
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot be written: {error.strerror or error}") from None
+
+    def clear(self) -> None:
+        """Forget all points."""
+        if self._path.exists():
+            with self._connect() as db:
+                db.execute("DELETE FROM points")
+
+    def _connect(self) -> _Connection:
+        return _Connection(self._path)
+
+
+class _Connection:
+    """A connection that commits or rolls back as one transaction, and is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._db = sqlite3.connect(self._path, timeout=60)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._check_version()
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"{self._path}: not a usable result store: {error}; move it away or name another --out"
+            ) from None
+        return self._db
+
+    def _check_version(self) -> None:
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, _SCHEMA_VERSION):
+            raise OutputError(
+                f"{self._path}: written by another version (schema {found}, this one reads {_SCHEMA_VERSION}); "
+                "name another --out"
+            )
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS points (key TEXT PRIMARY KEY, result TEXT NOT NULL, layers TEXT NOT NULL)"
+        )
+        self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self._db.commit() if kind is None else self._db.rollback()
+        finally:
+            self._db.close()

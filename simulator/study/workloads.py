@@ -1,0 +1,79 @@
+"""What a design runs: a trace with tensors, or shapes alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simulator.config import Source, find_file, is_path, load_workload
+from simulator.config.catalogue import Reference
+from simulator.config.workload import WorkloadSpec
+from simulator.errors import UnknownNameError
+from simulator.resources import shipped_dir, shipped_names
+from simulator.tracing import Trace, open_trace
+from simulator.workload import Op
+
+__all__ = ["Workload", "known_workloads", "resolve_workload"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Ordered ops, and the trace that holds their tensors if there is one.
+
+    Attributes:
+        fingerprint: sha256 that changes with any shape or tensor.
+        provenance: where it comes from, for the report.
+    """
+
+    name: str
+    ops: tuple[Op, ...]
+    fingerprint: str
+    trace: Trace | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """``trace`` or ``shapes``."""
+        return "trace" if self.trace else "shapes"
+
+
+def resolve_workload(ref: Reference, near: Path | None = None) -> Workload:
+    """A workload by shipped name, path to YAML, folder of a trace, or inline mapping.
+
+    Raises: ConfigError, TraceError or UnknownNameError, one line.
+    """
+    if isinstance(ref, Mapping | Source):
+        return _from_spec(load_workload(ref, near=near))
+    text = str(ref)
+    if text in shipped_names("traces"):
+        return _from_trace(shipped_dir("traces") / text)
+    found = find_file(text, near)
+    if found.is_dir() or (found / "manifest.json").exists():
+        return _from_trace(found)
+    if not is_path(text) and text not in shipped_names("workloads"):
+        raise UnknownNameError("workload", text, known_workloads())
+    return _from_spec(load_workload(ref, near=near))
+
+
+def known_workloads() -> list[str]:
+    """Shipped names: shapes and traces."""
+    return sorted(shipped_names("workloads") + shipped_names("traces"))
+
+
+def _from_trace(folder: Path) -> Workload:
+    trace = open_trace(folder)
+    manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created"})
+    manifest["input"].pop("token_ids", None)
+    manifest["input"].pop("tokens", None)
+    return Workload(trace.name, trace.ops, trace.fingerprint, trace, manifest)
+
+
+def _from_spec(spec: WorkloadSpec) -> Workload:
+    ops = tuple(Op(g.name, g.M, g.N, g.K, g.count) for g in spec.gemms)
+    fingerprint = hashlib.sha256(json.dumps(spec.model_dump(), sort_keys=True).encode()).hexdigest()
+    provenance = {"source": spec.source or spec.description} if spec.source or spec.description else {}
+    return Workload(spec.name, ops, fingerprint, None, provenance)

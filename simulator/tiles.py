@@ -1,0 +1,56 @@
+"""The one intermediate form: a table of tiles. Every mapping makes it, every engine reads it.
+
+A tile is the block of one GEMM that the scratchpads hold at a time: its operands are loaded from DRAM (unless they are
+still there from the tile before), its folds run through the array, its results are written back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["TILE_DTYPE", "TileTable"]
+
+TILE_DTYPE = np.dtype(
+    [
+        ("m0", np.int64),  # first row of A
+        ("n0", np.int64),  # first column of W
+        ("k0", np.int64),  # first reduction step
+        ("m", np.int64),  # rows of A
+        ("n", np.int64),  # columns of W
+        ("k", np.int64),  # reduction steps
+        ("folds", np.int64),  # passes through the array
+        ("act_load_bytes", np.int64),  # DRAM -> act buffer; 0 if still there
+        ("weight_load_bytes", np.int64),  # DRAM -> weight buffer; 0 if still there
+        ("store_bytes", np.int64),  # out buffer -> DRAM; 0 if the outputs are not finished
+        ("issue_cycles", np.int64),  # the array is taken: the next tile may enter after them
+        ("drain_cycles", np.int64),  # from then until the last result has left the array
+        ("first_result_cycles", np.int64),  # issued cycles after which the first result needs a place to go
+        ("stall_cycles", np.int64),  # data-dependent stalls of the datapath, on top of issue_cycles
+        ("macs", np.int64),  # useful multiply-accumulates
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TileTable:
+    """Tiles of one GEMM in the order in which they run, and what they share.
+
+    Attributes:
+        rows: structured array of ``TILE_DTYPE``, in time order.
+        compute_cycles: closed-form cycles of the whole GEMM with ideal memory and no data-dependent stall.
+        act_buffer_depth, weight_buffer_depth, out_buffer_depth: tiles a scratchpad holds at a time: 2 if double
+            buffered, else 1; 0 where there is no memory limit.
+    """
+
+    rows: NDArray[Any]
+    compute_cycles: int
+    act_buffer_depth: int
+    weight_buffer_depth: int
+    out_buffer_depth: int
+
+    def __len__(self) -> int:
+        return len(self.rows)

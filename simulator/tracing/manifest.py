@@ -1,0 +1,213 @@
+"""The records of a trace's ``manifest.json``: strict, closed and frozen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+)
+
+from simulator.errors import TraceError
+from simulator.workload import Op
+
+__all__ = [
+    "DTYPES",
+    "FORMAT",
+    "MANIFEST_NAME",
+    "READABLE_VERSIONS",
+    "VERSION",
+    "Created",
+    "InputRecord",
+    "Manifest",
+    "ModelRecord",
+    "OpRecord",
+    "OpStats",
+    "Operand",
+    "OperandStats",
+    "Shard",
+    "parse_manifest",
+]
+
+MANIFEST_NAME = "manifest.json"
+FORMAT: Literal["olivine-trace"] = "olivine-trace"
+VERSION: Literal[1] = 1
+READABLE_VERSIONS = (1,)
+DTYPES = {"float16": "F16", "float32": "F32"}  # the manifest's word -> the safetensors header's
+
+Name = Annotated[str, StringConstraints(min_length=1)]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]  # never leaves the folder
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelRecord(_Record):
+    """Where the weights came from; ``sha256`` is that of the weight file."""
+
+    name: Name
+    source: Name
+    licence: str
+    sha256: Sha256
+    model_type: str | None = None
+
+
+class InputRecord(_Record):
+    """What the model was run on; ``text`` is the part that the tokens cover."""
+
+    token_ids: tuple[NonNegativeInt, ...]
+    tokens: tuple[str, ...]
+    text_file: str | None = None
+    text: str | None = None
+
+
+class Created(_Record):
+    """The command that makes the trace again, and the version that made it."""
+
+    command: str
+    olivine_version: str
+
+
+class Shard(_Record):
+    """One safetensors file of the folder, size in bytes."""
+
+    file: FileName
+    bytes: NonNegativeInt
+    sha256: Sha256
+
+
+class Operand(_Record):
+    """Where one operand lies. K is the last axis of every layout; ``[M,K]`` and ``[N,K]`` mean count 1."""
+
+    tensor: Name
+    shard: FileName
+    dtype: Literal["float16", "float32"]
+    layout: Literal["[M,K]", "[count,M,K]", "[N,K]", "[count,N,K]"]
+
+
+class OperandStats(_Record):
+    """Of the stored values: mean, population sigma, largest magnitude, share with |x - mean| > 3 sigma (0..1)."""
+
+    mean: FiniteFloat
+    sigma: FiniteFloat
+    absmax: FiniteFloat
+    share_3sigma: FiniteFloat
+
+
+class OpStats(_Record):
+    """Statistics of both operands."""
+
+    a: OperandStats
+    w: OperandStats
+
+
+class OpRecord(_Record):
+    """One op: shape, operands, statistics. The stored weight is [N,K], the transpose of the GEMM's W[K,N]."""
+
+    name: Name
+    kind: Literal["linear", "bmm"]
+    M: PositiveInt
+    N: PositiveInt
+    K: PositiveInt
+    count: PositiveInt
+    a: Operand
+    w: Operand
+    stats: OpStats
+
+    @property
+    def op(self) -> Op:
+        """The shape alone."""
+        return Op(self.name, self.M, self.N, self.K, self.count, self.kind)
+
+    def operand(self, side: Literal["a", "w"]) -> Operand:
+        """The record of one operand."""
+        return self.a if side == "a" else self.w
+
+    def stored_shape(self, side: Literal["a", "w"]) -> tuple[int, ...]:
+        """Shape the layout promises for one operand, K last."""
+        rows = self.M if side == "a" else self.N
+        batched = self.operand(side).layout.startswith("[count,")
+        return (self.count, rows, self.K) if batched else (rows, self.K)
+
+
+class Manifest(_Record):
+    """The whole manifest of a trace."""
+
+    format: Literal["olivine-trace"]
+    version: Literal[1]
+    name: Name
+    model: ModelRecord
+    input: InputRecord
+    created: Created
+    shards: tuple[Shard, ...]
+    ops: tuple[OpRecord, ...]
+
+
+def parse_manifest(raw: bytes, path: Path) -> Manifest:
+    """Validate the bytes of a manifest; ``path`` is only for messages.
+
+    Raises: TraceError, one line with the file and the dotted path of the first complaint.
+    """
+    _check_version(_json_object(raw, path), path)
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TraceError(f"{path}: {where}: {first['msg']}") from None
+    for record in manifest.ops:
+        _check_layouts(record, path)
+    _check_references(manifest, path)
+    return manifest
+
+
+def _json_object(raw: bytes, path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(raw)
+    except ValueError as exc:
+        raise TraceError(f"{path}: not JSON: {exc}") from None
+    if not isinstance(data, dict):
+        raise TraceError(f"{path}: expected a JSON object, found {type(data).__name__}")
+    return data
+
+
+def _check_version(data: dict[str, Any], path: Path) -> None:
+    if data.get("format") != FORMAT:
+        raise TraceError(f"{path}: format is {data.get('format')!r}, expected '{FORMAT}'")
+    if data.get("version") not in READABLE_VERSIONS:
+        readable = ", ".join(str(v) for v in READABLE_VERSIONS)
+        raise TraceError(
+            f"{path}: trace version {data.get('version')!r} is not readable; readable versions: {readable}"
+        )
+
+
+def _check_layouts(record: OpRecord, path: Path) -> None:
+    for side, operand, rows in (("a", record.a, "M"), ("w", record.w, "N")):
+        allowed = {f"[count,{rows},K]"} | ({f"[{rows},K]"} if record.count == 1 else set())
+        if operand.layout not in allowed:
+            raise TraceError(
+                f"{path}: op '{record.name}': layout of {side} is {operand.layout} with count {record.count}; "
+                f"allowed: {' or '.join(sorted(allowed))}"
+            )
+
+
+def _check_references(manifest: Manifest, path: Path) -> None:
+    names = [record.name for record in manifest.ops]
+    for name in names:
+        if names.count(name) > 1:
+            raise TraceError(f"{path}: op '{name}' occurs {names.count(name)} times; names must be unique")
+    files = [shard.file for shard in manifest.shards]
+    for record in manifest.ops:
+        for operand in (record.a, record.w):
+            if operand.shard not in files:
+                raise TraceError(f"{path}: op '{record.name}': shard '{operand.shard}' is not in the list of shards")

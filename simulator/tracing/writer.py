@@ -1,0 +1,281 @@
+"""Writing a trace folder: built beside its place, moved there whole, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from simulator.errors import OutputError, TraceError
+from simulator.tracing.manifest import (
+    DTYPES,
+    FORMAT,
+    MANIFEST_NAME,
+    VERSION,
+    Created,
+    InputRecord,
+    Manifest,
+    ModelRecord,
+    Operand,
+    OperandStats,
+    OpRecord,
+    OpStats,
+    Shard,
+)
+from simulator.tracing.messages import one_line
+from simulator.workload import Op
+
+__all__ = ["DEFAULT_SHARD_BYTES", "TraceWriter", "file_sha256", "operand_stats"]
+
+DEFAULT_SHARD_BYTES = 512_000_000
+_SHARD_GLOB = "tensors-*.safetensors"
+_LAYOUTS = {("a", 2): "[M,K]", ("a", 3): "[count,M,K]", ("w", 2): "[N,K]", ("w", 3): "[count,N,K]"}
+_STATS_DIGITS = 6  # the last digits of a sum differ between machines
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is known of a tensor that was added."""
+
+    shard: str
+    shape: tuple[int, ...]
+    dtype: str
+    stats: OperandStats
+
+
+class TraceWriter:
+    """Builds a trace; use it as a context manager.
+
+    Leaving the block normally publishes the folder; leaving it by any exception, Ctrl-C included, leaves nothing.
+    Tensors go to shards in the order they are added; a shard is closed before it would exceed ``shard_bytes``, and a
+    tensor is never split. With ``force`` an existing trace is replaced and the files in its folder that are not its
+    own (a PROVENANCE.md, notes) are kept; a folder that is no trace is never replaced.
+
+    Args:
+        folder: the trace folder to make; its last part is the trace's name.
+        model, input, created: the manifest's records of the same names.
+        shard_bytes: most tensor data per shard [byte], a single larger tensor excepted.
+        force: replace an existing trace.
+    Raises: OutputError if the folder exists or cannot be written; TraceError if the tensors make no trace.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: ModelRecord,
+        input: InputRecord,
+        created: Created,
+        shard_bytes: int = DEFAULT_SHARD_BYTES,
+        force: bool = False,
+    ) -> None:
+        self.folder = folder
+        self._model, self._input, self._created = model, input, created
+        self._shard_bytes, self._force = shard_bytes, force
+        self._temp = _sibling(folder, "new")
+        self._pending: dict[str, NDArray[np.floating]] = {}
+        self._shards: list[Shard] = []
+        self._stored: dict[str, _Stored] = {}
+        self._ops: list[OpRecord] = []
+
+    def __enter__(self) -> TraceWriter:
+        _check_destination(self.folder, self._force)
+        try:
+            self._temp.mkdir(parents=True)
+        except OSError as exc:
+            raise _cannot_write(self.folder, exc) from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._flush()
+                self._write_manifest()
+                _publish(self._temp, self.folder)
+        except (OSError, SafetensorError) as error:
+            raise _cannot_write(self.folder, error) from None
+        finally:
+            shutil.rmtree(self._temp, ignore_errors=True)
+
+    def add_tensor(self, name: str, values: NDArray[np.floating]) -> None:
+        """Store a float16 or float32 tensor, K on its last axis: (rows, K) or (count, rows, K).
+
+        Raises: TraceError if the name is taken, or a value is not finite; OutputError if a shard cannot be written.
+        """
+        if name in self._stored:
+            raise TraceError(f"{self.folder}: tensor '{name}' is added twice; share it by name instead")
+        if values.dtype.name not in DTYPES:
+            raise TraceError(
+                f"{self.folder}: tensor '{name}': dtype is {values.dtype.name}, allowed: {', '.join(DTYPES)}"
+            )
+        if values.ndim not in (2, 3) or not values.size:
+            raise TraceError(f"{self.folder}: tensor '{name}': shape is {list(values.shape)}, need (count,) rows and K")
+        if not np.isfinite(values).all():
+            at = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
+            raise TraceError(f"{self.folder}: tensor '{name}' holds {values[tuple(at)]} at {at}")
+        if self._pending and self._pending_bytes() + values.nbytes > self._shard_bytes:
+            self._flush_or_complain()
+        stats = operand_stats(values)
+        self._stored[name] = _Stored(self._next_shard(), values.shape, values.dtype.name, stats)
+        self._pending[name] = np.ascontiguousarray(values)
+
+    def add_op(self, op: Op, *, a: str, w: str) -> None:
+        """Add an op whose operands are the tensors ``a`` (count, M, K) and ``w`` (count, N, K), already added.
+
+        Raises: TraceError if a tensor is unknown or its shape is not the op's.
+        """
+        if any(record.name == op.name for record in self._ops):
+            raise TraceError(f"{self.folder}: op '{op.name}' is added twice")
+        record = OpRecord(
+            name=op.name,
+            kind="bmm" if op.kind == "bmm" else "linear",
+            M=op.M,
+            N=op.N,
+            K=op.K,
+            count=op.count,
+            a=self._operand(op, "a", a),
+            w=self._operand(op, "w", w),
+            stats=OpStats(a=self._stored[a].stats, w=self._stored[w].stats),
+        )
+        self._ops.append(record)
+
+    def _operand(self, op: Op, side: Literal["a", "w"], tensor: str) -> Operand:
+        if tensor not in self._stored:
+            raise TraceError(f"{self.folder}: op '{op.name}': {side} is tensor '{tensor}', which was not added")
+        stored = self._stored[tensor]
+        shape = (op.count, op.M if side == "a" else op.N, op.K)
+        if stored.shape != shape and (op.count, *stored.shape) != (1, *shape[1:]):
+            raise TraceError(
+                f"{self.folder}: op '{op.name}': tensor '{tensor}' has shape {list(stored.shape)}, "
+                f"{side} needs {list(shape)}"
+            )
+        layout = _LAYOUTS[side, len(stored.shape)]
+        return Operand.model_validate(
+            {"tensor": tensor, "shard": stored.shard, "dtype": stored.dtype, "layout": layout}
+        )
+
+    def _next_shard(self) -> str:
+        return f"tensors-{len(self._shards):03d}.safetensors"
+
+    def _pending_bytes(self) -> int:
+        return sum(values.nbytes for values in self._pending.values())
+
+    def _flush_or_complain(self) -> None:
+        try:
+            self._flush()
+        except (OSError, SafetensorError) as exc:
+            raise _cannot_write(self.folder, exc) from None
+
+    def _flush(self) -> None:
+        """Write the pending tensors as one shard."""
+        if not self._pending:
+            return
+        path = self._temp / self._next_shard()
+        save_file(self._pending, path)
+        path.chmod(self._temp.stat().st_mode & 0o666)  # safetensors makes it 0600; follow the umask as the folder did
+        self._shards.append(Shard(file=path.name, bytes=path.stat().st_size, sha256=file_sha256(path)))
+        self._pending = {}
+
+    def _write_manifest(self) -> None:
+        manifest = Manifest(
+            format=FORMAT,
+            version=VERSION,
+            name=self.folder.name,
+            model=self._model,
+            input=self._input,
+            created=self._created,
+            shards=tuple(self._shards),
+            ops=tuple(self._ops),
+        )
+        data = manifest.model_dump(mode="json", exclude_none=True)
+        text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+        (self._temp / MANIFEST_NAME).write_text(text, encoding="utf-8")
+
+
+def operand_stats(values: NDArray[np.floating]) -> OperandStats:
+    """Mean, population sigma, largest magnitude and share beyond 3 sigma of the mean, in float64 over all elements."""
+    x = values.astype(np.float64)
+    mean, sigma = float(x.mean()), float(x.std())
+    return OperandStats(
+        mean=_rounded(mean),
+        sigma=_rounded(sigma),
+        absmax=float(np.abs(x).max()),
+        share_3sigma=_rounded(float(np.mean(np.abs(x - mean) > 3 * sigma))),
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_STATS_DIGITS}g}")
+
+
+def _sibling(folder: Path, role: str) -> Path:
+    return folder.parent / f".{folder.name}.{secrets.token_hex(4)}.{role}"
+
+
+def _cannot_write(folder: Path, exc: Exception) -> OutputError:
+    return OutputError(f"{folder}: cannot write the trace: {one_line(exc)}")
+
+
+def _check_destination(folder: Path, force: bool) -> None:
+    if folder.name in ("", ".."):
+        raise OutputError(f"{folder}: not a folder name for a trace; give a new folder such as traces/NAME")
+    if not (folder.exists() or folder.is_symlink()):
+        return
+    if not force:
+        raise OutputError(
+            f"{folder}: already exists; choose another name, or force (--force) replacing the trace in it"
+        )
+    if not _is_trace(folder):
+        raise OutputError(f"{folder}: exists and is not a trace, so it is not replaced; choose another name")
+
+
+def _is_trace(folder: Path) -> bool:
+    """A real folder (no link) whose manifest says so."""
+    try:
+        data = json.loads((folder / MANIFEST_NAME).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return not folder.is_symlink() and isinstance(data, dict) and data.get("format") == FORMAT
+
+
+def _publish(temp: Path, folder: Path) -> None:
+    """Move the finished folder into place; an old trace there steps aside and comes back if anything fails."""
+    if not folder.exists():
+        os.replace(temp, folder)
+        return
+    _copy_foreign_files(folder, temp)
+    old = _sibling(folder, "old")
+    os.replace(folder, old)
+    try:
+        os.replace(temp, folder)
+    except BaseException:
+        os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _copy_foreign_files(old: Path, new: Path) -> None:
+    for item in old.iterdir():
+        if item.name == MANIFEST_NAME or item.match(_SHARD_GLOB):
+            continue
+        if item.is_dir() and not item.is_symlink():
+            shutil.copytree(item, new / item.name, symlinks=True)
+        else:
+            shutil.copy2(item, new / item.name, follow_symlinks=False)
