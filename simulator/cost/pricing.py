@@ -71,7 +71,8 @@ def energy_pj(bill: Bill, counts: Counts) -> dict[str, float]:
 
     Raises: CostError naming an action without a price.
     """
-    library, energy = bill.library, {}
+    library = bill.library
+    energy: dict[str, float] = {}
     for action, n in counts.actions.items():
         _require("action", action, library.actions, library.name)
         price = library.actions[action]

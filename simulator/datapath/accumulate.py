@@ -20,7 +20,7 @@ def fits(act: NDArray[np.integer], weight: NDArray[np.integer], acc_bits: int) -
 
 
 @njit(cache=True)
-def _first_overflow(act, weight, low, high):  # type: ignore[no-untyped-def]
+def _first_overflow(act, weight, low, high):
     """Flat output position of the first partial sum outside [low, high], or -1."""
     for m in range(act.shape[0]):
         for n in range(weight.shape[0]):

@@ -18,13 +18,13 @@ __all__ = ["Fp16Mac"]
 
 
 @njit(cache=True)
-def _mac(acc, act, weight):  # type: ignore[no-untyped-def]
+def _mac(acc, act, weight):
     """One step of one PE: the product of two FP16 values is exact in FP32, so only the addition rounds."""
     return np.float32(acc + np.float32(act * weight))
 
 
 @njit(cache=True)
-def _from_half(codes, length):  # type: ignore[no-untyped-def]
+def _from_half(codes, length):
     """Little-endian binary16 bytes (R, 2 * length) to float32 bit patterns (R, length), field by field."""
     out = np.empty((codes.shape[0], length), np.uint32)
     for r in range(codes.shape[0]):
@@ -48,7 +48,7 @@ def _from_half(codes, length):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _accumulate(act, weight_t):  # type: ignore[no-untyped-def]
+def _accumulate(act, weight_t):
     """(M, K) x (K, N) float32 -> (M, N); every output sums k = 0, 1 ... K-1 in that order, outputs side by side."""
     M, K = act.shape
     N = weight_t.shape[1]

@@ -19,13 +19,13 @@ __all__ = ["IntMac"]
 
 
 @njit(cache=True)
-def _mac(acc, act, weight):  # type: ignore[no-untyped-def]
+def _mac(acc, act, weight):
     """One step of one PE."""
     return acc + act * weight
 
 
 @njit(cache=True)
-def _sign_extended_nibbles(codes, length):  # type: ignore[no-untyped-def]
+def _sign_extended_nibbles(codes, length):
     """Packed bytes (R, P) to int8 values (R, length): an arithmetic shift per nibble, left one first."""
     out = np.empty((codes.shape[0], length), np.int8)
     for r in range(codes.shape[0]):
@@ -36,7 +36,7 @@ def _sign_extended_nibbles(codes, length):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _dot(act, weight):  # type: ignore[no-untyped-def]
+def _dot(act, weight):
     """(M, K) x (N, K) int8 -> (M, N) int64; sums that are known to fit int32 are kept in int32."""
     M, K = act.shape
     N = weight.shape[0]

@@ -27,14 +27,14 @@ _WORD_SHIFT = 8
 
 
 @njit(cache=True)
-def _mac(acc, act, weight):  # type: ignore[no-untyped-def]
+def _mac(acc, act, weight):
     """One step of one PE: <a, b> x <c, d> = (b * d) << (a + c); the integer is the word's low byte, sign-extended."""
     product = ((act & 0xFF ^ 0x80) - 0x80) * ((weight & 0xFF ^ 0x80) - 0x80)
     return acc + (product << ((act >> 8) + (weight >> 8)))
 
 
 @njit(cache=True)
-def _decode_pairs(codes, length):  # type: ignore[no-untyped-def]
+def _decode_pairs(codes, length):
     """The edge decoder: packed pairs (R, P) to exponents and integers, each (R, length) int8.
 
     Two comparators look for the identifier ``1000``. A nibble beside it is an abfloat: exponent = field + bias 2,
@@ -60,7 +60,7 @@ def _decode_pairs(codes, length):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _dot(act_exp, act_int, weight_exp, weight_int):  # type: ignore[no-untyped-def]
+def _dot(act_exp, act_int, weight_exp, weight_int):
     """Exponent-integer operands (M, K) and (N, K) -> (M, N) int64; sums are known to fit int32."""
     M, K = act_int.shape
     N = weight_int.shape[0]

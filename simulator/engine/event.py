@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+import numpy as np
 import simpy
 
 from simulator.engine.dram import IdealDram
@@ -23,6 +24,8 @@ def run_events(table: TileTable, dram: IdealDram) -> Timing:
     machine = _Machine(table, dram)
     machine.env.process(machine.channel())
     machine.env.process(machine.array())
+    for tile in np.flatnonzero(machine.load_cycles == 0).tolist():
+        machine.env.process(machine.nothing_to_load(tile))
     machine.env.run()
     return attribute(table, machine.events)
 
@@ -45,30 +48,31 @@ class _Machine:
         self.array_cycles = tiles["issue_cycles"] + tiles["stall_cycles"]
 
     def channel(self) -> Generator[simpy.Event, Any, None]:
-        """Serve all transfers in their fixed order, reads first."""
-        depth, count = operand_depth(self.table), len(self.table)
-        for tile in range(min(depth, count)):
-            yield from self._load(tile)
-        for tile in range(count):
-            if tile + depth < count:
-                yield from self._load(tile + depth, place_free=self.left[tile])
+        """Serve all transfers in their fixed order: the next tile's load, then this tile's store."""
+        for tile in range(len(self.table)):
+            if tile == 0:
+                yield from self._load(0)
+            if tile + 1 < len(self.table):
+                yield from self._load(tile + 1)
             yield from self._store(tile)
 
-    def _load(self, tile: int, place_free: simpy.Event | None = None) -> Generator[simpy.Event, Any, None]:
+    def _place_free(self, tile: int) -> simpy.Event:
+        """When the tile that had this one's place in the operand scratchpads has left the array."""
+        before = tile - operand_depth(self.table)
+        return self.left[before] if before >= 0 else self.env.timeout(0)
+
+    def _load(self, tile: int) -> Generator[simpy.Event, Any, None]:
         if self.load_cycles[tile] == 0:
-            self.env.process(self._nothing_to_load(tile, place_free))
             return
-        if place_free is not None:
-            yield place_free
+        yield self._place_free(tile)
         self.events[tile, 0] = self.env.now
         yield self.env.timeout(int(self.load_cycles[tile]))
         self.env.process(self._arrive(tile))
 
-    def _nothing_to_load(self, tile: int, place_free: simpy.Event | None) -> Generator[simpy.Event, Any, None]:
-        if place_free is not None:
-            yield place_free
-        yield self.env.timeout(0)
-        self.events[tile, 0:2] = self.env.now if place_free is not None else 0
+    def nothing_to_load(self, tile: int) -> Generator[simpy.Event, Any, None]:
+        """The operands of a tile that loads nothing are there as soon as its place is free; no channel is needed."""
+        yield self._place_free(tile)
+        self.events[tile, 0:2] = self.env.now
         self.loaded[tile].succeed()
 
     def _arrive(self, tile: int) -> Generator[simpy.Event, Any, None]:

@@ -1,7 +1,7 @@
 """The register-accurate output-stationary array: every register, every cycle, values included.
 
 Each PE has an activation register (hops right), a weight register (hops down), a tag that travels with the activation
-(bubble / product / first product of a fold), an accumulator, and, when double-buffered, a drain register. The drain
+(bubble or product, first or last of its fold), an accumulator, and, when double-buffered, a drain register. The drain
 control of a column follows its last PE: once that PE is done, the column shifts down ``rows`` times, one result a cycle
 leaving through the edge register. Nothing here knows a closed form; only when a fold enters is given from outside.
 """
@@ -20,7 +20,8 @@ from simulator.errors import MappingError
 
 __all__ = ["ArrayRun", "run_os_array"]
 
-_BUBBLE, _PRODUCT, _FIRST, _LAST, _ONLY = 0, 1, 2, 3, 4
+_BUBBLE, _PRODUCT, _FIRST, _LAST = 0, 1, 2, 4
+"""Tags are sums of these flags: a fold of one step is first and last."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def run_os_array(
 
 
 @njit
-def _os_array(act, weight, rows, cols, mac, period, double_buffered, values):  # type: ignore[no-untyped-def]
+def _os_array(act, weight, rows, cols, mac, period, double_buffered, values):
     """Simulate cycle by cycle until every fold's every result has left; returns the cycle count.
 
     State is kept one row of PEs at a time: index [r, c]. The order of updates within a cycle is from the drain back to
@@ -108,9 +109,9 @@ def _os_array(act, weight, rows, cols, mac, period, double_buffered, values):  #
                 t = tag[r, c]
                 if t == _BUBBLE:
                     continue
-                base = zero if t == _FIRST or t == _ONLY else acc[r, c]
+                base = zero if t & _FIRST else acc[r, c]
                 acc[r, c] = mac(base, a_reg[r, c], w_reg[r, c])
-                if t == _LAST or t == _ONLY:
+                if t & _LAST:
                     if double_buffered:
                         shadow[r, c] = acc[r, c]
                     if r == rows - 1:
@@ -122,7 +123,7 @@ def _os_array(act, weight, rows, cols, mac, period, double_buffered, values):  #
 @njit
 def _drain(
     rows, cols, M, N, col_folds, double_buffered, acc, shadow, shifts_left, waiting_drains, left_results, values
-):  # type: ignore[no-untyped-def]
+):
     """One drain step of every column that has one to make; returns how many results left the array."""
     out = acc if not double_buffered else shadow
     left = 0
@@ -146,7 +147,7 @@ def _drain(
 
 
 @njit
-def _feed_row(r, t, period, folds, col_folds, K, rows, M, act, zero, a_reg, tag):  # type: ignore[no-untyped-def]
+def _feed_row(r, t, period, folds, col_folds, K, rows, M, act, zero, a_reg, tag):
     """Put the operand of row ``r`` that enters at its local time ``t`` into the leftmost register."""
     tag[r, 0] = _BUBBLE
     a_reg[r, 0] = zero
@@ -158,14 +159,11 @@ def _feed_row(r, t, period, folds, col_folds, K, rows, M, act, zero, a_reg, tag)
     m = fold // col_folds * rows + r
     if m < M:
         a_reg[r, 0] = act[m, k]
-    if k == 0:
-        tag[r, 0] = _ONLY if K == 1 else _FIRST
-    else:
-        tag[r, 0] = _LAST if k == K - 1 else _PRODUCT
+    tag[r, 0] = _PRODUCT | (_FIRST if k == 0 else 0) | (_LAST if k == K - 1 else 0)
 
 
 @njit
-def _weight_at(c, t, period, folds, col_folds, K, cols, N, weight, zero):  # type: ignore[no-untyped-def]
+def _weight_at(c, t, period, folds, col_folds, K, cols, N, weight, zero):
     """The weight that enters column ``c`` at its local time ``t``; zero for a bubble or a column without work."""
     if t < 0:
         return zero

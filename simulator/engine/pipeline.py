@@ -2,8 +2,8 @@
 
 Resources: one DRAM channel, the array, and ``depth`` places for tiles in each scratchpad. Rules, all in order:
 
-1. The channel serves loads and stores in the order load 0, load 1 .. load d-1, then load i+d and store i in turn, with
-   ``d`` the smaller operand depth: reads go first.
+1. The channel serves load 0, then load i+1 and store i in turn. The order does not depend on the buffers, so a deeper
+   one can only let a transfer start earlier.
 2. Load i may start once tile i - depth has left the array, which frees its place. Its data is there a latency after its
    last burst. Nothing to load takes no time.
 3. Tile i enters the array when the array is free and its operands are there, and holds it for its issue and stall
@@ -11,8 +11,8 @@ Resources: one DRAM channel, the array, and ``depth`` places for tiles in each s
    before the store of the finished tile ``out_depth`` places earlier has ended.
 4. Store i may start when the tile's last result has left the array, a drain after its issue has ended.
 
-Every start is a maximum of earlier times and every end adds a duration, so shorter transfers or deeper buffers never
-cost a cycle (for a fixed order of the channel).
+Every start is a maximum of earlier times and every end adds a duration, so neither a shorter transfer nor a deeper
+buffer ever costs a cycle.
 """
 
 from __future__ import annotations
@@ -53,24 +53,23 @@ def operand_depth(table: TileTable) -> int:
 
 
 @njit(cache=True)
-def _recurrence(durations, finishes, latency, depths, events):  # type: ignore[no-untyped-def]
+def _recurrence(durations, finishes, latency, depths, events):
     """Fill ``events`` (T, 6) from durations (5, T): load, array, first result, drain, store; see the module's rules."""
     load, array, first_result, drain, store = durations
     depth, out_depth = depths
     T = len(load)
     stored = np.zeros(out_depth, np.int64)  # ends of the latest stores, in a ring
     finished = 0
-    channel = 0
-    for i in range(min(depth, T)):
-        channel = _load(i, load, latency, 0, channel, events)
+    channel = _load(0, load, latency, 0, 0, events)
     for i in range(T):
         start = max(events[i - 1, 3] if i > 0 else 0, events[i, 1])
         end = start + array[i]
         if finishes[i]:
             end = max(end, stored[finished % out_depth] + array[i] - first_result[i])
         events[i, 2], events[i, 3] = start, end
-        if i + depth < T:
-            channel = _load(i + depth, load, latency, end, channel, events)
+        if i + 1 < T:
+            place_free = events[i + 1 - depth, 3] if i + 1 >= depth else 0
+            channel = _load(i + 1, load, latency, place_free, channel, events)
         events[i, 4] = events[i, 5] = end + drain[i]
         if finishes[i]:
             events[i, 4] = max(end + drain[i], channel)
@@ -80,7 +79,7 @@ def _recurrence(durations, finishes, latency, depths, events):  # type: ignore[n
 
 
 @njit(cache=True)
-def _load(i, load, latency, place_free, channel, events):  # type: ignore[no-untyped-def]
+def _load(i, load, latency, place_free, channel, events):
     """Time load ``i`` from when its place is free; returns when the channel is free again."""
     if load[i] == 0:
         events[i, 0] = place_free

@@ -20,7 +20,7 @@ __all__ = ["Int4", "Int8"]
 
 
 @njit(cache=True, error_model="numpy")
-def _quantise(rows, scale, n):  # type: ignore[no-untyped-def]
+def _quantise(rows, scale, n):
     """Nearest integers (R, K) int8 of rows / scale, half to even, clipped to +-n."""
     out = np.empty(rows.shape, np.int8)
     for r in range(rows.shape[0]):
@@ -32,7 +32,7 @@ def _quantise(rows, scale, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _squared_error(rows, scale, n):  # type: ignore[no-untyped-def]
+def _squared_error(rows, scale, n):
     """Sum of squared errors (R,) of rows quantised as in ``_quantise``, in float64."""
     out = np.zeros(rows.shape[0])
     for r in range(rows.shape[0]):

@@ -59,7 +59,7 @@ _VALUES, _LEGAL = _decode_table()
 
 
 @njit(cache=True, error_model="numpy")
-def _outlier_code(v, outliers):  # type: ignore[no-untyped-def]
+def _outlier_code(v, outliers):
     """Abfloat nibble nearest to ``v``; ties toward plus infinity, saturating at both ends."""
     magnitude = abs(v)
     code = 1
@@ -72,7 +72,7 @@ def _outlier_code(v, outliers):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _pair_byte(left, right, keep_left, boundary, outliers):  # type: ignore[no-untyped-def]
+def _pair_byte(left, right, keep_left, boundary, outliers):
     """Packed byte of one scaled pair (float64 of the float32 quotients)."""
     left_out, right_out = abs(left) >= boundary, abs(right) >= boundary
     if left_out and (not right_out or keep_left or abs(left) >= abs(right)):
@@ -86,7 +86,7 @@ def _pair_byte(left, right, keep_left, boundary, outliers):  # type: ignore[no-u
 
 
 @njit(cache=True, error_model="numpy")
-def _encode(rows, scale, keep_left, boundary, outliers):  # type: ignore[no-untyped-def]
+def _encode(rows, scale, keep_left, boundary, outliers):
     """Packed bytes (R, ceil(K/2)) of rows / scale."""
     R, K = rows.shape
     out = np.empty((R, (K + 1) // 2), np.uint8)
@@ -101,7 +101,7 @@ def _encode(rows, scale, keep_left, boundary, outliers):  # type: ignore[no-unty
 
 
 @njit(cache=True, error_model="numpy")
-def _squared_error(rows, scale, keep_left, boundary, outliers, values):  # type: ignore[no-untyped-def]
+def _squared_error(rows, scale, keep_left, boundary, outliers, values):
     """Sum of squared errors (R,) of rows encoded and decoded, in float64."""
     R, K = rows.shape
     out = np.zeros(R)
@@ -122,7 +122,7 @@ def _squared_error(rows, scale, keep_left, boundary, outliers, values):  # type:
 
 
 @njit(cache=True)
-def _decode(rows, values, legal, out):  # type: ignore[no-untyped-def]
+def _decode(rows, values, legal, out):
     """Fill ``out`` (R, K) and return the flat position of the first illegal byte, or -1."""
     R, P = rows.shape
     K = out.shape[1]

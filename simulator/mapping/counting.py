@@ -49,7 +49,7 @@ def count_os(op: Op, table: TileTable, array: ArrayShape, bits: OperandBits, dat
 def _actions(macs: int, operand_reads: dict[str, int], drain_bits: int, datapath: Datapath) -> dict[str, float]:
     actions = {action: n * macs for action, n in datapath.actions_per_mac().items()}
     for operand in ("act", "weight"):
-        for action, n in datapath.actions_per_operand(operand).items():  # type: ignore[arg-type]
+        for action, n in datapath.actions_per_operand(operand).items():
             actions[action] = actions.get(action, 0) + n * operand_reads[operand]
     actions["reg_bit"] = actions.get("reg_bit", 0) + drain_bits
     return actions

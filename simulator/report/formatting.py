@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 __all__ = [
     "ABSENT",
@@ -16,6 +16,7 @@ __all__ = [
     "choose_unit",
     "common_start",
     "elide",
+    "field_text",
     "is_missing",
     "number",
     "plural",
@@ -40,7 +41,9 @@ BYTES = (Unit("GB", 1e9), Unit("MB", 1e6), Unit("kB", 1e3), Unit("B", 1.0))
 
 def is_missing(value: Any) -> bool:
     """None, NaN or pandas' NA: a cell that holds nothing."""
-    return value is None or value != value or type(value).__name__ in {"NAType", "NaTType"}
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, SupportsFloat) and math.isnan(float(value))
 
 
 def choose_unit(values: Iterable[float], ladder: tuple[Unit, ...]) -> Unit:
@@ -71,6 +74,13 @@ def verdict(value: Any) -> bool | None:
     if is_missing(value) or value == "":
         return None
     return str(value).lower() in {"true", "1", "1.0", "yes"}
+
+
+def field_text(value: Any) -> str:
+    """The value of a swept field: whole numbers without a point, a dash if missing."""
+    if is_missing(value):
+        return ABSENT
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def elide(text: str, limit: int) -> str:

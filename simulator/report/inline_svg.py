@@ -1,4 +1,4 @@
-"""Makes a written SVG part of a page: no prologue, ids of its own, and the page's colours for ink and paper."""
+"""Makes a written SVG part of a page: no prologue, no style sheet, its own ids, and the page's ink and paper."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def inline_svg(svg: str, name: str, title: str) -> str:
         title: what a screen reader says.
     """
     body = svg[svg.index("<svg") :].strip()
-    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>\s*|<style.*?</style>\s*", "", body, flags=re.DOTALL)
     head, rest = body.split(">", 1)
     width = re.search(r'\bwidth="([0-9.]+)pt"', head)
     head = re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", head)

@@ -13,6 +13,7 @@ from simulator.report.formatting import (
     TIME_S,
     choose_unit,
     elide,
+    field_text,
     is_missing,
     number,
     verdict,
@@ -71,7 +72,7 @@ def _text_columns(layers: pd.DataFrame) -> dict[str, list[Cell]]:
     if layers["workload"].nunique() > 1:
         columns["Workload"] = _texts(layers["workload"])
     for axis, name in axis_names(axes_of(layers)).items():
-        columns[name] = [_axis_cell(value) for value in layers[axis]]
+        columns[name] = _axis_cells(layers[axis])
     return columns | {"Op": _texts(layers["op"]), "Kind": _texts(layers["kind"])}
 
 
@@ -79,10 +80,9 @@ def _texts(values: pd.Series) -> list[Cell]:
     return [Cell(elide(str(v), 60), None) for v in values]
 
 
-def _axis_cell(value: Any) -> Cell:
-    if isinstance(value, bool | str) or is_missing(value):
-        return Cell(ABSENT if is_missing(value) else str(value), None)
-    return Cell(f"{value:g}" if isinstance(value, float) else str(value), float(value))
+def _axis_cells(values: pd.Series) -> list[Cell]:
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    return [Cell(field_text(v), _key(v) if numeric else None) for v in values]
 
 
 def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[Cell]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simulator.report.formatting import is_missing, verdict
+from simulator.report.formatting import field_text, is_missing, verdict
 
 __all__ = [
     "ENERGY_PARTS",
@@ -56,15 +56,9 @@ def axis_names(axes: Sequence[str]) -> dict[str, str]:
 def point_labels(frame: pd.DataFrame) -> pd.Series:
     """One text per row naming its sweep point, ``"rows=8, dataflow=os"``; empty where nothing is swept."""
     names = axis_names(axes_of(frame))
-    columns = [[f"{name}={_cell(v)}" for v in frame[axis]] for axis, name in names.items()]
+    columns = [[f"{name}={field_text(v)}" for v in frame[axis]] for axis, name in names.items()]
     labels = [", ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(frame)
     return pd.Series(labels, index=frame.index, dtype=object)
-
-
-def _cell(value: Any) -> str:
-    if is_missing(value):
-        return "–"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def uniques(values: Iterable[Any]) -> list[Any]:

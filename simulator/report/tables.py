@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from simulator.report.formatting import ABSENT, BYTES, ENERGY_PJ, TIME_S, Unit, choose_unit, is_missing, number, verdict
+from simulator.report.formatting import (
+    ABSENT,
+    BYTES,
+    ENERGY_PJ,
+    TIME_S,
+    Unit,
+    choose_unit,
+    field_text,
+    is_missing,
+    number,
+    verdict,
+)
 from simulator.report.plotted import axes_of, axis_names
 
 if TYPE_CHECKING:
@@ -25,7 +36,7 @@ def summary_table(results: pd.DataFrame) -> pd.DataFrame:
     """
     table = {"Design": results["design"].astype(str), "Workload": results["workload"].astype(str)}
     for axis, name in axis_names(axes_of(results)).items():
-        table[name] = results[axis].map(_axis_cell)
+        table[name] = results[axis].map(field_text)
     table |= _scaled("Latency", results["latency_s"], TIME_S)
     table["Speedup"] = results["speedup"].map(lambda v: _times(v))
     table |= _scaled("Energy", results["energy_total_pj"], ENERGY_PJ)
@@ -38,12 +49,6 @@ def summary_table(results: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame(table, dtype=object).reset_index(drop=True)
     empty = [c for c in frame.columns if c not in TEXT_COLUMNS and len(frame) and (frame[c] == ABSENT).all()]
     return frame.drop(columns=empty)
-
-
-def _axis_cell(value: Any) -> str:
-    if is_missing(value):
-        return ABSENT
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _scaled(name: str, values: pd.Series, ladder: tuple[Unit, ...]) -> dict[str, pd.Series]:

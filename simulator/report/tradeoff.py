@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from simulator.report.formatting import ENERGY_PJ, choose_unit, elide, is_missing, number
+from simulator.report.formatting import ENERGY_PJ, choose_unit, elide, is_missing
 from simulator.report.plotted import is_pareto, point_labels, uniques
 from simulator.report.style import GRID, INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
 
@@ -48,12 +48,12 @@ def tradeoff_points(results: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def tradeoff_figure(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> Figure | None:
-    """Output SQNR against energy, one panel per workload; None where no result has an SQNR."""
+    """Output SQNR against energy, one panel per workload; None where fewer than two results have one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     table = tradeoff_points(results)
-    if table.empty:
+    if len(table) < 2:
         return None
     workloads = uniques(table["workload"])
     n_cols = min(len(workloads), 2)
@@ -103,7 +103,7 @@ def _limits(axes: Axes, table: pd.DataFrame) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.set_xlim(0, high * 1.15 or 1)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
     bottom, top = table["drawn_db"].min(), table["drawn_db"].max()
     pad = max(0.15 * (top - bottom), 2.0)
     axes.set_ylim(bottom - pad, top + pad)

@@ -1,1 +1,1 @@
-
+"""The only room that sees every stage: expand a study, run its points, store them, check them, report."""

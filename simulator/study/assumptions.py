@@ -7,7 +7,8 @@ __all__ = ["ASSUMPTIONS"]
 ASSUMPTIONS = (
     "Ops run one after another, and so do the GEMMs of one op (attention heads): operands come from DRAM, results go "
     "back to DRAM, nothing is kept on chip or prefetched across them.",
-    "DRAM is one in-order channel at a fixed rate and latency, moving whole bursts; reads are served before writes.",
+    "DRAM is one in-order channel at a fixed rate and latency, moving whole bursts; the next tile's load goes before "
+    "this tile's write-back.",
     "Scratchpads deliver a full array edge every cycle; bank conflicts are not modelled.",
     "Scales are calibrated on the very tensors that are run. Their own bytes (one per tensor, row or column) count as "
     "storage, not as DRAM traffic.",

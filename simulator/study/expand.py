@@ -65,22 +65,19 @@ def _family(
 ) -> list[tuple[Hardware, dict[str, Any]]]:
     """One design at every combination of the sweep axes."""
 
-    def make(ref: Reference, axes: Mapping[str, Any]) -> Hardware:
+    def with_axes(axes: Mapping[str, Any]) -> Callable[[Reference], Hardware]:
         overlays = [(source.where(("set",)), study.set), ("--set", overrides), (source.where(("sweep",)), axes)]
-        return build(load_design(ref, near=near, overlays=overlays))
+        return lambda ref: build(load_design(ref, near=near, overlays=overlays))
 
-    return [
-        (_placed(source, ("designs", index), lambda ref, axes=axes: make(ref, axes)), axes)
-        for axes in _combinations(study, source)
-    ]
+    return [(_placed(source, ("designs", index), with_axes(axes)), axes) for axes in _combinations(study, source)]
 
 
 def _combinations(study: Study, source: Source) -> Iterator[dict[str, Any]]:
     for path, values in study.sweep.items():
         if not values:
             raise ConfigError(f"{source.where(('sweep', path))}: an axis needs at least one value")
-    for values in itertools.product(*study.sweep.values()):
-        yield dict(zip(study.sweep, values, strict=True))
+    for combination in itertools.product(*study.sweep.values()):
+        yield dict(zip(study.sweep, combination, strict=True))
 
 
 def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _T]) -> _T:

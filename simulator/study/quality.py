@@ -84,4 +84,5 @@ def _describe(op: str, datapath: str, index: int, count: int, found: NDArray[Any
             f"the reference {expected.dtype} of shape {expected.shape}"
         )
     gemm = f" of GEMM {index}" if count > 1 else ""
-    return f"{op}: output {where}{gemm}: datapath '{datapath}' gave {found[where]}, the exact reference is {expected[where]}"
+    values = f"datapath '{datapath}' gave {found[where]}, the exact reference is {expected[where]}"
+    return f"{op}: output {where}{gemm}: {values}"

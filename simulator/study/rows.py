@@ -20,10 +20,29 @@ __all__ = ["CONTRACT_COLUMNS", "add_ratios", "axis_column", "layer_row", "point_
 Row = dict[str, Any]
 
 CONTRACT_COLUMNS = (
-    "design,workload,array_kind,datapath,dataflow,total_cycles,compute_cycles,latency_s,macs,mapping_util,compute_util,"
-    "dram_read_bytes,dram_write_bytes,energy_total_pj,energy_static_pj,energy_dram_pj,energy_buffer_pj,energy_core_pj,"
-    "area_total_um2,edp_js,sqnr_db,exact"
-).split(",")
+    "design",
+    "workload",
+    "array_kind",
+    "datapath",
+    "dataflow",
+    "total_cycles",
+    "compute_cycles",
+    "latency_s",
+    "macs",
+    "mapping_util",
+    "compute_util",
+    "dram_read_bytes",
+    "dram_write_bytes",
+    "energy_total_pj",
+    "energy_static_pj",
+    "energy_dram_pj",
+    "energy_buffer_pj",
+    "energy_core_pj",
+    "area_total_um2",
+    "edp_js",
+    "sqnr_db",
+    "exact",
+)
 
 
 def axis_column(path: str) -> str:

@@ -228,7 +228,7 @@ def _prices(points: list[Point]) -> list[Row]:
     for hardware in (p.hardware for p in points):
         library, datapath = hardware.bill.library, hardware.datapath
         actions = {*datapath.actions_per_mac(), "reg_bit"}
-        actions |= {a for operand in ("act", "weight") for a in datapath.actions_per_operand(operand)}  # type: ignore[arg-type]
+        actions |= {a for operand in ("act", "weight") for a in datapath.actions_per_operand(operand)}
         for action in sorted(actions):
             price = library.actions[action]
             rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)

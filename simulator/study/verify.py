@@ -38,8 +38,8 @@ def verify_design(
 ) -> Iterator[Check]:
     """All checks of one design, each as soon as it is known.
 
-    Values of every op of the workload's trace; adversarial tensors; the register-accurate array against closed forms and
-    values; bound <= pipeline == event on this design's memory.
+    Values of every op of the workload's trace and of adversarial tensors; the register-accurate array against closed
+    forms and values; bound <= pipeline == event on this design's memory.
     Raises: ConfigError if the design cannot be built.
     """
     hardware = build(design)
@@ -75,7 +75,7 @@ def _adversarial_values(hardware: Hardware, seed: int) -> int:
 
 
 def adversarial_tensors(seed: int) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
-    """Named pairs (1, M, K), (1, N, K) meant to break a datapath: zeros, planted, adjacent and edge outliers, extremes."""
+    """Named pairs (1, M, K), (1, N, K) meant to break a datapath: zeros, heavy tails, planted outliers, extremes."""
     rng = np.random.default_rng(seed)
     for K in (1, 2, 7, 64, 129):
         act, weight = (rng.standard_normal((1, rows, K), dtype=np.float32) for rows in (9, 11))

@@ -1,0 +1,166 @@
+"""The ladder: bound <= pipeline == SimPy; directions; tight gates; every cycle has a cause."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.engine import NO_MEMORY_LIMIT, IdealDram, run_bound, run_pipeline
+from simulator.engine.event import run_events
+from simulator.engine.timing import Timing, check
+from simulator.errors import ConservationError
+from simulator.mapping import ArrayShape, lower
+from simulator.tiles import TILE_DTYPE, TileTable
+from simulator.workload import Op
+from tests.test_mapping import random_case
+
+pytestmark = pytest.mark.kernels
+
+
+def table(loads, issues, stores, *, depth=2, out_depth=2, drains=0, first=None, stalls=0):
+    """A hand-made pipeline; every argument a list over tiles or a number for all."""
+    rows = np.zeros(len(loads), TILE_DTYPE)
+    rows["act_load_bytes"], rows["issue_cycles"], rows["store_bytes"] = loads, issues, stores
+    rows["drain_cycles"], rows["stall_cycles"] = np.where(rows["store_bytes"] > 0, drains, 0), stalls
+    rows["first_result_cycles"] = rows["issue_cycles"] if first is None else first
+    return TileTable(rows, int(rows["issue_cycles"].sum() + rows["drain_cycles"][-1]), depth, depth, out_depth)
+
+
+durations = st.integers(0, 40)
+
+
+@st.composite
+def tables(draw):
+    tile = st.tuples(durations, st.integers(1, 40), durations, st.integers(0, 15), st.integers(0, 20))
+    tiles = draw(st.lists(tile, min_size=1, max_size=9))
+    loads, issues, stores, drains, stalls = (list(column) for column in zip(*tiles, strict=True))
+    first = [draw(st.integers(0, issue)) for issue in issues]
+    depths = {"depth": draw(st.integers(1, 3)), "out_depth": draw(st.integers(1, 3))}
+    return table(loads, issues, stores, drains=drains, first=first, stalls=stalls, **depths)
+
+
+drams = st.builds(
+    IdealDram, st.floats(0.2, 20, allow_nan=False), st.integers(0, 40), st.integers(1, 16)
+)  # fmt: skip
+
+
+@settings(max_examples=600, deadline=None)
+@given(tables(), drams)
+def test_pipeline_equals_simpy_event_by_event(tiles, dram):
+    fast, readable = run_pipeline(tiles, dram), run_events(tiles, dram)
+    np.testing.assert_array_equal(fast.events, readable.events)
+    assert fast.by_cause() == readable.by_cause()
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_pipeline_equals_simpy_on_real_tiles(seed):
+    op, array, bits, limits = random_case(seed)
+    tiles = lower(op, array, bits, limits, (1 + seed % 2, 1 + seed // 2 % 2, 1 + seed // 4 % 2))
+    dram = IdealDram(0.5 + seed % 7, seed % 11, 1 + seed % 5)
+    assert run_pipeline(tiles, dram).by_cause() == run_events(tiles, dram).by_cause()
+
+
+@settings(max_examples=400, deadline=None)
+@given(tables(), drams)
+def test_bound_is_never_slower_than_pipeline(tiles, dram):
+    assert run_bound(tiles, dram).total_cycles <= run_pipeline(tiles, dram).total_cycles
+
+
+@settings(max_examples=400, deadline=None)
+@given(tables(), drams, st.floats(1, 5), st.integers(0, 20))
+def test_better_memory_or_deeper_buffers_never_cost_cycles(tiles, dram, faster, shorter):
+    total = run_pipeline(tiles, dram).total_cycles
+    rate, latency = dram.bytes_per_cycle * faster, max(0, dram.latency_cycles - shorter)
+    assert run_pipeline(tiles, IdealDram(rate, latency, dram.burst_bytes)).total_cycles <= total
+    deeper = replace(tiles, act_buffer_depth=tiles.act_buffer_depth + 1, weight_buffer_depth=tiles.act_buffer_depth + 1)
+    assert run_pipeline(deeper, dram).total_cycles <= total
+    assert run_pipeline(replace(tiles, out_buffer_depth=tiles.out_buffer_depth + 1), dram).total_cycles <= total
+
+
+@settings(max_examples=400, deadline=None)
+@given(tables(), drams)
+def test_events_obey_the_rules(tiles, dram):
+    """The channel and the array do one thing at a time; nothing is used before it is there."""
+    timing = run_pipeline(tiles, dram)
+    events, rows = timing.events, tiles.rows
+    assert (events[1:, 2] >= events[:-1, 3]).all(), "the array runs one tile at a time"
+    assert (events[:, 2] >= events[:, 1]).all(), "operands are there before the tile enters"
+    assert (events[:, 4] >= events[:, 3] + rows["drain_cycles"]).all(), "results leave before they are stored"
+    load = dram.channel_cycles(rows["act_load_bytes"])
+    busy = [(s, s + n) for s, n in zip(events[:, 0], load, strict=True) if n]
+    busy += [(s, e) for s, e in events[:, 4:6] if e > s]
+    busy.sort()
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(busy)), "the channel moves one transfer at a time"
+    for i in range(tiles.act_buffer_depth, len(tiles)):
+        assert events[i, 0] >= events[i - tiles.act_buffer_depth, 3] or load[i] == 0, "a place is free before its load"
+    assert timing.total_cycles == timing.compute_cycles + sum(timing.stalls.values())
+
+
+def test_a_hand_calculation():
+    """Three tiles of 10 cycles, loads of 4, stores of 3, latency 5: compute-bound after the first load.
+
+    load 0: 0-4, there at 9; tile 0: 9-19; load 1: 4-8, there at 13; tile 1: 19-29; store 0 takes the channel 19-22,
+    load 2 finds its place free since 19 and goes before store 1: 22-26, there at 31; tile 2: 31-41; store 1: 29-32;
+    store 2: 41-44.
+    """
+    timing = run_pipeline(table([4] * 3, [10] * 3, [3] * 3), IdealDram(1.0, 5))
+    expected = [[0, 9, 9, 19, 19, 22], [4, 13, 19, 29, 29, 32], [22, 31, 31, 41, 41, 44]]
+    np.testing.assert_array_equal(timing.events, expected)
+    assert timing.by_cause() == {
+        "total": 44, "compute": 30, "stall_dram_read": 11, "stall_dram_write": 3, "stall_outlier": 0
+    }  # fmt: skip
+
+
+def test_the_buffer_gate_is_tight():
+    """With one place, a load starts in the very cycle in which the tile before leaves; with two, one tile earlier."""
+    one = run_pipeline(table([5, 5], [10, 10], [0, 0], depth=1), IdealDram(1.0, 0))
+    two = run_pipeline(table([5, 5], [10, 10], [0, 0], depth=2), IdealDram(1.0, 0))
+    assert (one.events[1, 0], two.events[1, 0]) == (one.events[0, 3], 5)
+    assert (one.total_cycles, two.total_cycles) == (30, 25)
+
+
+@pytest.mark.parametrize(("first", "end"), [(10, 30), (9, 31), (0, 40)])
+def test_the_out_buffer_freezes_a_tile_at_its_first_result(first, end):
+    """One place, taken until cycle 30: the second tile (10-20) freezes at its first result and then finishes."""
+    timing = run_pipeline(table([0, 0], [10, 10], [20, 1], out_depth=1, first=[10, first]), IdealDram(1.0, 0))
+    assert timing.events[1, 3] == end
+    assert timing.stalls["stall_dram_write"] == end - 20 + 1
+
+
+def test_no_memory_limit_is_compute_only():
+    tiles = lower(Op("op", 50, 40, 30), ArrayShape(8, 8, "full"), _bits(), None)
+    assert run_pipeline(tiles, NO_MEMORY_LIMIT).by_cause() == {
+        "total": tiles.compute_cycles, "compute": tiles.compute_cycles,
+        "stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0,
+    }  # fmt: skip
+
+
+def test_data_dependent_stalls_are_their_own_cause():
+    timing = run_pipeline(table([0, 0], [10, 10], [0, 0], stalls=[3, 4]), NO_MEMORY_LIMIT)
+    assert timing.by_cause()["stall_outlier"] == 7
+    assert timing.total_cycles == 27
+
+
+def test_lost_cycles_are_an_error():
+    tiles = table([0], [10], [0])
+    lost = Timing(11, 10, {"stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0})
+    with pytest.raises(ConservationError, match=r"^cycles by cause do not sum to the total: "):
+        check(lost, tiles)
+    with pytest.raises(ConservationError, match=r"^compute cycles of the tiles are 9, their closed form says 10$"):
+        check(replace(lost, compute_cycles=9, total_cycles=9), tiles)
+
+
+@pytest.mark.parametrize(("moved", "cycles"), [(0, 0), (1, 8), (64, 8), (65, 16), (640, 80)])
+def test_dram_moves_whole_bursts(moved, cycles):
+    assert IdealDram(8.0, 3, 64).channel_cycles(np.array([moved])) == [cycles]
+
+
+def _bits():
+    from simulator.mapping import OperandBits
+
+    return OperandBits(8, 8, 32, 16, 1)

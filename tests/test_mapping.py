@@ -1,0 +1,112 @@
+"""Tiles cover the GEMM exactly once, fit the scratchpads, and move no more than they must."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from simulator.errors import MappingError
+from simulator.mapping import ArrayShape, Blocking, BufferLimits, OperandBits, choose_blocking, lower, os_total
+from simulator.mapping.blocking import _cost_bits, _full_k
+from simulator.workload import Op
+
+SEEDS = range(200)
+
+
+def random_case(seed):
+    """An op, an array, widths and limits under which at least one fold fits."""
+    rng = np.random.default_rng(seed)
+    (M, N, K), (rows, cols) = rng.integers(1, 40, 3).tolist(), rng.integers(1, 9, 2).tolist()
+    act, weight = rng.choice([4, 8, 16], 2).tolist()
+    bits = OperandBits(act, weight, 32, 16, 2 if 4 in (act, weight) else 1)
+    smallest = (
+        min(rows, M) * bits.k_align * act,
+        min(cols, N) * bits.k_align * weight,
+        min(rows, M) * min(cols, N) * 32,
+    )
+    limits = BufferLimits(*(int(s * f) for s, f in zip(smallest, rng.uniform(1, 30, 3), strict=True)))
+    overlap = str(rng.choice(["none", "wave", "full", "scalesim"]))
+    return Op("op", M, N, K), ArrayShape(rows, cols, overlap), bits, limits
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tiles_cover_every_mac_exactly_once(seed):
+    op, array, bits, limits = random_case(seed)
+    covered = np.zeros((op.M, op.N, op.K), int)
+    for t in lower(op, array, bits, limits).rows:
+        covered[t["m0"] : t["m0"] + t["m"], t["n0"] : t["n0"] + t["n"], t["k0"] : t["k0"] + t["k"]] += 1
+        assert t["macs"] == t["m"] * t["n"] * t["k"]
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tiles_fit_and_their_cycles_sum_to_the_closed_form(seed):
+    op, array, bits, limits = random_case(seed)
+    table = lower(op, array, bits, limits)
+    tiles = table.rows
+    assert (tiles["m"] * tiles["k"] * bits.act <= limits.act_bits).all()
+    assert (tiles["n"] * tiles["k"] * bits.weight <= limits.weight_bits).all()
+    assert (tiles["m"] * tiles["n"] * bits.accumulator <= limits.out_bits).all()
+    folds = -(-op.M // array.rows) * -(-op.N // array.cols)
+    expected = os_total(folds, op.K, array.rows, array.cols, array.overlap)
+    assert tiles["folds"].sum() == folds
+    assert tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1] == expected == table.compute_cycles
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_loads_are_what_a_walk_over_the_tiles_says(seed):
+    """An operand block is loaded unless the tile before used the same one; results are written once."""
+    op, array, bits, limits = random_case(seed)
+    before = {"act": None, "weight": None}
+    for t in lower(op, array, bits, limits).rows:
+        padded = -(-int(t["k"]) // bits.k_align) * bits.k_align
+        for operand, corner, rows, width in (("act", "m0", "m", bits.act), ("weight", "n0", "n", bits.weight)):
+            block = (t[corner], t["k0"])
+            needed = 0 if block == before[operand] else -(-int(t[rows]) * padded * width // 8)
+            assert t[f"{operand}_load_bytes"] == needed
+            before[operand] = block
+        finished = t["k0"] + t["k"] == op.K
+        assert t["store_bytes"] == (-(-int(t["m"] * t["n"]) * bits.output // 8) if finished else 0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_chosen_blocking_is_the_cheapest_and_its_cost_is_real(seed):
+    op, array, bits, limits = random_case(seed)
+    chosen = choose_blocking(op, array.rows, array.cols, bits, limits)
+    others = list(_full_k(op, array.rows, array.cols, bits, limits))
+    if not others:
+        assert (chosen.m, chosen.n) == (min(array.rows, op.M), min(array.cols, op.N))
+        return
+    assert _cost_bits(op, chosen, bits) == min(_cost_bits(op, b, bits) for b in others)
+    tiles = lower(op, array, bits, limits).rows
+    if bits.k_align == 1 or op.K % 2 == 0:
+        loaded = 8 * int(tiles["act_load_bytes"].sum() + tiles["weight_load_bytes"].sum())
+        first_and_last = chosen.k * (chosen.m * bits.act + chosen.n * bits.weight) + chosen.m * chosen.n * bits.output
+        predicted = _cost_bits(op, chosen, bits) - first_and_last
+        assert predicted <= loaded < predicted + 8 * 2 * len(tiles)  # each transfer rounds up to a byte
+
+
+def test_no_limits_is_one_tile_of_all_folds():
+    op = Op("op", 100, 70, 33)
+    table = lower(op, ArrayShape(8, 4, "full"), OperandBits(4, 4, 32, 16, 2), None)
+    assert len(table) == 1
+    assert choose_blocking(op, 8, 4, OperandBits(4, 4, 32, 16, 2), None) == Blocking(100, 70, 33, "mn")
+
+
+@pytest.mark.parametrize(
+    ("limits", "field", "message"),
+    [
+        ((15, 999, 9999), "act_buffer", "0.00183105 KiB {} 2 x 2 activations (0.00195312 KiB)"),
+        ((999, 23, 9999), "weight_buffer", "0.00280762 KiB {} 2 x 3 weights (0.00292969 KiB)"),
+        ((999, 999, 191), "out_buffer", "0.0233154 KiB {} 2 x 3 partial sums (0.0234375 KiB)"),
+    ],
+)
+def test_a_scratchpad_one_bit_too_small_is_named(limits, field, message):
+    op, bits = Op("op", 9, 9, 9), OperandBits(4, 4, 32, 16, 2)
+    with pytest.raises(MappingError) as error:
+        choose_blocking(op, 2, 3, bits, BufferLimits(*limits))
+    assert error.value.field == ("memory", field, "capacity_kib")
+    found = message.format("usable for one tile cannot hold")
+    assert str(error.value) == f"{found}; enlarge it, shrink the array, or set double_buffer: false"
+    enough = {"act_buffer": (16, 999, 9999), "weight_buffer": (999, 24, 9999), "out_buffer": (999, 999, 192)}[field]
+    choose_blocking(op, 2, 3, bits, BufferLimits(*enough))
