@@ -54,7 +54,7 @@ def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
     dram_read = int((events[:, 2] - before).sum())
     dram_write = int((events[:, 3] - events[:, 2] - tiles["issue_cycles"] - tiles["stall_cycles"]).sum())
     results_out = int(events[-1, 3] + tiles["drain_cycles"][-1])
-    total = max(results_out, int(events[-1, 5]))
+    total = max(results_out, int(events[:, 5].max()))
     stalls = {
         "stall_dram_read": dram_read,
         "stall_dram_write": dram_write + total - results_out,

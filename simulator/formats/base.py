@@ -99,10 +99,7 @@ class Format(ABC):
         Raises: EncodingError on NaN, infinity, an empty tensor or an unknown method.
         Source: OliVe (Guo et al., ISCA 2023), released quantiser; contract section 4.
         """
-        if method not in get_args(Calibration):
-            raise UnknownNameError("calibration", str(method), get_args(Calibration))
-        if axis not in (-1, None):
-            raise EncodingError(f"calibrate works per row (axis=-1) or per tensor (axis=None), got axis={axis}")
+        require_known_calibration(axis, method)
         x = checked_tensor(x)
         rows = row_view(x) if axis == -1 else x.reshape(1, -1)
         alpha = _absmax(rows) if method == "absmax" else _three_sigma(rows)
@@ -135,24 +132,34 @@ class Format(ABC):
         return np.asarray((error * error).sum(axis=-1))
 
 
+def require_known_calibration(axis: int | None, method: Calibration) -> None:
+    """Refuse what ``Format.calibrate`` does not know."""
+    if method not in get_args(Calibration):
+        raise UnknownNameError("calibration", str(method), get_args(Calibration))
+    if axis not in (-1, None):
+        raise EncodingError(f"calibrate works per row (axis=-1) or per tensor (axis=None), got axis={axis}")
+
+
 def checked_tensor(x: ArrayLike) -> NDArray[np.float32]:
     """Float32 copy-free view of ``x`` if it can be encoded; EncodingError with the position of the first bad value."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiu":
-        raise EncodingError(f"cannot encode an array of {array.dtype}; numbers are needed")
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    if array.ndim == 0 or array.size == 0:
-        raise EncodingError(f"cannot encode a tensor of shape {array.shape}; at least one row of values is needed")
+    given = np.asarray(x)
+    if given.dtype.kind not in "fiu":
+        raise EncodingError(f"cannot encode an array of {given.dtype}; numbers are needed")
+    if given.ndim == 0 or given.size == 0:
+        raise EncodingError(f"cannot encode a tensor of shape {given.shape}; at least one row of values is needed")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below, by position
+        array = np.ascontiguousarray(given, dtype=np.float32)
     finite = np.isfinite(array)
     if not finite.all():
         where = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), array.shape))
-        raise EncodingError(f"cannot encode {array[where]} at position {where}; all values must be finite")
+        raise EncodingError(f"cannot encode {given[where]} at position {where}; all values must be finite in float32")
     return array
 
 
 def checked_scale(scale: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Float32 scale that broadcasts against ``shape``, all positive and finite."""
-    array = np.asarray(scale, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        array = np.asarray(scale, dtype=np.float32)
     if not (np.isfinite(array) & (array > 0)).all():
         raise EncodingError("a scale must be positive and finite")
     try:
@@ -172,9 +179,15 @@ def scaled_rows(x: ArrayLike, scale: ArrayLike) -> tuple[tuple[int, ...], NDArra
     tensor = checked_tensor(x)
     divisor = checked_scale(scale, tensor.shape)
     if divisor.ndim and divisor.shape[-1] != 1:
-        tensor, divisor = np.divide(tensor, divisor, dtype=np.float32), np.ones((), np.float32)
+        tensor, divisor = float32_quotient(tensor, divisor), np.ones((), np.float32)
     per_row = np.broadcast_to(divisor.reshape(divisor.shape[:-1]), tensor.shape[:-1])
     return tensor.shape[:-1], row_view(tensor), np.ascontiguousarray(per_row).reshape(-1)
+
+
+def float32_quotient(x: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Float32 quotients; beyond float32 they are infinite, and every grid saturates them."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.divide(x, scale, dtype=np.float32))
 
 
 def checked_codes(codes: NDArray[np.uint8], packed: int, name: str) -> NDArray[np.uint8]:

@@ -8,7 +8,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.formats.base import Calibration, Format, checked_codes, checked_tensor, scaled_rows
+from simulator.formats.base import (
+    Calibration,
+    Format,
+    checked_codes,
+    checked_tensor,
+    float32_quotient,
+    require_known_calibration,
+    scaled_rows,
+)
 
 __all__ = ["Fp16"]
 
@@ -24,13 +32,14 @@ class Fp16(Format):
 
     def calibrate(self, x: ArrayLike, axis: int | None = -1, method: Calibration = "mse") -> NDArray[np.float32]:
         """All ones, shaped as in ``Format.calibrate``: a float carries its own exponent, so no scale is searched."""
+        require_known_calibration(axis, method)
         tensor = checked_tensor(x)
         return np.ones((*tensor.shape[:-1], 1) if axis == -1 else (), np.float32)
 
     def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:
         """See ``Format.encode``."""
         lead, rows, per_row = scaled_rows(x, scale)
-        scaled = np.clip(np.divide(rows, per_row[:, None], dtype=np.float32), -self.max_normal, self.max_normal)
+        scaled = np.clip(float32_quotient(rows, per_row[:, None]), -self.max_normal, self.max_normal)
         return scaled.astype("<f2").view(np.uint8).reshape(*lead, -1)
 
     def decode(self, codes: NDArray[np.uint8], length: int) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """A GEMM on an array becomes a tile table."""
 
-from simulator.mapping.blocking import Blocking, BufferLimits, OperandBits, choose_blocking
+from simulator.mapping.blocking import Blocking, BufferLimits, OperandBits, blockings
 from simulator.mapping.closed_forms import FOLD_OVERLAPS, FoldOverlap, os_fold, os_total
 from simulator.mapping.output_stationary import ArrayShape, lower, mapping_util
 
@@ -11,7 +11,7 @@ __all__ = [
     "BufferLimits",
     "FoldOverlap",
     "OperandBits",
-    "choose_blocking",
+    "blockings",
     "lower",
     "mapping_util",
     "os_fold",

@@ -1,4 +1,4 @@
-"""How large a block of the GEMM the scratchpads hold, and in which order blocks run: least DRAM traffic."""
+"""How large a block of the GEMM the scratchpads hold, and in which order blocks run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from simulator.errors import MappingError
 from simulator.workload import Op
 
-__all__ = ["Blocking", "BufferLimits", "OperandBits", "choose_blocking"]
+__all__ = ["Blocking", "BufferLimits", "OperandBits", "blockings", "traffic_bits"]
 
 Order = Literal["mn", "nm"]
 
@@ -44,21 +44,22 @@ class Blocking:
     order: Order
 
 
-def choose_blocking(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits | None) -> Blocking:
-    """The blocking of least cost: DRAM traffic plus the first load and the last store, which nothing hides.
+def blockings(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits | None) -> list[Blocking]:
+    """The blockings worth trying, those of least DRAM traffic first; never empty.
 
-    Blocks are whole folds and hold all of K if one fold of it fits; otherwise a block is one fold, whose sums stay in
-    the PEs while K streams through in chunks. Ties go to fewer tiles. No limits: one tile.
+    Blocks are whole folds and hold all of K if one fold of it fits: each dimension cut into 1, 2, 4, 8 ... blocks, and
+    into as few as fit, in both loop orders. Otherwise a block is one fold, whose sums stay in the PEs while K streams
+    through in chunks. No limits: one tile.
 
     Raises: MappingError naming the scratchpad that cannot hold the smallest tile.
     """
     if limits is None:
-        return Blocking(op.M, op.N, op.K, "mn")
+        return [Blocking(op.M, op.N, op.K, "mn")]
     _require_one_fold(op, rows, cols, bits, limits)
-    candidates = list(_full_k(op, rows, cols, bits, limits))
-    if candidates:
-        return min(candidates, key=lambda b: (_cost_bits(op, b, bits), _tiles(op, b), b.order))
-    return _one_fold_in_chunks(op, rows, cols, bits, limits)
+    whole_k = list(_whole_k(op, rows, cols, bits, limits))
+    if not whole_k:
+        return [_one_fold_in_chunks(op, rows, cols, bits, limits)]
+    return sorted(whole_k, key=lambda b: (traffic_bits(op, b, bits), _tiles(op, b), b.order))
 
 
 def _require_one_fold(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> None:
@@ -78,32 +79,33 @@ def _require_one_fold(op: Op, rows: int, cols: int, bits: OperandBits, limits: B
             )
 
 
-def _full_k(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> Iterator[Blocking]:
-    """All blockings of whole folds that hold all of K, in both loop orders."""
-    for m in _block_sizes(op.M, rows):
-        if m * op.K * bits.act > limits.act_bits:
-            continue
-        for n in _block_sizes(op.N, cols):
-            if n * op.K * bits.weight <= limits.weight_bits and m * n * bits.accumulator <= limits.out_bits:
-                yield Blocking(m, n, op.K, "mn")
+def _whole_k(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> Iterator[Blocking]:
+    """Blockings of whole folds that hold all of K, in both loop orders (one, if one dimension is not cut)."""
+    most_m, most_n = limits.act_bits // (op.K * bits.act), limits.weight_bits // (op.K * bits.weight)
+    for m in _block_sizes(op.M, rows, most_m):
+        for n in _block_sizes(op.N, cols, min(most_n, limits.out_bits // (m * bits.accumulator))):
+            yield Blocking(m, n, op.K, "mn")
+            if m < op.M and n < op.N:
                 yield Blocking(m, n, op.K, "nm")
 
 
-def _block_sizes(length: int, side: int) -> list[int]:
-    """Distinct block lengths, in whole folds, that cut ``length`` into 1, 2, 3 ... blocks as evenly as folds allow."""
+def _block_sizes(length: int, side: int, most: int) -> list[int]:
+    """Block lengths of at most ``most``, in whole folds: as few blocks as that allows, and 1, 2, 4, 8 ... blocks."""
+    if most < min(side, length):
+        return []
     folds = -(-length // side)
-    return sorted({min(length, -(-folds // blocks) * side) for blocks in range(1, folds + 1)})
+    fewest = 1 if most >= length else -(-folds // (most // side))
+    counts = {fewest, folds} | {1 << i for i in range(folds.bit_length()) if fewest <= 1 << i <= folds}
+    return sorted({min(length, -(-folds // count) * side) for count in counts})
 
 
-def _cost_bits(op: Op, b: Blocking, bits: OperandBits) -> int:
+def traffic_bits(op: Op, b: Blocking, bits: OperandBits) -> int:
+    """Bits read from DRAM by whole-K blocks; an operand block that stays from one tile to the next is read once."""
     act, weight = op.M * op.K * bits.act, op.N * op.K * bits.weight
     m_blocks, n_blocks = -(-op.M // b.m), -(-op.N // b.n)
     if b.order == "mn":
-        weight *= m_blocks if n_blocks > 1 else 1
-    else:
-        act *= n_blocks if m_blocks > 1 else 1
-    first_load = b.k * (b.m * bits.act + b.n * bits.weight)
-    return act + weight + first_load + b.m * b.n * bits.output
+        return act + weight * (m_blocks if n_blocks > 1 else 1)
+    return weight + act * (n_blocks if m_blocks > 1 else 1)
 
 
 def _tiles(op: Op, b: Blocking) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.mapping.blocking import Blocking, BufferLimits, OperandBits, choose_blocking
+from simulator.mapping.blocking import Blocking, BufferLimits, OperandBits, blockings
 from simulator.mapping.closed_forms import FoldOverlap, os_fold, os_total
 from simulator.tiles import TILE_DTYPE, TileTable
 from simulator.workload import Op
@@ -31,18 +32,28 @@ def lower(
     bits: OperandBits,
     limits: BufferLimits | None,
     depths: tuple[int, int, int] = (0, 0, 0),
+    cycles: Callable[[TileTable], int] | None = None,
 ) -> TileTable:
-    """Tiles of one of the op's GEMMs, in time order.
+    """Tiles of one of the op's GEMMs, in time order: of all blockings the one of least cycles, then least DRAM traffic.
 
     Args:
         limits: what one tile may take of each scratchpad; None for no memory limits (one tile).
         depths: tiles that the act, weight and out scratchpads hold at a time.
+        cycles: makespan of a table on the memory at hand; without it, least traffic decides.
     Raises: MappingError if a scratchpad cannot hold the smallest tile.
     """
-    blocking = choose_blocking(op, array.rows, array.cols, bits, limits)
+    choices = blockings(op, array.rows, array.cols, bits, limits)
+    tables = (_table(op, array, bits, blocking, depths) for blocking in choices)
+    if cycles is None or len(choices) == 1:
+        return next(tables)
+    return min(tables, key=cycles)
+
+
+def _table(op: Op, array: ArrayShape, bits: OperandBits, blocking: Blocking, depths: tuple[int, int, int]) -> TileTable:
     tiles = _block_coordinates(op, blocking)
     _add_folds(tiles, op, array)
     _add_traffic(tiles, op, bits)
+    tiles.flags.writeable = False
     folds = -(-op.M // array.rows) * -(-op.N // array.cols)
     compute = os_total(folds, op.K * array.cycles_per_step, array.rows, array.cols, array.overlap)
     return TileTable(tiles, compute, *depths)

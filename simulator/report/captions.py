@@ -7,7 +7,16 @@ import pandas as pd
 from simulator.report.comparison import shown_panels
 from simulator.report.formatting import common_start, plural
 from simulator.report.per_op import first_point, shown_designs
-from simulator.report.plotted import GEOMEAN, MAX_OPS, cycle_shares, energy_stacks, point_labels, speedups, uniques
+from simulator.report.plotted import (
+    GEOMEAN,
+    MAX_OPS,
+    area_parts,
+    cycle_shares,
+    energy_stacks,
+    point_labels,
+    speedups,
+    uniques,
+)
 from simulator.report.speedup import speedup_strips
 
 __all__ = ["area", "cycles", "energy", "per_op", "speedup", "tradeoff"]
@@ -58,7 +67,8 @@ def cycles(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) ->
 
 def area(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> str:
     """Caption of the area figure."""
-    return "Area by part in mm²; the number is the total. Parts too small to name are summed as other."
+    rest = " The smallest parts are summed as other." if "other" in area_parts(results) else ""
+    return f"Area by part in mm²; the number is the total.{rest}"
 
 
 def per_op(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> str:

@@ -114,9 +114,6 @@ def _slugs(names: list[str]) -> dict[str, str]:
 def _write(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """PNG and SVG of a figure, without dates or versions in them."""
     paths = []
-    with figure_style():
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, for both files
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         content = io.BytesIO()
         with figure_style():

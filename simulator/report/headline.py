@@ -76,7 +76,7 @@ def _accuracy(results: pd.DataFrame, row: pd.Series) -> str:
     known = [float(v) for v in chosen["sqnr_db"] if not is_missing(v)]
     if not known:
         return ""
-    return f"; SQNR {'' if len(known) == 1 else 'at least '}{min(known):.1f} dB"
+    return f"; SQNR {'' if len(known) == 1 else 'at least '}{min(known):.1f}\u00a0dB"
 
 
 def _exact_card(results: pd.DataFrame) -> Card:

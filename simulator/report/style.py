@@ -65,6 +65,7 @@ STYLE: dict[str, Any] = {
     "axes.titlesize": 8,
     "axes.titleweight": "bold",
     "axes.unicode_minus": True,
+    "figure.constrained_layout.w_pad": 0.06,
     "figure.dpi": 100,
     "figure.facecolor": PAPER,
     "font.family": "sans-serif",

@@ -96,7 +96,7 @@ def _limits(axes: Axes, table: pd.DataFrame) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = table["x"].min(), table["x"].max()
-    if low > 0 and high / low > 10:
+    if low > 0 and high / low > 4:
         axes.set_xscale("log")
         axes.set_xlim(low / 1.5, high * 1.8)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.config.study import Fidelity
 from simulator.cost import energy_pj
 from simulator.counts import Counts
-from simulator.engine import STALL_CAUSES, Timing, run_bound, run_pipeline
+from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pipeline
 from simulator.errors import ConfigError, ConservationError, MappingError, MismatchError
-from simulator.mapping import lower, os_fold
+from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower, os_fold
 from simulator.mapping.counting import count_os
 from simulator.study.hardware import Hardware
 from simulator.study.operands import Operands, encode, random_tensors
@@ -56,10 +57,24 @@ def plan(hardware: Hardware, op: Op) -> TileTable:
     Raises: ConfigError naming file, line and field of a scratchpad that is too small.
     """
     try:
-        return lower(op, hardware.array, hardware.bits, hardware.limits, hardware.depths)
+        shape = Op("any", op.M, op.N, op.K)
+        return _best_table(shape, hardware.array, hardware.bits, hardware.limits, hardware.depths, hardware.dram)
     except MappingError as error:
         where = hardware.design.where(*error.field) if error.field else hardware.design.name
         raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
+
+
+@lru_cache(maxsize=4096)
+def _best_table(
+    shape: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    limits: BufferLimits | None,
+    depths: tuple[int, int, int],
+    dram: IdealDram,
+) -> TileTable:
+    """The table of least pipeline cycles; the same shape on the same hardware is searched once."""
+    return lower(shape, array, bits, limits, depths, cycles=lambda table: run_pipeline(table, dram).total_cycles)
 
 
 def simulate_op(

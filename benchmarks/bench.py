@@ -1,0 +1,143 @@
+"""Speed side by side in one run, printed as ratios: kernels against memcpy and BLAS, engines against each other.
+
+    python benchmarks/bench.py [--json FILE] [--rounds N]
+
+Every line is the median of several rounds in a warm process. Nothing is asserted: the tests guard results, not time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+import simulator as sim
+from simulator import datapath, formats
+from simulator.engine import IdealDram, run_pipeline
+from simulator.engine.event import run_events
+from simulator.engine.pe_array import run_os_array
+from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower
+from simulator.workload import Op
+
+
+@dataclass(frozen=True)
+class Line:
+    """One comparison: ``rate`` of ours in ``unit``, of the yardstick, and ours over it."""
+
+    what: str
+    unit: str
+    rate: float
+    yardstick: str
+    yardstick_rate: float
+
+    @property
+    def ratio(self) -> float:
+        return self.rate / self.yardstick_rate
+
+
+def seconds(work: Callable[[], object], rounds: int) -> float:
+    """Median seconds of one call, after a warm-up call."""
+    work()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def encoding(rounds: int) -> list[Line]:
+    """Float32 bytes encoded per second, against copying the same bytes."""
+    x = np.random.default_rng(0).standard_normal((2048, 4096), dtype=np.float32)
+    copy = x.nbytes / seconds(x.copy, rounds) / 1e6
+    lines = []
+    for name in formats.names():
+        number_format = formats.get(name)
+        scale = number_format.calibrate(x, method="three_sigma")
+        rate = x.nbytes / seconds(lambda f=number_format, s=scale: f.encode(x, s), rounds) / 1e6
+        lines.append(Line(f"encode {name}", "MB/s of float32", rate, "memory copy", copy))
+    return lines
+
+
+def products(rounds: int) -> list[Line]:
+    """MACs per second of each datapath's exact product, against a float64 BLAS product of the same shape."""
+    rng = np.random.default_rng(0)
+    M, N, K = 256, 768, 768
+    act, weight = rng.standard_normal((M, K), dtype=np.float32), rng.standard_normal((N, K), dtype=np.float32)
+    a64, w64 = act.astype(np.float64), weight.T.astype(np.float64)
+    blas = M * N * K / seconds(lambda: a64 @ w64, rounds) / 1e9
+    lines = []
+    for name in datapath.names():
+        unit = datapath.create(name, {})
+        codes = [f.encode(x, f.calibrate(x)) for f, x in ((unit.act_format, act), (unit.weight_format, weight))]
+        rate = M * N * K / seconds(lambda u=unit, c=codes: u.matmul(*c, K), rounds) / 1e9
+        lines.append(Line(f"matmul {name}", "GMAC/s", rate, "float64 BLAS", blas))
+    return lines
+
+
+def engines(rounds: int) -> list[Line]:
+    """Tiles per second of the recurrence, against the same tiles as SimPy events."""
+    limits = BufferLimits(16384, 16384, 65536)
+    table = lower(
+        Op("gemm", 2048, 1024, 256), ArrayShape(8, 8, "full"), OperandBits(8, 8, 32, 16, 1), limits, (2, 2, 2)
+    )
+    dram = IdealDram(64.0, 50, 64)
+    fast = len(table) / seconds(lambda: run_pipeline(table, dram), rounds) / 1e3
+    slow = len(table) / seconds(lambda: run_events(table, dram), 1) / 1e3
+    return [Line(f"pipeline, {len(table)} tiles", "thousand tiles/s", fast, "SimPy events", slow)]
+
+
+def registers(rounds: int) -> list[Line]:
+    """Simulated PE-cycles per second of the register-accurate array, against MACs of a plain integer product."""
+    rng = np.random.default_rng(0)
+    act, weight = rng.integers(-127, 128, (128, 512)), rng.integers(-127, 128, (128, 512))
+    mac = datapath.get("int_mac").mac
+
+    def run():
+        return run_os_array(act, weight, 32, 32, mac=mac, period_cycles=512, double_buffered=True)
+
+    ours = run().pe_cycles / seconds(run, rounds) / 1e6
+    plain = act.size * len(weight) / seconds(lambda: act @ weight.T, rounds) / 1e6
+    return [Line("pe_array int8, 32 x 32", "million PE-cycles/s", ours, "NumPy int64 MACs", plain)]
+
+
+def whole_gemm(rounds: int) -> list[Line]:
+    """GEMMs per second, everything included, against the register-accurate array on the same design."""
+    design = sim.load_design("int8_systolic", set={"array.rows": 32, "array.cols": 32})
+    shape = {"M": 512, "N": 768, "K": 768}
+    fast = 1 / seconds(lambda: sim.simulate_gemm(design, **shape), rounds)
+    slow = 1 / seconds(lambda: sim.simulate_gemm(design, **shape, fidelity="pe_array"), 1)
+    return [Line("simulate_gemm 512 x 768 x 768", "per second", fast, "fidelity pe_array", slow)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json", type=Path, help="also write the lines to this file")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    lines = [line for part in (encoding, products, engines, registers, whole_gemm) for line in part(arguments.rounds)]
+    print(f"{'what':<32}{'rate':>12}  {'unit':<22}{'yardstick':<20}{'rate':>12}{'ratio':>12}")
+    for line in lines:
+        print(
+            f"{line.what:<32}{line.rate:>12.4g}  {line.unit:<22}{line.yardstick:<20}"
+            f"{line.yardstick_rate:>12.4g}{line.ratio:>12.4g}"
+        )
+    if arguments.json:
+        machine = {
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "processor": platform.processor(),
+        }
+        records = [asdict(line) | {"ratio": line.ratio} for line in lines]
+        arguments.json.write_text(json.dumps({"machine": machine, "lines": records}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
