@@ -42,7 +42,8 @@ def register(name: str) -> Callable[[_D], _D]:
         missing = sorted(getattr(cls, "__abstractmethods__", ()))
         if missing:
             raise DatapathError(f"datapath '{name}' ({_origin(cls)}) does not define {', '.join(missing)}")
-        if not dataclasses.is_dataclass(cls) or not hasattr(cls, "mac"):
+        frozen = dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
+        if not frozen or not hasattr(cls, "mac"):
             raise DatapathError(f"datapath '{name}' ({_origin(cls)}) must be a frozen dataclass with a 'mac' function")
         other = _REGISTRY.get(name)
         if other is not None and _origin(other) != _origin(cls):
