@@ -76,8 +76,8 @@ def products(rounds: int) -> list[Line]:
     lines = []
     for name in datapath.names():
         unit = datapath.create(name, {})
-        codes = [f.encode(x, f.calibrate(x)) for f, x in ((unit.act_format, act), (unit.weight_format, weight))]
-        rate = M * N * K / seconds(lambda u=unit, c=codes: u.matmul(*c, K), rounds) / 1e9
+        ((a, w),) = unit.encode(act[None], weight[None], ("tensor", "row"), ("three_sigma", "three_sigma"))
+        rate = M * N * K / seconds(lambda u=unit, a=a, w=w: u.matmul(a, w), rounds) / 1e9
         lines.append(Line(f"matmul {name}", "GMAC/s", rate, "float64 BLAS", blas))
     return lines
 

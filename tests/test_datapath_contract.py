@@ -16,7 +16,7 @@ from simulator.config import load_cost
 from simulator.datapath import Datapath, OptionError
 from simulator.engine.pe_array import run_os_array
 from simulator.errors import AccumulatorOverflowError, UnknownNameError
-from simulator.formats import Format
+from simulator.formats import Encoded, Format
 from simulator.mapping import os_fold
 from simulator.reference import exact_matmul
 from simulator.study.verify import adversarial_tensors
@@ -77,9 +77,26 @@ def random_codes(dp, seed, largest=20):
     return *packed(dp, heavy_tailed(rng, (M, K)), heavy_tailed(rng, (N, K))), K
 
 
+def stored(codes, K):
+    """Packed codes (R, bytes) as an operand of scale 1."""
+    return Encoded(codes, np.ones((), np.float32), K)
+
+
+def matmul(dp, act, weight, K):
+    return dp.matmul(stored(act, K), stored(weight, K))
+
+
+def words(dp, codes, K, operand):
+    return dp.edge_words(stored(codes, K), operand)
+
+
 def reference(dp, act, weight, K):
     return exact_matmul(
-        act, weight, K, act_format=dp.act_format, weight_format=dp.weight_format, accumulation=dp.accumulation.kind
+        stored(act, K),
+        stored(weight, K),
+        act_format=dp.act_format,
+        weight_format=dp.weight_format,
+        accumulation=dp.accumulation.kind,
     )
 
 
@@ -106,10 +123,10 @@ def check_values(dp, act, weight, K):
     overflow = first_overflow(dp, act, weight, K)
     if overflow is not None:
         with pytest.raises(AccumulatorOverflowError) as error:
-            dp.matmul(act, weight, K)
+            matmul(dp, act, weight, K)
         assert str(overflow) in str(error.value)
         return False
-    found = dp.matmul(act, weight, K)
+    found = matmul(dp, act, weight, K)
     same_bits(found, reference(dp, act, weight, K))
     assert found.dtype == (np.int64 if dp.accumulation.kind == "int" else np.float32)
     assert found.shape == (len(act), len(weight))
@@ -224,10 +241,10 @@ def test_matmul_repeats_itself_and_leaves_its_inputs_alone(which, seed):
     if first_overflow(dp, act, weight, K) is not None:
         act = np.ascontiguousarray(dp.act_format.encode(np.zeros((len(act), K), np.float32), 1.0))
     kept = act.copy(), weight.copy()
-    first = dp.matmul(act, weight, K)
-    words = dp.edge_words(act, K, "act")
-    same_bits(dp.matmul(act, weight, K), first)
-    same_bits(make(which).edge_words(act, K, "act"), words)
+    first = matmul(dp, act, weight, K)
+    fed = words(dp, act, K, "act")
+    same_bits(matmul(dp, act, weight, K), first)
+    same_bits(words(make(which), act, K, "act"), fed)
     same_bits(act, kept[0])
     same_bits(weight, kept[1])
 
@@ -241,11 +258,11 @@ def test_edge_words_are_rows_of_one_kind_of_number(which, seed):
     dp = make(which)
     act, weight, K = random_codes(dp, seed)
     for codes, operand in ((act, "act"), (weight, "weight")):
-        words = dp.edge_words(codes, K, operand)
-        assert words.shape == (len(codes), K)
-        assert words.dtype == (np.int64 if dp.accumulation.kind == "int" else np.float32)
+        fed = words(dp, codes, K, operand)
+        assert fed.shape == (len(codes), K)
+        assert fed.dtype == (np.int64 if dp.accumulation.kind == "int" else np.float32)
         for row in range(len(codes)):
-            same_bits(dp.edge_words(codes[row : row + 1], K, operand), words[row : row + 1])
+            same_bits(words(dp, codes[row : row + 1], K, operand), fed[row : row + 1])
 
 
 @every_datapath
@@ -256,13 +273,13 @@ def test_zero_adds_nothing(which, seed):
     act, weight, K = random_codes(dp, seed + 1)
     zeros = np.zeros((1, 3), np.float32)
     zero = {
-        "act": [number(0), *dp.edge_words(dp.act_format.encode(zeros, 1.0), 3, "act")[0]],
-        "weight": [number(0), *dp.edge_words(dp.weight_format.encode(zeros, 1.0), 3, "weight")[0]],
+        "act": [number(0), *words(dp, dp.act_format.encode(zeros, 1.0), 3, "act")[0]],
+        "weight": [number(0), *words(dp, dp.weight_format.encode(zeros, 1.0), 3, "weight")[0]],
     }
     for acc in (number(0), number(1000), number(-7)):
-        for word in np.unique(dp.edge_words(act, K, "act")):
+        for word in np.unique(words(dp, act, K, "act")):
             assert [number(dp.mac(acc, word, z)) for z in zero["weight"]] == [acc] * 4
-        for word in np.unique(dp.edge_words(weight, K, "weight")):
+        for word in np.unique(words(dp, weight, K, "weight")):
             assert [number(dp.mac(acc, z, word)) for z in zero["act"]] == [acc] * 4
 
 
@@ -272,14 +289,14 @@ def test_mac_folded_over_edge_words_is_matmul(which, seed):
     dp = make(which)
     act, weight, K = random_codes(dp, seed, largest=9)
     if check_values(dp, act, weight, K):
-        folded = fold(dp, dp.edge_words(act, K, "act"), dp.edge_words(weight, K, "weight"))
-        same_bits(folded, dp.matmul(act, weight, K))
+        folded = fold(dp, words(dp, act, K, "act"), words(dp, weight, K, "weight"))
+        same_bits(folded, matmul(dp, act, weight, K))
 
 
 def on_the_array(dp, act, weight, K, rows, cols, overlap):
     return run_os_array(
-        dp.edge_words(act, K, "act"),
-        dp.edge_words(weight, K, "weight"),
+        words(dp, act, K, "act"),
+        words(dp, weight, K, "weight"),
         rows,
         cols,
         mac=dp.mac,
@@ -297,20 +314,17 @@ def test_the_register_accurate_array_gives_matmul(which, overlap, seed):
     rows, cols = ((1, 1), (2, 3), (4, 2), (3, 3), (5, 1))[seed]
     if check_values(dp, act, weight, K):
         run = on_the_array(dp, act, weight, K, rows, cols, overlap)
-        same_bits(run.values, dp.matmul(act, weight, K))
+        same_bits(run.values, matmul(dp, act, weight, K))
         assert run.cycles == naive.os_cycles(len(act), len(weight), K, rows, cols, overlap)
 
 
 @every_datapath
-def test_the_array_gives_matmul_for_zeros_of_either_sign(which, request):
+def test_the_array_gives_matmul_for_zeros_of_either_sign(which):
     """Negative activations on zero weights: a float accumulator that starts at +0.0 never ends at -0.0."""
     dp = make(which)
-    if dp.accumulation.kind == "fp32_sequential":
-        reason = "the register-accurate array starts at act[0, 0] * 0, which is -0.0 if that is negative"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     act, weight = np.full((2, 3), -1.0, np.float32), np.zeros((2, 3), np.float32)
     codes = dp.act_format.encode(act, 1.0), dp.weight_format.encode(weight, 1.0)
-    same_bits(on_the_array(dp, *codes, 3, 2, 2, "full").values, dp.matmul(*codes, 3))
+    same_bits(on_the_array(dp, *codes, 3, 2, 2, "full").values, matmul(dp, *codes, 3))
 
 
 # Stalls
@@ -334,7 +348,7 @@ def test_stalls_are_none_or_one_count_per_tile(which, known, seed):
     act, weight, K = random_codes(dp, seed)
     tiles = tiles_of(len(act), len(weight), K, 4)
     kept = act.copy(), weight.copy(), tiles.copy()
-    codes = (act, weight) if known else (None, None)
+    codes = (stored(act, K), stored(weight, K)) if known else (None, None)
     stalls = dp.stall_cycles(*codes, tiles, seed)
     again = dp.stall_cycles(*codes, tiles, seed)
     assert (stalls is None) == (again is None) == (dp.stall_cycles(None, None, tiles, seed) is None)
@@ -392,15 +406,15 @@ def test_all_65536_int8_products():
     dp, codes = datapath.create("int_mac", {}), np.arange(256, dtype=np.uint8)[:, None]
     values = [[naive.twos_complement(c, 8)] for c in range(256)]
     expected = np.array(naive.int_matmul(values, values))
-    same_bits(dp.matmul(codes, codes, 1), expected)
-    same_bits(fold(dp, dp.edge_words(codes, 1, "act"), dp.edge_words(codes, 1, "weight")), expected)
+    same_bits(matmul(dp, codes, codes, 1), expected)
+    same_bits(fold(dp, words(dp, codes, 1, "act"), words(dp, codes, 1, "weight")), expected)
 
 
 def test_all_products_of_int4_bytes():
     dp = datapath.create("int_mac", {"act_bits": 4, "weight_bits": 4})
     codes = np.arange(256, dtype=np.uint8)[:, None]
     values = [naive.decode_int4([c], 2) for c in range(256)]
-    same_bits(dp.matmul(codes, codes, 2), np.array(naive.int_matmul(values, values)))
+    same_bits(matmul(dp, codes, codes, 2), np.array(naive.int_matmul(values, values)))
 
 
 @pytest.mark.parametrize("pair_rule", ["larger", "left"])
@@ -411,10 +425,10 @@ def test_all_products_of_legal_ovp4_bytes(pair_rule):
     values = [naive.decode_ovp4_byte(b) for b in codes[:, 0].tolist()]
     expected = np.array(naive.int_matmul(values, values))
     assert expected.max() == 96**2
-    same_bits(dp.matmul(codes, codes, 2), expected)
-    words = dp.edge_words(codes, 2, "act")
-    same_bits(words, dp.edge_words(codes, 2, "weight"))
-    same_bits(fold(dp, words, words), expected)
+    same_bits(matmul(dp, codes, codes, 2), expected)
+    fed = words(dp, codes, 2, "act")
+    same_bits(fed, words(dp, codes, 2, "weight"))
+    same_bits(fold(dp, fed, fed), expected)
 
 
 def test_published_products_of_exponent_integer_operands():
@@ -449,10 +463,18 @@ def test_int_mac_overflow_names_the_first_output(place, breaking):
     values = [dp.act_format.decode(x, 4).tolist() for x in (act, weight)]
     assert naive.first_overflow(*values, 16) == place
     with pytest.raises(AccumulatorOverflowError) as error:
-        dp.matmul(act, weight, 4)
+        matmul(dp, act, weight, 4)
     assert str(error.value) == f"int_mac: a partial sum of output {place} leaves the 16-bit accumulator"
     roomy = datapath.create("int_mac", {"acc_bits": 24})
-    assert roomy.matmul(act, weight, 4).tolist() == naive.int_matmul(*values)
+    assert matmul(roomy, act, weight, 4).tolist() == naive.int_matmul(*values)
+
+
+def test_two_to_the_fifteenth_is_already_too_much():
+    """Eight products of 64 x 64: a bound of exactly 2^15 does not prove that the sum fits."""
+    dp, codes = datapath.create("int_mac", {"acc_bits": 16}), np.full((1, 8), 64, np.uint8)
+    with pytest.raises(AccumulatorOverflowError):
+        matmul(dp, codes, codes, 8)
+    assert matmul(dp, codes, np.full((1, 8), -64 & 0xFF, np.uint8), 8).tolist() == [[-32768]]
 
 
 def test_two_to_the_fifteenth_is_already_too_much():
@@ -467,7 +489,7 @@ def test_int_mac_fills_its_accumulator_to_the_last_value():
     dp = datapath.create("int_mac", {"acc_bits": 16})
     act = rows_of_bytes([127, 127, 127, 1])
     weight = rows_of_bytes([127, 127, 4, 1], [-127, -127, -4, -2])
-    assert dp.matmul(act, weight, 4).tolist() == [[32767, -32768]]
+    assert matmul(dp, act, weight, 4).tolist() == [[32767, -32768]]
 
 
 @pytest.mark.parametrize(
@@ -483,10 +505,10 @@ def test_the_longest_reduction_that_fits(name, options, byte, per_byte, product,
     dp = datapath.create(name, options)
     steps = (2 ** (bits - 1) - 1) // product
     codes = np.full((1, steps), byte, np.uint8)
-    assert dp.matmul(codes, codes, steps * per_byte).tolist() == [[steps * product]]
+    assert matmul(dp, codes, codes, steps * per_byte).tolist() == [[steps * product]]
     codes = np.full((1, steps + 1), byte, np.uint8)
     with pytest.raises(AccumulatorOverflowError) as error:
-        dp.matmul(codes, codes, (steps + 1) * per_byte)
+        matmul(dp, codes, codes, (steps + 1) * per_byte)
     assert str(error.value) == f"{name}: a partial sum of output (0, 0) leaves the {bits}-bit accumulator"
 
 
@@ -512,7 +534,7 @@ half_patterns = st.one_of(
 def test_every_finite_half_reaches_the_array_unchanged():
     dp = datapath.create("fp16_mac", {})
     patterns = [[p] for p in FINITE_HALVES]
-    same_bits(dp.edge_words(half_codes(patterns), 1, "act"), half_values(patterns))
+    same_bits(words(dp, half_codes(patterns), 1, "act"), half_values(patterns))
 
 
 @settings(deadline=None, max_examples=200)
@@ -524,7 +546,7 @@ def test_fp16_rounds_once_per_step(data, M, N, K):
         for rows in (M, N)
     )
     expected = naive.float_matmul(half_values(act), half_values(weight))
-    same_bits(dp.matmul(half_codes(act), half_codes(weight), K), expected)
+    same_bits(matmul(dp, half_codes(act), half_codes(weight), K), expected)
     same_bits(reference(dp, half_codes(act), half_codes(weight), K), expected)
 
 
@@ -532,7 +554,7 @@ def test_fp16_rounds_once_per_step(data, M, N, K):
 @given(a=half_patterns, w=half_patterns, acc=st.floats(-1e9, 1e9, width=32))
 def test_fp16_products_are_exact_and_only_the_sum_rounds(a, w, acc):
     dp = datapath.create("fp16_mac", {})
-    x, y = (dp.edge_words(half_codes([[p]]), 1, "act")[0, 0] for p in (a, w))
+    x, y = (words(dp, half_codes([[p]]), 1, "act")[0, 0] for p in (a, w))
     product = naive.decode_fp16(a) * naive.decode_fp16(w)  # float64: 22 bits at most, exact
     assert float(dp.mac(np.float32(0), x, y)) == product
     assert np.float32(dp.mac(np.float32(acc), x, y)) == np.float32(np.float32(acc) + np.float32(product))
@@ -544,5 +566,5 @@ def test_fp16_accumulates_in_order_and_in_float32():
     ones, fmt = [1.0, 1.0], dp.act_format
     for row, expected in (([4096.0, *ones], 2.0**24), ([*ones, 4096.0], 2.0**24 + 2)):
         codes = fmt.encode(np.array([row], np.float32), 1.0)
-        assert dp.matmul(codes, codes, 3).tolist() == [[expected]]
+        assert matmul(dp, codes, codes, 3).tolist() == [[expected]]
         assert on_the_array(dp, codes, codes, 3, 1, 1, "wave").values.tolist() == [[expected]]

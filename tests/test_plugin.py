@@ -113,20 +113,19 @@ class Int6OffsetMac(Datapath):
     def area_bill(self, rows, cols):
         return {"pe_int6_acc32": rows * cols, "decoder_int6_offset": rows + cols}
 
-    def edge_words(self, codes, length, operand):
-        bits = np.unpackbits(codes, axis=-1).reshape(len(codes), -1, 6)
-        return (bits @ (1 << np.arange(5, -1, -1)))[:, :length] - OFFSET
+    def edge_words(self, encoded, operand):
+        bits = np.unpackbits(encoded.codes, axis=-1).reshape(len(encoded.codes), -1, 6)
+        return (bits @ (1 << np.arange(5, -1, -1)))[:, : encoded.length] - OFFSET
 
-    def matmul(self, act, weight, length):
-        a, w = (self.edge_words(c, length, o).astype(np.float64) for c, o in ((act, "act"), (weight, "weight")))
+    def matmul(self, act, weight):
+        a, w = (self.edge_words(x, o).astype(np.float64) for x, o in ((act, "act"), (weight, "weight")))
         out = (a @ w.T).astype(np.int64)
         return out
 
     def stall_cycles(self, act, weight, tiles, seed):
         if act is None:
             return np.random.default_rng(seed).binomial(tiles["m"] * tiles["k"], 0.002).astype(np.int64)
-        length = int((tiles["k0"] + tiles["k"]).max())
-        slow = np.abs(self.edge_words(act, length, "act")) >= self.slow_from
+        slow = np.abs(self.edge_words(act, "act")) >= self.slow_from
         blocks = (slow[t["m0"] : t["m0"] + t["m"], t["k0"] : t["k0"] + t["k"]] for t in tiles)
         return np.array([np.count_nonzero(block) for block in blocks], np.int64)
 '''
@@ -336,8 +335,8 @@ def test_verify_finds_one_wrong_bit_in_one_gemm_of_a_shipped_datapath(monkeypatc
     """The tenth GEMM of the trace, and nothing else."""
     right, calls, flipped = Ovp.matmul, [], {}
 
-    def wrong(self, act, weight, length):
-        out = right(self, act, weight, length)
+    def wrong(self, act, weight):
+        out = right(self, act, weight)
         calls.append(out.shape)
         if len(calls) == 10:
             flipped["value"] = int(out[3, 7])

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from simulator.formats import Format
+from simulator.formats import Encoded, Format, Granularity
+from simulator.formats.base import Calibration
 
 __all__ = ["Accumulation", "Datapath", "Operand"]
 
@@ -33,7 +34,7 @@ class Datapath(ABC):
     """One kind of processing element. A subclass is a frozen dataclass in a file of its own, made known by
     ``@register("name")``; its fields are the options a design may set.
 
-    Codes are packed uint8 rows as the operand formats make them: activations (M, bytes of K), weights (N, bytes of K).
+    Operands are ``Encoded`` as its formats make them, packed along K: M rows of activations, N rows of weights.
     Action and part names are priced in ``configs/cost``; one without a price is an error that names it.
     """
 
@@ -65,20 +66,39 @@ class Datapath(ABC):
         """Priced parts of an array of that many PEs: name -> how many."""
 
     @abstractmethod
-    def edge_words(self, codes: NDArray[np.uint8], length: int, operand: Operand) -> NDArray[Any]:
-        """What the array edge feeds into the PEs: packed codes (R, bytes) to operand words (R, length).
+    def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[Any]:
+        """What the array edge feeds into the PEs: an operand of R rows to operand words (R, K).
 
         int64 words (float32 for float datapaths) whose zero adds nothing. Decoded here as the hardware would, not by
         ``formats``: the reference check compares the two.
         """
 
     @abstractmethod
-    def matmul(self, act: NDArray[np.uint8], weight: NDArray[np.uint8], length: int) -> NDArray[Any]:
-        """The array's exact answer: codes (M, bytes) and (N, bytes) of K = ``length`` values to accumulators (M, N).
+    def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
+        """The array's exact answer: operands of M and N rows to accumulators (M, N).
 
         Returns: int64, or float32 for float datapaths.
         Raises: AccumulatorOverflowError naming the first output whose partial sum leaves the accumulator.
         """
+
+    def encode(
+        self,
+        act: ArrayLike,
+        weight: ArrayLike,
+        granularity: tuple[Granularity, Granularity],
+        calibration: tuple[Calibration, Calibration],
+    ) -> list[tuple[Encoded, Encoded]]:
+        """Both operands of each GEMM, from real tensors (count, M, K) and (count, N, K).
+
+        A datapath that splits its operands by each other's values (columns chosen at run time) overrides this.
+        """
+        acts = self.act_format.encode_operand(act, granularity[0], calibration[0])
+        weights = self.weight_format.encode_operand(weight, granularity[1], calibration[1])
+        return list(zip(acts, weights, strict=True))
+
+    def real(self, accumulators: NDArray[Any], act: Encoded, weight: Encoded) -> NDArray[np.float64]:
+        """Accumulators (M, N) as real values, float64: times both scales, one multiplication per output."""
+        return accumulators * (act.row_scale * weight.row_scale.T)
 
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """Priced actions of one operand value entering the array at its edge (decoders)."""
@@ -89,10 +109,10 @@ class Datapath(ABC):
         return 1
 
     def stall_cycles(
-        self, act: NDArray[np.uint8] | None, weight: NDArray[np.uint8] | None, tiles: NDArray[Any], seed: int
+        self, act: Encoded | None, weight: Encoded | None, tiles: NDArray[Any], seed: int
     ) -> NDArray[np.int64] | None:
         """Data-dependent stall of each tile (see ``tiles.TILE_DTYPE``), or None if this datapath never stalls.
 
-        Codes are None when only shapes are known: draw from a stated distribution with ``seed`` then.
+        Operands are None when only shapes are known: draw from a stated distribution with ``seed`` then.
         """
         return None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simulator import formats
 from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.registry import register
-from simulator.formats import Format
+from simulator.formats import Encoded, Format
 
 __all__ = ["Fp16Mac"]
 
@@ -91,11 +91,11 @@ class Fp16Mac(Datapath):
         """PEs with pass-through registers; nothing at the edges."""
         return {"pe_fp16_acc32": rows * cols}
 
-    def edge_words(self, codes: NDArray[np.uint8], length: int, operand: Operand) -> NDArray[np.float32]:
+    def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.float32]:
         """The FP16 values, in FP32 registers."""
-        return np.asarray(_from_half(codes, length)).view(np.float32)
+        return np.asarray(_from_half(encoded.codes, encoded.length)).view(np.float32)
 
-    def matmul(self, act: NDArray[np.uint8], weight: NDArray[np.uint8], length: int) -> NDArray[Any]:
+    def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
-        a, w = self.edge_words(act, length, "act"), self.edge_words(weight, length, "weight")
+        a, w = self.edge_words(act, "act"), self.edge_words(weight, "weight")
         return np.asarray(_accumulate(a, np.ascontiguousarray(w.T)))

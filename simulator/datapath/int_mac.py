@@ -13,7 +13,7 @@ from simulator import formats
 from simulator.datapath.accumulate import require_fit
 from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.registry import register
-from simulator.formats import Format
+from simulator.formats import Encoded, Format
 
 __all__ = ["IntMac"]
 
@@ -89,13 +89,13 @@ class IntMac(Datapath):
         """PEs with pass-through registers; nothing at the edges."""
         return {f"pe_{self._kind}": rows * cols}
 
-    def edge_words(self, codes: NDArray[np.uint8], length: int, operand: Operand) -> NDArray[np.int64]:
+    def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
         """Sign-extended integers."""
-        return self._integers(codes, length, operand).astype(np.int64)
+        return self._integers(encoded, operand).astype(np.int64)
 
-    def matmul(self, act: NDArray[np.uint8], weight: NDArray[np.uint8], length: int) -> NDArray[Any]:
+    def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
-        a, w = self._integers(act, length, "act"), self._integers(weight, length, "weight")
+        a, w = self._integers(act, "act"), self._integers(weight, "weight")
         require_fit(a, w, self.acc_bits, self.name)
         return np.asarray(_dot(a, w))
 
@@ -103,7 +103,7 @@ class IntMac(Datapath):
     def _kind(self) -> str:
         return f"int{self.act_bits}x{self.weight_bits}_acc{self.acc_bits}"
 
-    def _integers(self, codes: NDArray[np.uint8], length: int, operand: Operand) -> NDArray[np.int8]:
+    def _integers(self, encoded: Encoded, operand: Operand) -> NDArray[np.int8]:
         if (self.act_bits if operand == "act" else self.weight_bits) == 8:
-            return codes.view(np.int8)
-        return np.asarray(_sign_extended_nibbles(codes, length))
+            return encoded.codes.view(np.int8)
+        return np.asarray(_sign_extended_nibbles(encoded.codes, encoded.length))

@@ -17,7 +17,7 @@ from simulator import formats
 from simulator.datapath.accumulate import require_fit
 from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.registry import register
-from simulator.formats import Format
+from simulator.formats import Encoded, Format
 from simulator.formats.ovp import PairRule
 
 __all__ = ["Ovp"]
@@ -116,13 +116,13 @@ class Ovp(Datapath):
         """PEs, and one decoder per row and per column at the borders (section 4.3: n + m for an n x m array)."""
         return {"pe_ei4_acc32": rows * cols, "decoder_ovp4": rows + cols}
 
-    def edge_words(self, codes: NDArray[np.uint8], length: int, operand: Operand) -> NDArray[np.int64]:
+    def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
         """Exponent-integer words."""
-        exponent, integer = _decode_pairs(codes, length)
+        exponent, integer = _decode_pairs(encoded.codes, encoded.length)
         return (exponent.astype(np.int64) << _WORD_SHIFT) | (integer.astype(np.int64) & 0xFF)
 
-    def matmul(self, act: NDArray[np.uint8], weight: NDArray[np.uint8], length: int) -> NDArray[Any]:
+    def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
-        (ae, ai), (we, wi) = _decode_pairs(act, length), _decode_pairs(weight, length)
+        (ae, ai), (we, wi) = (_decode_pairs(operand.codes, operand.length) for operand in (act, weight))
         require_fit(ai.astype(np.int32) << ae, wi.astype(np.int32) << we, self.accumulation.bits, self.name)
         return np.asarray(_dot(ae, ai, we, wi))

@@ -79,7 +79,7 @@ def _os_array(act, weight, rows, cols, mac, period, double_buffered, values):
     N = weight.shape[0]
     row_folds, col_folds = -(-M // rows), -(-N // cols)
     folds = row_folds * col_folds
-    zero = act[0, 0] * 0
+    zero = act.dtype.type(0)
     a_reg = np.zeros((rows, cols), act.dtype)
     w_reg = np.zeros((rows, cols), act.dtype)
     tag = np.zeros((rows, cols), np.int8)

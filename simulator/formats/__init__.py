@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import fields
 
 from simulator.errors import UnknownNameError
-from simulator.formats.base import Format, Storage
+from simulator.formats.base import Encoded, Format, Granularity, Storage
 from simulator.formats.float16 import Fp16
 from simulator.formats.integer import Int4, Int8
 from simulator.formats.ovp import Ovp4
 
-__all__ = ["Format", "Fp16", "Int4", "Int8", "Ovp4", "Storage", "get", "names"]
+__all__ = ["Encoded", "Format", "Fp16", "Granularity", "Int4", "Int8", "Ovp4", "Storage", "get", "names"]
 
 _FORMATS: dict[str, type[Format]] = {cls.name: cls for cls in (Fp16, Int4, Int8, Ovp4)}
 

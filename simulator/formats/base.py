@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import EncodingError, UnknownNameError
 
-__all__ = ["Calibration", "Format", "Storage", "checked_tensor", "row_view"]
+__all__ = ["Calibration", "Encoded", "Format", "Granularity", "Storage", "checked_tensor", "row_view"]
 
 Calibration = Literal["mse", "absmax", "three_sigma"]
+Granularity = Literal["tensor", "row"]
+"""What shares a scale: all GEMMs and rows of an operand, or each row (a token of A, an output channel of W)."""
 SCALE_BITS = 32
 """Bits of one stored scale (float32)."""
 _CANDIDATES = np.arange(75, 250, 2) / 100.0
@@ -38,6 +41,28 @@ class Storage:
     def bits_per_value(self) -> float:
         """Stored bits over values."""
         return self.total_bits / self.values
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One operand of one GEMM as it is stored.
+
+    Attributes:
+        codes: packed rows, uint8, shape (rows, bytes).
+        scale: float32, shape () or (rows, 1); real value = decoded value * scale.
+        length: values per row, K.
+        extras: what else the format stores (dictionaries, outlier lists, zero points ...), by name.
+    """
+
+    codes: NDArray[np.uint8]
+    scale: NDArray[np.float32]
+    length: int
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def row_scale(self) -> NDArray[np.float64]:
+        """Scale of each row, float64, shape (rows, 1)."""
+        return np.broadcast_to(self.scale, (len(self.codes), 1)).astype(np.float64)
 
 
 class Format(ABC):
@@ -74,6 +99,24 @@ class Format(ABC):
 
         Raises: EncodingError on an illegal code, with its position.
         """
+
+    def encode_operand(self, x: ArrayLike, granularity: Granularity, method: Calibration) -> list[Encoded]:
+        """Calibrate and encode an operand of ``count`` GEMMs, shape (count, rows, K); one ``Encoded`` per GEMM.
+
+        A format that stores more than codes and scales overrides this and ``decode_operand``.
+        Raises: EncodingError as ``encode`` does.
+        """
+        tensor = np.asarray(x)
+        if tensor.ndim != 3:
+            raise EncodingError(f"{self.name}: expected an operand of shape (count, rows, K), got {tensor.shape}")
+        scale = self.calibrate(tensor, axis=None if granularity == "tensor" else -1, method=method)
+        codes = self.encode(tensor, scale)
+        per_gemm = np.broadcast_to(scale, (len(tensor),)) if scale.ndim == 0 else scale
+        return [Encoded(c, np.asarray(s), tensor.shape[-1]) for c, s in zip(codes, per_gemm, strict=True)]
+
+    def decode_operand(self, operand: Encoded) -> NDArray[Any]:
+        """Grid values (rows, K) of one encoded operand, as ``decode`` gives them, before the scale."""
+        return self.decode(operand.codes, operand.length)
 
     def packed_bytes(self, length: int) -> int:
         """Bytes that one row of ``length`` values takes, padding included."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.formats import Format
+from simulator.formats import Encoded, Format
 
 __all__ = ["exact_matmul"]
 
@@ -17,20 +17,19 @@ _FLOAT_BLOCK = 1 << 22
 
 
 def exact_matmul(
-    act: NDArray[np.uint8],
-    weight: NDArray[np.uint8],
-    length: int,
+    act: Encoded,
+    weight: Encoded,
     *,
     act_format: Format,
     weight_format: Format,
     accumulation: Literal["int", "fp32_sequential"],
 ) -> NDArray[Any]:
-    """Product of two packed operands (M, bytes) and (N, bytes) of K = ``length`` values, shape (M, N).
+    """Product of two encoded operands of M and N rows, shape (M, N), before their scales.
 
     ``int``: infinitely precise, int64. ``fp32_sequential``: float32, exact products added in the order k = 0 ... K-1.
     Raises: EncodingError on an illegal code; OverflowError if an integer result may leave int64.
     """
-    a, w = act_format.decode(act, length), weight_format.decode(weight, length)
+    a, w = act_format.decode_operand(act), weight_format.decode_operand(weight)
     return _float_matmul(a, w) if accumulation == "fp32_sequential" else _int_matmul(a, w)
 
 

@@ -129,7 +129,7 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
         mapping_util=hardware.mapping_util(op),
         compute_util=op.macs / (pes * timing.total_cycles) if timing.total_cycles else 0.0,
         tiles=result.tiles,
-        c=result.operands.real(0, values) if result.operands and values is not None else None,
+        c=hardware.datapath.real(values, *result.operands[0]) if values is not None else None,
         accumulators=values,
         exact=quality.exact if quality else None,
         mismatch=quality.mismatch if quality else "",

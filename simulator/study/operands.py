@@ -1,58 +1,30 @@
-"""Real tensors to packed operands: scales found, codes made, and back to real results."""
+"""Real tensors to encoded operands, as a design's quantisation says."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.config import Design
 from simulator.datapath import Datapath
+from simulator.formats import Encoded, Granularity
 
-__all__ = ["Operands", "encode", "random_tensors"]
-
-
-@dataclass(frozen=True)
-class Operands:
-    """Codes and scales of ``count`` GEMMs.
-
-    Attributes:
-        act, weight: packed codes (count, M, bytes) and (count, N, bytes).
-        act_scale: float32, broadcasts against (count, M, 1); weight_scale: against (count, N, 1).
-        length: K.
-    """
-
-    act: NDArray[np.uint8]
-    weight: NDArray[np.uint8]
-    act_scale: NDArray[np.float32]
-    weight_scale: NDArray[np.float32]
-    length: int
-
-    def real(self, index: int, accumulators: NDArray[Any]) -> NDArray[np.float64]:
-        """Accumulators (M, N) of one GEMM times both scales, float64."""
-        act = np.broadcast_to(self.act_scale, (*self.act.shape[:2], 1))[index].astype(np.float64)
-        weight = np.broadcast_to(self.weight_scale, (*self.weight.shape[:2], 1))[index].astype(np.float64)
-        return accumulators * (act * weight.T)
+__all__ = ["encode", "random_tensors", "shares_scale"]
 
 
-def encode(design: Design, datapath: Datapath, act: ArrayLike, weight: ArrayLike) -> Operands:
-    """Calibrate and encode tensors (count, M, K) and (count, N, K) as the design's quantisation says.
+def shares_scale(granularity: str) -> Granularity:
+    """A design's ``tensor | token | channel`` as the formats' ``tensor | row``."""
+    return "tensor" if granularity == "tensor" else "row"
+
+
+def encode(design: Design, datapath: Datapath, act: ArrayLike, weight: ArrayLike) -> list[tuple[Encoded, Encoded]]:
+    """Calibrate and encode tensors (count, M, K) and (count, N, K): both operands of each GEMM.
 
     Raises: EncodingError for a value that cannot be encoded.
     """
-    act, weight = np.asarray(act), np.asarray(weight)
-    quantisation = design.quantisation
-    scales, codes = [], []
-    for tensor, number_format, how in (
-        (act, datapath.act_format, quantisation.activations),
-        (weight, datapath.weight_format, quantisation.weights),
-    ):
-        axis = None if how.granularity == "tensor" else -1
-        scales.append(number_format.calibrate(tensor, axis=axis, method=how.calibration))
-        codes.append(number_format.encode(tensor, scales[-1]))
-    return Operands(codes[0], codes[1], scales[0], scales[1], act.shape[-1])
+    acts, weights = design.quantisation.activations, design.quantisation.weights
+    granularity = (shares_scale(acts.granularity), shares_scale(weights.granularity))
+    return datapath.encode(act, weight, granularity, (acts.calibration, weights.calibration))
 
 
 def random_tensors(M: int, N: int, K: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

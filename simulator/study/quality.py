@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.datapath import Datapath
+from simulator.formats import Encoded
 from simulator.reference import exact_matmul, first_mismatch, noise_energy, sqnr_db
-from simulator.study.operands import Operands
 
 __all__ = ["Quality", "check_values"]
 
@@ -45,7 +45,7 @@ class Quality:
 def check_values(
     name: str,
     datapath: Datapath,
-    operands: Operands,
+    operands: list[tuple[Encoded, Encoded]],
     results: list[NDArray[Any]],
     act: ArrayLike,
     weight: ArrayLike,
@@ -57,18 +57,16 @@ def check_values(
     """
     act, weight = np.asarray(act), np.asarray(weight)
     mismatch, signal, noise = "", 0.0, 0.0
-    for index, found in enumerate(results):
+    for index, (found, pair) in enumerate(zip(results, operands, strict=True)):
         expected = exact_matmul(
-            operands.act[index],
-            operands.weight[index],
-            operands.length,
+            *pair,
             act_format=datapath.act_format,
             weight_format=datapath.weight_format,
             accumulation=datapath.accumulation.kind,
         )
         mismatch = mismatch or _describe(name, datapath.name, index, len(results), found, expected)
         real = np.matmul(act[index].astype(np.float64), weight[index].astype(np.float64).T)
-        op_signal, op_noise = noise_energy(real, operands.real(index, found))
+        op_signal, op_noise = noise_energy(real, datapath.real(found, *pair))
         signal, noise = signal + op_signal, noise + op_noise
     return Quality(not mismatch, mismatch, signal, noise)
 

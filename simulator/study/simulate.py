@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -14,10 +15,11 @@ from simulator.cost import energy_pj
 from simulator.counts import Counts
 from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pipeline
 from simulator.errors import ConfigError, ConservationError, MappingError, MismatchError
+from simulator.formats import Encoded
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower, os_fold
 from simulator.mapping.counting import count_os
 from simulator.study.hardware import Hardware
-from simulator.study.operands import Operands, encode, random_tensors
+from simulator.study.operands import encode, random_tensors
 from simulator.study.quality import Quality, check_values
 from simulator.tiles import TileTable
 from simulator.workload import Op
@@ -43,12 +45,12 @@ class OpResult:
     counts: Counts
     energy: dict[str, float]
     values: list[NDArray[Any]]
-    operands: Operands | None
+    operands: list[tuple[Encoded, Encoded]]
     quality: Quality | None
 
     def without_arrays(self) -> OpResult:
         """The same result without values and codes: what a study keeps of an op."""
-        return replace(self, timing=replace(self.timing, events=None), values=[], operands=None)
+        return replace(self, timing=replace(self.timing, events=None), values=[], operands=[])
 
 
 def plan(hardware: Hardware, op: Op) -> TileTable:
@@ -96,12 +98,14 @@ def simulate_op(
     """
     table = plan(hardware, op)
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
-    operands, values, quality = None, [], None
+    operands: list[tuple[Encoded, Encoded]] = []
+    values, quality = [], None
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
-        values = [_values(hardware, operands, i, table, fidelity) for i in range(len(operands.act))]
+        values = [_values(hardware, *pair, table, fidelity) for pair in operands]
         quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
-    timing = _timing(hardware, table, operands if tensors is not None else None, op.count, fidelity, seed)
+    known = operands if tensors is not None else [(None, None)] * op.count
+    timing = _timing(hardware, table, known, fidelity, seed)
     counts = count_os(op, table, hardware.array, hardware.bits, hardware.datapath, 0).times(op.count)
     counts = replace(counts, cycles=timing.total_cycles)
     if counts.macs != op.macs:
@@ -109,21 +113,21 @@ def simulate_op(
     return OpResult(op, len(table), timing, counts, energy_pj(hardware.bill, counts), values, operands, quality)
 
 
-def _values(hardware: Hardware, operands: Operands, index: int, table: TileTable, fidelity: Fidelity) -> NDArray[Any]:
+def _values(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable, fidelity: Fidelity) -> NDArray[Any]:
     """Accumulators of one GEMM: from the datapath, or from the array's registers, whose cycles are then checked too."""
-    act, weight, datapath = operands.act[index], operands.weight[index], hardware.datapath
+    datapath = hardware.datapath
     if fidelity != "pe_array":
-        return datapath.matmul(act, weight, operands.length)
+        return datapath.matmul(act, weight)
     from simulator.engine.pe_array import run_os_array
 
     array = hardware.array
     if array.overlap == "scalesim" or array.cycles_per_step != 1:
         field = hardware.design.where("array", "fold_overlap")
         raise ConfigError(f"{field}: pe_array runs hardware: none, wave or full, one step per cycle")
-    fold = os_fold(operands.length, array.rows, array.cols, array.overlap)
+    fold = os_fold(act.length, array.rows, array.cols, array.overlap)
     run = run_os_array(
-        datapath.edge_words(act, operands.length, "act"),
-        datapath.edge_words(weight, operands.length, "weight"),
+        datapath.edge_words(act, "act"),
+        datapath.edge_words(weight, "weight"),
         array.rows,
         array.cols,
         mac=datapath.mac,
@@ -136,15 +140,18 @@ def _values(hardware: Hardware, operands: Operands, index: int, table: TileTable
 
 
 def _timing(
-    hardware: Hardware, table: TileTable, operands: Operands | None, count: int, fidelity: Fidelity, seed: int
+    hardware: Hardware,
+    table: TileTable,
+    operands: Sequence[tuple[Encoded | None, Encoded | None]],
+    fidelity: Fidelity,
+    seed: int,
 ) -> Timing:
     """Cycles of all GEMMs of an op; one run serves all unless stalls depend on the data."""
     total: Timing | None = None
-    for index in range(count):
-        act, weight = (operands.act[index], operands.weight[index]) if operands else (None, None)
+    for index, (act, weight) in enumerate(operands):
         stalls = hardware.datapath.stall_cycles(act, weight, table.rows, seed + index)
         if stalls is None:
-            return _scaled(_run(hardware, table, fidelity), count)
+            return _scaled(_run(hardware, table, fidelity), len(operands))
         once = _run(hardware, _with_stalls(table, stalls), fidelity)
         total = once if total is None else _sum(total, once)
     assert total is not None, "an op has at least one GEMM"
