@@ -476,6 +476,7 @@ def test_two_to_the_fifteenth_is_already_too_much():
         matmul(dp, codes, codes, 8)
     assert matmul(dp, codes, np.full((1, 8), -64 & 0xFF, np.uint8), 8).tolist() == [[-32768]]
 
+
 def test_int_mac_fills_its_accumulator_to_the_last_value():
     dp = datapath.create("int_mac", {"acc_bits": 16})
     act = rows_of_bytes([127, 127, 127, 1])
