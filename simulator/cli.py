@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,8 +24,22 @@ EXIT_CHECK_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """Typer's base of all complaints about arguments, whichever click it brings along."""
 
+
+class _Interrupted(Exception):
+    """Ctrl-C inside a command. Versions of typer differ in what they make of KeyboardInterrupt."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+
 app = typer.Typer(
     name="olivine",
+    cls=_Commands,
     help="Cycle-level simulator of quantised matrix accelerators: exact values, cycles, energy and area.",
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -40,15 +55,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code of the contract (0, 1, 2 or 130)."""
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
+        arguments = list(arguments) if arguments is not None else None
+        code = app(args=arguments, prog_name="olivine", standalone_mode=False)
+    except (_Interrupted, KeyboardInterrupt, typer.Abort):
         return _complain("interrupted; finished points are kept", EXIT_INTERRUPTED)
     except _UsageError as error:
-        return _complain(error.format_message(), EXIT_WRONG_INPUT)
+        context = getattr(error, "ctx", None)
+        hint = f"; see {context.command_path} --help" if context else ""
+        return _complain(error.format_message().rstrip(".") + hint, EXIT_WRONG_INPUT)
     except MismatchError as error:
         return _complain(str(error), EXIT_CHECK_FAILED)
     except OlivineError as error:
         return _complain(str(error), EXIT_WRONG_INPUT)
+    except MemoryError as error:
+        return _complain(f"not enough memory for this size: {error}", EXIT_WRONG_INPUT)
     return code if isinstance(code, int) else 0
 
 
@@ -87,13 +107,14 @@ def run(
     study: Annotated[str, typer.Argument(help="A study: a shipped name or a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="The run's folder; reports/NAME by default.")] = None,
     set_: SetOption = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run stored points again.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Run a study and write its report."""
     from simulator.study.run import execute
 
+    _require_at_least(1, "--workers", workers)
     with _progress() as progress:
         outcome = execute(
             _reference(study),
@@ -105,7 +126,7 @@ def run(
             plugins=context.obj,
         )
     if as_json:
-        records = json.loads(outcome.results.to_json(orient="records"))
+        records = outcome.results.to_dict(orient="records")
         _print_json(
             {"results": records, "page": str(outcome.page), "points_run": outcome.ran, "points_reused": outcome.reused}
         )
@@ -129,7 +150,7 @@ def gemm(
     n: Annotated[int, typer.Option("-n", "-N", help="Columns of W: output features.")],
     k: Annotated[int, typer.Option("-k", "-K", help="Reduction length.")],
     fidelity: Annotated[str, typer.Option(help="bound, pipeline, event or pe_array.")] = "pipeline",
-    seed: Annotated[int, typer.Option(min=0, help="For what is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="For what is drawn at random.")] = 0,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -137,6 +158,7 @@ def gemm(
     from simulator.config import load_design
     from simulator.study.gemm import simulate_gemm
 
+    _require_at_least(0, "--seed", seed)
     loaded = load_design(_reference(design), overlays=[("--set", _overrides(set_))])
     result = simulate_gemm(loaded, m, n, k, fidelity=fidelity, seed=seed)  # type: ignore[arg-type]
     if as_json:
@@ -189,7 +211,7 @@ def list_(
 def verify(
     designs: Annotated[list[str] | None, typer.Argument(help="Designs; all shipped ones by default.")] = None,
     trace: Annotated[str, typer.Option(help="The trace whose tensors are run.")] = "minilm-l6-sample",
-    seed: Annotated[int, typer.Option(min=0, help="For the random tensors.")] = 0,
+    seed: Annotated[int, typer.Option(help="For the random tensors.")] = 0,
     as_json: JsonOption = False,
 ) -> int:
     """Check every datapath against the exact reference, and every rung of the fidelity ladder."""
@@ -200,6 +222,7 @@ def verify(
     from simulator.study.verify import verify_design
     from simulator.study.workloads import resolve_workload
 
+    _require_at_least(0, "--seed", seed)
     loaded = [load_design(_reference(d)) for d in designs or shipped_names("configs/designs")]
     workload = resolve_workload(_reference(trace))
     checks = []
@@ -225,9 +248,9 @@ def trace(
     out: Annotated[Path | None, typer.Option(help="The trace's folder.")] = None,
     text: Annotated[Path | None, typer.Option(help="Text to run the model on.")] = None,
     layers: Annotated[str | None, typer.Option(help="Layers to keep: 0,5 or 0-2 or a name pattern.")] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of the text to use.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens of the text to use.")] = None,
     dtype: Annotated[str, typer.Option(help="How tensors are stored: float16 or float32.")] = "float16",
-    shard_bytes: Annotated[int, typer.Option(min=1, help="Largest tensor data of one file.")] = 512_000_000,
+    shard_bytes: Annotated[int, typer.Option(help="Largest tensor data of one file.")] = 512_000_000,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
     info: Annotated[
         bool, typer.Option("--info", help="Print ops, shapes, bytes and outlier statistics of a trace.")
@@ -242,6 +265,9 @@ def trace(
         raise OlivineError("trace needs --out traces/NAME, or --info to describe an existing trace")
     from simulator.tracing.extract import extract
 
+    _require_at_least(1, "--shard-bytes", shard_bytes)
+    if tokens is not None:
+        _require_at_least(1, "--tokens", tokens)
     with _progress() as progress:
         made = extract(
             source, out, text=text, layers=layers, tokens=tokens, dtype=dtype, force=force, shard_bytes=shard_bytes,
@@ -276,7 +302,7 @@ def _trace_info(source: str, checksums: bool, as_json: bool) -> int:
 
     opened = resolve_workload(_reference(source)).trace
     if opened is None:
-        raise OlivineError(f"{source}: a workload of shapes, not a trace")
+        raise OlivineError(f"{source}: a workload of shapes, not a trace; `olivine list traces` names traces")
     if checksums:
         opened.verify_checksums()
     rows = describe(opened)
@@ -296,7 +322,14 @@ def _trace_info(source: str, checksums: bool, as_json: bool) -> int:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _require_at_least(least: int, option: str, value: int) -> None:
+    if value < least:
+        raise OlivineError(f"{option}: must be at least {least}, found {value}")
 
 
 def _reference(text: str) -> str:
@@ -327,7 +360,16 @@ def _progress() -> Iterator[Any]:
 
 
 def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, default=str))
+    print(json.dumps(_strict(data), indent=2, default=str))
+
+
+def _strict(data: Any) -> Any:
+    """``data`` with null for what JSON has no number for: NaN and the infinities."""
+    if isinstance(data, dict):
+        return {key: _strict(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_strict(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def _print_gemm(name: str, result: GemmResult) -> None:

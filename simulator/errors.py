@@ -14,6 +14,7 @@ __all__ = [
     "EncodingError",
     "MappingError",
     "MismatchError",
+    "NoSuchFileError",
     "OlivineError",
     "OutputError",
     "TraceError",
@@ -39,6 +40,10 @@ class UnknownNameError(ConfigError):
         super().__init__(f"unknown {kind} '{name}'{did_you_mean(name, names)}; known: {', '.join(names) or 'none'}")
 
 
+class NoSuchFileError(ConfigError):
+    """A file that was named does not exist; whoever read its name says where it was written."""
+
+
 class EncodingError(OlivineError):
     """A tensor cannot be encoded, or a packed code is illegal; carries the position."""
 
@@ -60,7 +65,11 @@ class MappingError(OlivineError):
 
 
 class CostError(OlivineError):
-    """An action or a part has no price."""
+    """An action or a part has no price; ``field`` is the design's field to change, if one is."""
+
+    def __init__(self, message: str, field: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class TraceError(OlivineError):

@@ -1,6 +1,6 @@
 """YAML in, frozen strict records out, every complaint with file, line and field."""
 
-from simulator.config.catalogue import find_file, is_path, load_cost, load_design, load_study, load_workload
+from simulator.config.catalogue import find_file, is_path, load_cost, load_design, load_study, load_workload, named_at
 from simulator.config.cost import CostLibrary
 from simulator.config.design import Design
 from simulator.config.load import (
@@ -32,6 +32,7 @@ __all__ = [
     "load_study",
     "load_workload",
     "merge",
+    "named_at",
     "parse_override",
     "read_yaml",
     "validate",

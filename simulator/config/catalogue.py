@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,10 +13,10 @@ from simulator.config.load import Source, apply_overrides, from_mapping, merge, 
 from simulator.config.record import Record
 from simulator.config.study import Study
 from simulator.config.workload import WorkloadSpec
-from simulator.errors import ConfigError, UnknownNameError
+from simulator.errors import ConfigError, NoSuchFileError, UnknownNameError, did_you_mean
 from simulator.resources import shipped_dir, shipped_names
 
-__all__ = ["Reference", "find_file", "is_path", "load_cost", "load_design", "load_study", "load_workload"]
+__all__ = ["Reference", "find_file", "is_path", "load_cost", "load_design", "load_study", "load_workload", "named_at"]
 
 Reference = str | Path | Mapping[str, Any] | Source
 """A shipped name, a path to a YAML file, or the mapping itself, which may know where it was written."""
@@ -70,35 +71,57 @@ def is_path(ref: str) -> bool:
 
 
 def find_file(ref: str, near: Path | None = None) -> Path:
-    """The path as given, else beside the file that names it, else among what is shipped; the first that exists."""
+    """Beside the file that names it, else from the current folder, else among what is shipped; the first that exists.
+
+    If none does: the one whose folder has something of a like name, for the complaint.
+    """
     given = Path(ref).expanduser()
-    shipped = shipped_dir("configs").parent / given
-    for candidate in [given, *([near / given] if near else []), shipped]:
-        if not given.is_absolute() and candidate.exists():
-            return candidate
-    return given
+    if given.is_absolute():
+        return given
+    candidates = [*([near / given] if near else []), given, shipped_dir("configs").parent / given]
+    existing = (path for path in candidates if path.exists())
+    alike = (path for path in candidates if did_you_mean(path.name, _names_in(path.parent)))
+    return next(existing, None) or next(alike, candidates[0])
+
+
+@contextmanager
+def named_at(where: str) -> Iterator[None]:
+    """A name or a file that does not exist becomes a complaint about the field that names it, at ``where``."""
+    try:
+        yield
+    except (UnknownNameError, NoSuchFileError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] = ()) -> Source:
     """The document of a reference with all it extends merged in."""
-    source, label, folder = _document(ref, kind, near)
-    if label in chain:
-        raise ConfigError(f"{source.where(('extends',))}: extends itself: {' -> '.join([*chain, label])}")
+    source, identity, folder = _document(ref, kind, near)
+    if identity in chain:
+        circle = " -> ".join(Path(link).name for link in (*chain, identity))
+        raise ConfigError(f"{source.where(('extends',))}: extends itself: {circle}")
     if kind == "study" or "extends" not in source.data:
         return source
     bases = source.data["extends"]
     bases = bases if isinstance(bases, list) else [bases]
     if not bases or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{source.where(('extends',))}: expected the name or path of a {kind}, or a list of them")
-    merged = _read(bases[0], kind, folder, (*chain, label))
-    for base in bases[1:]:
-        merged = merge(merged, _read(base, kind, folder, (*chain, label)))
+    with named_at(source.where(("extends",))):
+        merged = _read(bases[0], kind, folder, (*chain, identity))
+        for base in bases[1:]:
+            merged = merge(merged, _read(base, kind, folder, (*chain, identity)))
     data = {key: value for key, value in source.data.items() if key != "extends"}
     return merge(merged, Source(data, source.lines, source.label, source.labels))
 
 
 def _document(ref: Reference, kind: str, near: Path | None) -> tuple[Source, str, Path | None]:
-    """One document, what to call it, and the folder it lies in."""
+    """One document, what tells it from others, and the folder it lies in."""
     if isinstance(ref, Source):
         return ref, f"<{ref.data.get('name', kind)}>", near
     if isinstance(ref, Mapping):
@@ -111,4 +134,4 @@ def _document(ref: Reference, kind: str, near: Path | None) -> tuple[Source, str
             listed = [n for n in known if not n.startswith("sram_")]
             raise UnknownNameError(kind if kind != "cost" else "cost library", ref, listed)
         path = shipped_dir(_FOLDERS[kind]) / f"{ref}.yaml"
-    return read_yaml(path), str(path), path.parent
+    return read_yaml(path), str(path.resolve()), path.parent

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from simulator.config.yaml_nodes import Source, Steps, check, dotted, found, one_line, parse, place, shorten
-from simulator.errors import ConfigError, did_you_mean
+from simulator.errors import ConfigError, NoSuchFileError, did_you_mean
 
 __all__ = ["FieldError", "apply_overrides", "from_mapping", "merge", "parse_override", "read_yaml", "validate"]
 
@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> Source:
     except FileNotFoundError:
         names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         near = did_you_mean(path.name, names) or f"; nothing in {shorten(str(path.parent))} has a name like it"
-        raise ConfigError(f"{place(label)}: no such file{near}") from None
+        raise NoSuchFileError(f"{place(label)}: no such file{near}") from None
     except IsADirectoryError:
         raise ConfigError(f"{place(label)}: a folder, not a YAML file; name a file in it") from None
     except OSError as error:

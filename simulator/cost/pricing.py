@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,17 +47,25 @@ class Bill:
         return sum(b.leakage_mw for b in self.buffers.values())
 
 
-def make_bill(library: CostLibrary, parts: Mapping[str, int], memory: Memory, clock_mhz: float) -> Bill:
-    """Look up every part and scratchpad. Raises: CostError naming what has no price, with the scratchpad's field."""
+def make_bill(
+    library: CostLibrary, parts: Mapping[str, int], actions: Iterable[str], memory: Memory, clock_mhz: float
+) -> Bill:
+    """Look up every part, action and scratchpad.
+
+    Raises: CostError naming what has no price, with the scratchpad's field.
+    """
     for part in parts:
         _require("part", part, library.parts, library.name)
+    for action in actions:
+        _require("action", action, library.actions, library.name)
     buffers = {}
     for name in BUFFERS:
         pad = getattr(memory, name)
         try:
             buffers[name] = price_sram(library.sram, pad.capacity_kib * 1024, pad.word_bits, pad.banks)
         except CostError as error:
-            raise CostError(f"memory.{name}: {error} (cost library '{library.name}')") from None
+            field = ("memory", name, *error.field)
+            raise CostError(f"{error} (cost library '{library.name}')", field) from None
     return Bill(library, dict(parts), buffers, clock_mhz)
 
 

@@ -30,13 +30,15 @@ def price_sram(table: SramTable, capacity_bytes: float, word_bits: int, banks: i
     same_width = sorted((m for m in table.macros if m.word_bits == word_bits), key=lambda m: m.size_bytes)
     if not same_width:
         widths = sorted({m.word_bits for m in table.macros})
-        raise CostError(f"no SRAM of {word_bits}-bit words is priced; priced widths: {', '.join(map(str, widths))}")
+        message = f"no SRAM of {word_bits}-bit words is priced; priced widths: {', '.join(map(str, widths))}"
+        raise CostError(message, field=("word_bits",))
     bank_bytes = capacity_bytes / banks
     smallest, largest = same_width[0].size_bytes, same_width[-1].size_bytes
     if not smallest <= bank_bytes <= largest:
         raise CostError(
             f"no SRAM bank of {bank_bytes / 1024:g} KiB is priced; "
-            f"{word_bits}-bit banks from {smallest / 1024:g} to {largest / 1024:g} KiB are"
+            f"{word_bits}-bit banks from {smallest / 1024:g} to {largest / 1024:g} KiB are",
+            field=("capacity_kib",),
         )
     below = max((m for m in same_width if m.size_bytes <= bank_bytes), key=lambda m: m.size_bytes)
     above = min((m for m in same_width if m.size_bytes >= bank_bytes), key=lambda m: m.size_bytes)

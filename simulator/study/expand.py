@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.config import Source, Study, load_design
+from simulator.config import Source, Study, load_design, named_at
 from simulator.config.catalogue import Reference
-from simulator.errors import ConfigError, UnknownNameError, did_you_mean
+from simulator.errors import ConfigError, did_you_mean
 from simulator.study.hardware import Hardware, build
 from simulator.study.simulate import plan
 from simulator.study.workloads import Workload, resolve_workload
@@ -76,17 +77,19 @@ def _combinations(study: Study, source: Source) -> Iterator[dict[str, Any]]:
     for path, values in study.sweep.items():
         if not values:
             raise ConfigError(f"{source.where(('sweep', path))}: an axis needs at least one value")
+        written = [json.dumps(value, sort_keys=True) for value in values]
+        for i, value in enumerate(written):
+            if value in written[:i]:
+                raise ConfigError(f"{source.where(('sweep', path, i))}: {value} is on this axis twice; remove one")
     for combination in itertools.product(*study.sweep.values()):
         yield dict(zip(study.sweep, combination, strict=True))
 
 
 def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _T]) -> _T:
-    """``make`` of the reference at ``path``; a name that does not exist is a complaint about that line."""
+    """``make`` of the reference at ``path``; a name or file that does not exist is a complaint about that line."""
     ref = source.data[path[0]][path[1]]
-    try:
+    with named_at(source.where(path)):
         return make(source.part(path) if isinstance(ref, dict) else ref)
-    except UnknownNameError as error:
-        raise ConfigError(f"{source.where(path)}: {error}") from None
 
 
 def _require_distinct(source: Source, field: str, names: Sequence[str]) -> None:

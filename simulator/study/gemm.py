@@ -86,6 +86,8 @@ def simulate_gemm(
     """
     if fidelity not in get_args(Fidelity):
         raise UnknownNameError("fidelity", str(fidelity), get_args(Fidelity))
+    if not isinstance(seed, int) or seed < 0:
+        raise WorkloadError(f"seed must be an integer of at least 0, got {seed!r}")
     hardware = _hardware(design)
     op, tensors = _operation(M, N, K, a, w)
     return _as_gemm(hardware, simulate_op(hardware, op, tensors, fidelity=fidelity, seed=seed))
@@ -107,6 +109,9 @@ def _operation(
     a, w = np.asarray(a), np.asarray(w)
     if a.ndim != 2 or w.ndim != 2 or a.shape[1] != w.shape[0]:
         raise WorkloadError(f"a of shape {a.shape} times w of shape {w.shape} is no product A[M,K] x W[K,N]")
+    for tensor, values in (("a", a), ("w", w)):
+        if values.dtype.kind not in "fiu":
+            raise WorkloadError(f"{tensor} must hold real numbers, got dtype {values.dtype}")
     op = Op("gemm", a.shape[0], w.shape[1], a.shape[1])
     for name, given, found in (("M", M, op.M), ("N", N, op.N), ("K", K, op.K)):
         if given is not None and given != found:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from simulator import datapath as datapaths
 from simulator import units
-from simulator.config import Design, load_cost
+from simulator.config import Design, load_cost, named_at
 from simulator.config.design import Scratchpad
 from simulator.cost import Bill, make_bill
 from simulator.datapath import Datapath, OptionError
@@ -16,7 +16,7 @@ from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, mapping_util
 from simulator.workload import Op
 
-__all__ = ["Hardware", "build"]
+__all__ = ["Hardware", "build", "priced_actions"]
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,16 @@ def _dram(design: Design) -> IdealDram:
 
 def _bill(design: Design, datapath: Datapath) -> Bill:
     label, _ = design._source.origin(("cost",)) if design._source else ("", None)
-    library = load_cost(design.cost, near=Path(label).parent)
+    with named_at(design.where("cost")):
+        library = load_cost(design.cost, near=Path(label).parent)
     parts = datapath.area_bill(design.array.rows, design.array.cols)
     try:
-        return make_bill(library, parts, design.memory, design.clock_mhz)
+        return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz)
     except CostError as error:
-        raise ConfigError(f"{design.where('cost')}: {error}") from None
+        raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+
+
+def priced_actions(datapath: Datapath) -> list[str]:
+    """Every action that a run of this datapath can count, sorted: its own, and the hops of results on their way out."""
+    actions = {*datapath.actions_per_mac(), *datapath.actions_per_operand("act")}
+    return sorted(actions | {*datapath.actions_per_operand("weight"), "reg_bit"})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
+import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,9 +23,10 @@ import simulator
 from simulator import datapath as datapaths
 from simulator.config import Source, Study, load_study
 from simulator.config.catalogue import Reference
-from simulator.errors import OutputError
+from simulator.errors import OlivineError, OutputError
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import Point, expand
+from simulator.study.hardware import priced_actions
 from simulator.study.rows import CONTRACT_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import simulate_op
 from simulator.study.store import Store, code_sha256, point_key
@@ -97,11 +101,11 @@ def execute(
     keys = [point_key(p, record.fidelity, record.seed) for p in points]
     stored = {key: found for key in keys if (found := store.get(key))}
     missing = [i for i, key in enumerate(keys) if key not in stored]
-    mismatches: list[str] = []
+    mismatches: dict[int, list[str]] = {}
     for done, (i, (row, layers, wrong)) in enumerate(_run_points(points, missing, record, workers, plugins), start=1):
         store.put(keys[i], row, layers)
         stored[keys[i]] = (row, layers)
-        mismatches += wrong
+        mismatches[i] = wrong
         if progress:
             progress(done, len(missing), points[i].label)
     simulated = time.perf_counter()
@@ -112,30 +116,32 @@ def execute(
         "points_reused": len(points) - len(missing),
     }
     page = _report(folder, results, layers_table, _manifest(record, source, points, timings))
+    wrong = [line for i in sorted(mismatches) for line in mismatches[i]]
     stale = [
         f"{r['design']} on {r['workload']}: stored values differ" for r, _ in stored.values() if r["exact"] is False
     ]
-    return RunOutcome(
-        results, layers_table, folder, page, len(missing), len(points) - len(missing), mismatches or stale
-    )
+    return RunOutcome(results, layers_table, folder, page, len(missing), len(points) - len(missing), wrong or stale)
 
 
 def _writable(folder: Path) -> Path:
-    """The folder, if it or its nearest existing parent can be written. Raises: OutputError."""
+    """The folder, if it or its nearest existing parent can be written: tried, and nothing left. Raises: OutputError."""
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
         raise OutputError(f"{existing}: is a file; a run needs a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise OutputError(f"{existing}: not writable; name another folder with --out")
+    try:
+        tempfile.TemporaryDirectory(prefix=".olivine-", dir=existing).cleanup()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{existing}: cannot be written: {reason}; name another folder with --out") from None
     return folder
 
 
 def _run_points(
     points: list[Point], missing: list[int], study: Study, workers: int, plugins: Sequence[Path]
 ) -> Iterator[tuple[int, PointResult]]:
-    """Results of the missing points, in order."""
+    """Results of the missing points, each as soon as it is there."""
     if workers <= 1 or len(missing) <= 1:
         for i in missing:
             yield i, _run_point(points[i], study.fidelity, study.seed)
@@ -143,12 +149,28 @@ def _run_points(
     with ProcessPoolExecutor(
         min(workers, len(missing)), get_context("spawn"), initializer=_load_plugins, initargs=(tuple(plugins),)
     ) as pool:
-        futures = [(i, pool.submit(_run_point, points[i], study.fidelity, study.seed)) for i in missing]
+        with _uninterrupted():
+            futures = {pool.submit(_run_point, points[i], study.fidelity, study.seed): i for i in missing}
         try:
-            for i, future in futures:
-                yield i, future.result()
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise OlivineError(
+                "a worker process died, perhaps for lack of memory; finished points are kept, run again with fewer "
+                "--workers"
+            ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C; processes started meanwhile never see it, so that only the parent answers it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _load_plugins(paths: Sequence[Path]) -> None:
@@ -227,9 +249,7 @@ def _prices(points: list[Point]) -> list[Row]:
     rows: dict[tuple[str, str], Row] = {}
     for hardware in (p.hardware for p in points):
         library, datapath = hardware.bill.library, hardware.datapath
-        actions = {*datapath.actions_per_mac(), "reg_bit"}
-        actions |= {a for operand in ("act", "weight") for a in datapath.actions_per_operand(operand)}
-        for action in sorted(actions):
+        for action in priced_actions(datapath):
             price = library.actions[action]
             rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)
         for part in hardware.bill.parts:

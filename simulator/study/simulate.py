@@ -14,7 +14,7 @@ from simulator.config.study import Fidelity
 from simulator.cost import energy_pj
 from simulator.counts import Counts
 from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pipeline
-from simulator.errors import ConfigError, ConservationError, MappingError, MismatchError
+from simulator.errors import ConfigError, ConservationError, MappingError, MismatchError, WorkloadError
 from simulator.formats import Encoded
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower, os_fold
 from simulator.mapping.counting import count_os
@@ -27,6 +27,10 @@ from simulator.workload import Op
 __all__ = ["OpResult", "plan", "simulate_op"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
+
+_MOST_ALONG = 1 << 24  # M, N or K
+_MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
+_MOST_MACS = 1 << 53  # of an op: counts stay exact as integers of 64 bits and as floats
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,31 @@ class OpResult:
 def plan(hardware: Hardware, op: Op) -> TileTable:
     """The tile table of one of the op's GEMMs.
 
-    Raises: ConfigError naming file, line and field of a scratchpad that is too small.
+    Raises: ConfigError naming file, line and field of a scratchpad that is too small; WorkloadError for an op that is
+    too large to simulate.
     """
+    _require_feasible(hardware, op)
     try:
         shape = Op("any", op.M, op.N, op.K)
         return _best_table(shape, hardware.array, hardware.bits, hardware.limits, hardware.depths, hardware.dram)
     except MappingError as error:
         where = hardware.design.where(*error.field) if error.field else hardware.design.name
         raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
+
+
+def _require_feasible(hardware: Hardware, op: Op) -> None:
+    for field in ("M", "N", "K"):
+        if getattr(op, field) > _MOST_ALONG:
+            raise WorkloadError(f"op '{op.name}': {field} must be at most {_MOST_ALONG}, got {getattr(op, field)}")
+    if op.macs > _MOST_MACS:
+        raise WorkloadError(f"op '{op.name}': {op.macs} MACs; at most {_MOST_MACS} are simulated; split the op")
+    array = hardware.array
+    folds = -(-op.M // array.rows) * -(-op.N // array.cols)
+    if hardware.limits is not None and folds > _MOST_FOLDS:
+        raise WorkloadError(
+            f"op '{op.name}': {folds} folds of the {array.rows} x {array.cols} array of '{hardware.design.name}'; "
+            f"at most {_MOST_FOLDS} are simulated; enlarge the array or split the op"
+        )
 
 
 @lru_cache(maxsize=4096)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,64 +67,60 @@ class Store:
         """The result row and layer rows of a finished point, or None."""
         if not self._path.exists():
             return None
-        with self._connect() as db:
+        with self._transaction() as db:
             found = db.execute("SELECT result, layers FROM points WHERE key = ?", (key,)).fetchone()
-        return (json.loads(found[0]), json.loads(found[1])) if found else None
+            return (json.loads(found[0]), json.loads(found[1])) if found else None
 
     def put(self, key: str, result: dict[str, Any], layers: list[dict[str, Any]]) -> None:
         """Store a finished point; it is on disk when this returns. Raises: OutputError."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._connect() as db:
-                db.execute(
-                    "INSERT OR REPLACE INTO points (key, result, layers) VALUES (?, ?, ?)",
-                    (key, json.dumps(result), json.dumps(layers)),
-                )
         except OSError as error:
             raise OutputError(f"{self._path}: cannot be written: {error.strerror or error}") from None
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO points (key, result, layers) VALUES (?, ?, ?)",
+                (key, json.dumps(result), json.dumps(layers)),
+            )
 
     def clear(self) -> None:
         """Forget all points."""
         if self._path.exists():
-            with self._connect() as db:
+            with self._transaction() as db:
                 db.execute("DELETE FROM points")
 
-    def _connect(self) -> _Connection:
-        return _Connection(self._path)
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection that commits or rolls back as one transaction, and is closed. Raises: OutputError.
 
-
-class _Connection:
-    """A connection that commits or rolls back as one transaction, and is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> sqlite3.Connection:
+        SQLite's rollback journal, not its write-ahead log: no files of its own stay beside the store, and it also
+        works on network file systems. Other processes wait their turn.
+        """
         try:
-            self._db = sqlite3.connect(self._path, timeout=60)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._check_version()
-        except sqlite3.Error as error:
+            with closing(sqlite3.connect(self._path, timeout=60)) as db, db:
+                self._check_version(db)
+                yield db
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a row that is not the JSON it was
             raise OutputError(
                 f"{self._path}: not a usable result store: {error}; move it away or name another --out"
             ) from None
-        return self._db
 
-    def _check_version(self) -> None:
-        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+    def _check_version(self, db: sqlite3.Connection) -> None:
+        found = db.execute("PRAGMA user_version").fetchone()[0]
         if found not in (0, _SCHEMA_VERSION):
             raise OutputError(
                 f"{self._path}: written by another version (schema {found}, this one reads {_SCHEMA_VERSION}); "
                 "name another --out"
             )
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS points (key TEXT PRIMARY KEY, result TEXT NOT NULL, layers TEXT NOT NULL)"
-        )
-        self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        if found == 0:
+            self._create(db)
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            self._db.commit() if kind is None else self._db.rollback()
-        finally:
-            self._db.close()
+    def _create(self, db: sqlite3.Connection) -> None:
+        """Table and version appear together; of two processes the second finds what the first made."""
+        db.execute("BEGIN IMMEDIATE")
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise OutputError(f"{self._path}: another program's database; move it away or name another --out")
+            db.execute("CREATE TABLE points (key TEXT PRIMARY KEY, result TEXT NOT NULL, layers TEXT NOT NULL)")
+            db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        db.commit()

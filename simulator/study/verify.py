@@ -58,7 +58,9 @@ def verify_design(
 
 def _trace_values(hardware: Hardware, workload: Workload, progress: Callable[[str], None] | None) -> int:
     if workload.trace is None:
-        raise OlivineError(f"{workload.name}: verify needs a trace, this workload has shapes only")
+        raise OlivineError(
+            f"{workload.name}: verify needs tensors, this workload has shapes only; `olivine list traces` names traces"
+        )
     for op in workload.ops:
         if progress:
             progress(f"{hardware.design.name}: {op.name}")

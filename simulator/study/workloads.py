@@ -51,11 +51,12 @@ def resolve_workload(ref: Reference, near: Path | None = None) -> Workload:
     text = str(ref)
     if text in shipped_names("traces"):
         return _from_trace(shipped_dir("traces") / text)
-    found = find_file(text, near)
-    if found.is_dir() or (found / "manifest.json").exists():
-        return _from_trace(found)
-    if not is_path(text) and text not in shipped_names("workloads"):
-        raise UnknownNameError("workload", text, known_workloads())
+    if text not in shipped_names("workloads"):
+        found = find_file(text, near)
+        if found.is_dir():
+            return _from_trace(found)
+        if not is_path(text):
+            raise UnknownNameError("workload", text, known_workloads())
     return _from_spec(load_workload(ref, near=near))
 
 
