@@ -642,3 +642,29 @@ def test_without_memory_limits_the_total_is_the_closed_form(design, overlap, see
         found = sim.simulate_gemm(sim.load_design(design, set=settings), M, N, K)
         assert found.cycles["total"] == found.cycles["compute"] == closed_form(M, N, K, rows, cols, overlap)
         assert sum(found.cycles.values()) == 2 * found.cycles["total"]
+
+
+@pytest.mark.parametrize("how", ["set", "extends"])
+def test_another_datapath_drops_the_options_of_the_one_it_replaces(how):
+    changes = {"datapath.name": "ovp", "datapath.pair_rule": "left"}
+    if how == "set":
+        design = sim.load_design("int8_systolic", set=changes)
+    else:
+        datapath = {"name": "ovp", "pair_rule": "left"}
+        design = sim.load_design({"extends": "int8_systolic", "name": "mine", "datapath": datapath})
+    assert design.datapath.options == {"pair_rule": "left"}
+    assert sim.simulate_gemm(design, M=3, N=4, K=5, fidelity="pe_array").exact
+    kept = sim.load_design("int8_systolic", set={"datapath.acc_bits": 24})
+    assert kept.datapath.options == {"act_bits": 8, "weight_bits": 8, "acc_bits": 24}
+
+
+def test_report_refuses_a_table_that_is_not_a_run(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text("{}")
+    for name in ("results", "layers"):
+        pd.DataFrame({"a": [1]}).to_parquet(tmp_path / f"{name}.parquet")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    assert cli.main(["report", str(tmp_path)]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.count("\n") == 1
+    assert "results.parquet: not a table of results (no column design, workload" in complaint
+    assert sorted(p.name for p in tmp_path.iterdir()) == before

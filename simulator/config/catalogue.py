@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,14 +37,15 @@ def load_design(
 
     Args:
         ref: ``extends: NAME`` in it lays it over another design.
-        set: dotted path -> value, as in ``{"array.rows": 64}``.
+        set: dotted path -> value, as in ``{"array.rows": 64}``. Another ``datapath.name`` drops the options of the
+            datapath that it replaces.
         near: folder in which relative paths are also looked for.
         overlays: further overrides, each with what to call it in a complaint; later ones win.
     Raises: ConfigError, one line with file, line and field.
     """
     source = _read(ref, "design", near)
     for label, changes in [("set", set or {}), *overlays]:
-        source = apply_overrides(source, changes, label=label)
+        source = apply_overrides(_for_datapath(source, changes.get("datapath.name")), changes, label=label)
     design = validate(source, Design)
     design._source = source
     return design
@@ -117,7 +119,17 @@ def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] =
         for base in bases[1:]:
             merged = merge(merged, _read(base, kind, folder, (*chain, identity)))
     data = {key: value for key, value in source.data.items() if key != "extends"}
+    datapath = data.get("datapath")
+    merged = _for_datapath(merged, datapath.get("name") if isinstance(datapath, dict) else None)
     return merge(merged, Source(data, source.lines, source.label, source.labels))
+
+
+def _for_datapath(source: Source, name: Any) -> Source:
+    """``source`` without the options of its datapath if another datapath, ``name``, is about to take its place."""
+    found = source.data.get("datapath")
+    if name is None or not isinstance(found, dict) or found.get("name") == name:
+        return source
+    return replace(source, data={**source.data, "datapath": {k: v for k, v in found.items() if k == "name"}})
 
 
 def _document(ref: Reference, kind: str, near: Path | None) -> tuple[Source, str, Path | None]:

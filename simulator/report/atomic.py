@@ -21,6 +21,8 @@ def write_bytes(path: Path, content: bytes) -> Path:
         scratch.write_bytes(content)
         os.replace(scratch, path)
     except OSError as error:
-        scratch.unlink(missing_ok=True) if scratch.parent.is_dir() else None
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}; choose another --out") from None
+    finally:  # also when interrupted
+        if scratch.parent.is_dir():
+            scratch.unlink(missing_ok=True)
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ from simulator.errors import OlivineError
 from simulator.report.atomic import write_bytes
 
 __all__ = ["read_run", "write_report"]
+
+
+_NEEDED = {
+    "results": ("design", "workload", "total_cycles", "compute_cycles", "latency_s", "energy_total_pj", "exact"),
+    "layers": ("design", "workload", "op", "total_cycles", "energy_total_pj"),
+}
+"""Tables of a run and the columns without which nothing can be drawn."""
 
 
 def write_report(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> Path:
@@ -41,7 +48,7 @@ def read_run(run_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise OlivineError(f"{run_dir}: no such run folder; `olivine run STUDY.yaml` writes one")
-    results, layers = (_read_frame(run_dir / f"{name}.parquet") for name in ("results", "layers"))
+    results, layers = (_read_frame(run_dir / f"{name}.parquet", needed) for name, needed in _NEEDED.items())
     return results, layers, _read_manifest(run_dir / "manifest.json")
 
 
@@ -97,14 +104,19 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def _read_frame(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
     except FileNotFoundError:
         raise OlivineError(f"{path}: missing; run the study again with --fresh") from None
     except Exception as error:  # pyarrow raises many kinds
         reason = " ".join(str(error).split())
         raise OlivineError(f"{path}: damaged ({reason}); run the study again with --fresh") from None
+    missing = [column for column in needed if column not in frame.columns]
+    if missing or frame.empty:
+        reason = f"no column {', '.join(missing)}" if missing else "no rows"
+        raise OlivineError(f"{path}: not a table of results ({reason}); run the study again with --fresh")
+    return frame
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
