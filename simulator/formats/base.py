@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import EncodingError, UnknownNameError
 
-__all__ = ["Calibration", "Encoded", "Format", "Granularity", "Storage", "checked_tensor", "row_view"]
+__all__ = ["Calibration", "Encoded", "Format", "Granularity", "Storage", "TensorEncoding", "checked_tensor", "row_view"]
 
 Calibration = Literal["mse", "absmax", "three_sigma"]
 Granularity = Literal["tensor", "row"]
@@ -31,11 +31,13 @@ class Storage:
     padding_bits: int
     scale_bits: int
     values: int
+    index_bits: int = 0
+    """Dictionaries, zero points, outlier lists and the like."""
 
     @property
     def total_bits(self) -> int:
         """Everything that must be stored to get the tensor back."""
-        return self.payload_bits + self.padding_bits + self.scale_bits
+        return self.payload_bits + self.padding_bits + self.scale_bits + self.index_bits
 
     @property
     def bits_per_value(self) -> float:
@@ -65,20 +67,46 @@ class Encoded:
         return np.broadcast_to(self.scale, (len(self.codes), 1)).astype(np.float64)
 
 
-class Format(ABC):
-    """A number format over the last axis of a tensor. Subclasses are frozen dataclasses in a file of their own.
+class TensorEncoding(ABC):
+    """Real operands to stored ones and back. Subclasses are frozen dataclasses in a file of their own.
+
+    Most are a ``Format``: a grid, one scale per tensor or row, codes. The others store more than that (dictionaries,
+    zero points, outlier lists) in ``Encoded.extras``.
 
     Attributes:
         name: as users write it.
-        bits: payload bits per value.
+        bits: bits per value that every value has; ``Storage`` says what comes on top.
         values_per_group: neighbours along K that share one packed unit and are never split by a tile.
-        max_normal: grid value on which the calibrated real maximum lies.
-        has_scale: whether a scale is stored beside the codes.
     """
 
     name: ClassVar[str]
     bits: ClassVar[int]
     values_per_group: ClassVar[int] = 1
+
+    @abstractmethod
+    def encode_operand(self, x: ArrayLike, granularity: Granularity, method: Calibration) -> list[Encoded]:
+        """Calibrate and encode an operand of ``count`` GEMMs, shape (count, rows, K); one ``Encoded`` per GEMM.
+
+        Raises: EncodingError on NaN, infinity or another shape.
+        """
+
+    @abstractmethod
+    def decode_operand(self, operand: Encoded) -> NDArray[Any]:
+        """Grid values (rows, K) of one encoded operand before its scale: int32, or floats that are exact."""
+
+    @abstractmethod
+    def stored(self, operand: Encoded) -> Storage:
+        """Exact size of one encoded operand, everything that is needed to decode it included."""
+
+
+class Format(TensorEncoding):
+    """A number format over the last axis of a tensor: a grid of values, and codes for them.
+
+    Attributes:
+        max_normal: grid value on which the calibrated real maximum lies.
+        has_scale: whether a scale is stored beside the codes.
+    """
+
     max_normal: ClassVar[float]
     has_scale: ClassVar[bool] = True
 
@@ -101,22 +129,20 @@ class Format(ABC):
         """
 
     def encode_operand(self, x: ArrayLike, granularity: Granularity, method: Calibration) -> list[Encoded]:
-        """Calibrate and encode an operand of ``count`` GEMMs, shape (count, rows, K); one ``Encoded`` per GEMM.
-
-        A format that stores more than codes and scales overrides this and ``decode_operand``.
-        Raises: EncodingError as ``encode`` does.
-        """
-        tensor = np.asarray(x)
-        if tensor.ndim != 3:
-            raise EncodingError(f"{self.name}: expected an operand of shape (count, rows, K), got {tensor.shape}")
+        """See ``TensorEncoding.encode_operand``."""
+        tensor = operand_tensor(x, self.name)
         scale = self.calibrate(tensor, axis=None if granularity == "tensor" else -1, method=method)
         codes = self.encode(tensor, scale)
         per_gemm = np.broadcast_to(scale, (len(tensor),)) if scale.ndim == 0 else scale
         return [Encoded(c, np.asarray(s), tensor.shape[-1]) for c, s in zip(codes, per_gemm, strict=True)]
 
     def decode_operand(self, operand: Encoded) -> NDArray[Any]:
-        """Grid values (rows, K) of one encoded operand, as ``decode`` gives them, before the scale."""
+        """See ``TensorEncoding.decode_operand``."""
         return self.decode(operand.codes, operand.length)
+
+    def stored(self, operand: Encoded) -> Storage:
+        """See ``TensorEncoding.stored``."""
+        return self.storage((len(operand.codes), operand.length), scales=operand.scale.size)
 
     def packed_bytes(self, length: int) -> int:
         """Bytes that one row of ``length`` values takes, padding included."""
@@ -181,6 +207,14 @@ def require_known_calibration(axis: int | None, method: Calibration) -> None:
         raise UnknownNameError("calibration", str(method), get_args(Calibration))
     if axis not in (-1, None):
         raise EncodingError(f"calibrate works per row (axis=-1) or per tensor (axis=None), got axis={axis}")
+
+
+def operand_tensor(x: ArrayLike, name: str) -> NDArray[Any]:
+    """``x`` if it has the shape of an operand, (count, rows, K)."""
+    tensor = np.asarray(x)
+    if tensor.ndim != 3:
+        raise EncodingError(f"{name}: expected an operand of shape (count, rows, K), got {tensor.shape}")
+    return tensor
 
 
 def checked_tensor(x: ArrayLike) -> NDArray[np.float32]:
