@@ -98,6 +98,10 @@ class TensorEncoding(ABC):
     def stored(self, operand: Encoded) -> Storage:
         """Exact size of one encoded operand, everything that is needed to decode it included."""
 
+    def census(self, operand: Encoded) -> dict[str, int]:
+        """What the encoding itself can count in an operand: victims, listed outliers ... Nothing by default."""
+        return {}
+
 
 class Format(TensorEncoding):
     """A number format over the last axis of a tensor: a grid of values, and codes for them.
