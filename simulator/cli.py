@@ -260,7 +260,7 @@ def quantize(
     format_: Annotated[str, typer.Option("--format", metavar="F[,F...]", help="Formats, or all.")],
     out: Annotated[Path, typer.Option(help="Folder for codes, statistics and figures.")],
     tensor: Annotated[str | None, typer.Option(help="Only tensors of this name (shell wildcards).")] = None,
-    calibration: Annotated[str, typer.Option(help="How scales are found: mse, absmax or three_sigma.")] = "mse",
+    calibration: Annotated[str, typer.Option(help="How scales are found: mse, absmax, three_sigma or best.")] = "best",
     codes: Annotated[bool, typer.Option("--codes/--no-codes", help="Write the packed codes.")] = True,
     as_json: JsonOption = False,
 ) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulator.report.formatting import common_start, elide
 from simulator.report.style import GRID, INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
 
 if TYPE_CHECKING:
@@ -121,8 +122,10 @@ def histogram_figure(statistics: Sequence[Statistics], edges: Sequence[float], f
     """Distribution of each tensor (the first eight) before and after one format, on a logarithmic scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     shown = [s for s in statistics if s["format"] == format_name][:_PANELS]
+    start = len(common_start([s["tensor"] for s in shown]))
     n_cols = min(len(shown), 2)
     n_rows = -(-len(shown) // n_cols)
     figure = Figure(figsize=(WIDTH_IN if n_cols > 1 else 4.6, 0.5 + 1.6 * n_rows), layout="constrained")
@@ -141,7 +144,9 @@ def histogram_figure(statistics: Sequence[Statistics], edges: Sequence[float], f
         axes.step(middles, before, where="mid", color=INK, linewidth=0.9, label="as captured")
         axes.set_yscale("log")
         axes.set_ylim(0.5 / shown[i]["values"], 1.5)
-        axes.set_title(shown[i]["tensor"], fontsize=7)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_title(elide(shown[i]["tensor"][start:], 44), fontsize=7)
         axes.grid(color=GRID, axis="y")
         if i == 0:
             axes.legend(loc="upper left", fontsize=6.5)

@@ -135,21 +135,28 @@ def _operand(trace: Trace, op: str, side: int) -> NDArray[np.float32]:
 
 
 def encode_statistics(
-    tensor: NamedTensor, format_name: str, calibration: Calibration = "mse"
+    tensor: NamedTensor, format_name: str, calibration: str = "best"
 ) -> tuple[TensorStatistics, list[Encoded]]:
-    """Encode one tensor and compare what comes back with what went in. Raises: EncodingError."""
+    """Encode one tensor and compare what comes back with what went in.
+
+    Args:
+        calibration: ``mse``, ``absmax``, ``three_sigma``, or ``best``: the less noisy one of ``mse`` and ``absmax``.
+    Raises: EncodingError.
+    """
     values = tensor.load()
     encoding: TensorEncoding = formats.get(format_name)
-    encoded = encoding.encode_operand(values, tensor.granularity, calibration)
+    methods: tuple[Any, ...] = ("mse", "absmax") if calibration == "best" else (calibration,)
+    candidates = [encoding.encode_operand(values, tensor.granularity, method) for method in methods]
+    noises = [_noise(encoding, values, encoded) for encoded in candidates]
+    encoded = candidates[noises.index(min(noises))]
     sigma = float(values.std(dtype=np.float64)) or 1.0
-    signal = noise = largest = 0.0
+    largest = 0.0
     decoded_counts = np.zeros(len(HISTOGRAM_SIGMAS) - 1, np.int64)
     for block, operand in zip(values, encoded, strict=True):
-        decoded = encoding.decode_operand(operand).astype(np.float64) * operand.row_scale
-        error = block - decoded
-        signal, noise = signal + float(np.vdot(block, block)), noise + float(np.vdot(error, error))
-        largest = max(largest, float(np.abs(error).max()))
+        decoded = _decoded(encoding, operand)
+        largest = max(largest, float(np.abs(block - decoded).max()))
         decoded_counts += _histogram(decoded / sigma)
+    signal = float(np.vdot(values.astype(np.float64), values))
     storage = [encoding.stored(operand) for operand in encoded]
     pairs = _pair_shares(values, sigma)
     return TensorStatistics(
@@ -162,12 +169,23 @@ def encode_statistics(
         pairs_outlier_normal=pairs[1],
         pairs_outlier_outlier=pairs[2],
         bits_per_value=sum(s.total_bits for s in storage) / values.size,
-        sqnr_db=sqnr_db(signal, noise),
+        sqnr_db=sqnr_db(signal, min(noises)),
         max_abs_error_sigma=largest / sigma,
         census=_summed_census(encoding, encoded),
         histogram=_histogram(values / sigma).tolist(),
         decoded_histogram=decoded_counts.tolist(),
     ), encoded
+
+
+def _decoded(encoding: TensorEncoding, operand: Encoded) -> NDArray[np.float64]:
+    """Real values (rows, K) that an operand stands for."""
+    return encoding.decode_operand(operand).astype(np.float64) * operand.row_scale
+
+
+def _noise(encoding: TensorEncoding, values: NDArray[np.float32], encoded: list[Encoded]) -> float:
+    """Energy of the error of an encoded tensor (count, rows, K)."""
+    errors = (block - _decoded(encoding, operand) for block, operand in zip(values, encoded, strict=True))
+    return sum(float(np.vdot(error, error)) for error in errors)
 
 
 def _histogram(sigmas: NDArray[Any]) -> NDArray[np.int64]:
@@ -199,7 +217,7 @@ def quantise_to_folder(
     format_names: str,
     out: Path,
     pattern: str | None = None,
-    calibration: str = "mse",
+    calibration: str = "best",
     write_codes: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> pd.DataFrame:
@@ -213,13 +231,13 @@ def quantise_to_folder(
     chosen = formats.names() if format_names == "all" else [f.strip() for f in format_names.split(",")]
     for name in chosen:
         formats.get(name)
-    if calibration not in get_args(Calibration):
-        raise UnknownNameError("calibration", calibration, get_args(Calibration))
+    if calibration not in (known := ("best", *get_args(Calibration))):
+        raise UnknownNameError("calibration", calibration, known)
     tensors = named_tensors(source, pattern)
     work = [(tensor, name) for tensor in tensors for name in chosen]
     statistics = []
     for done, (tensor, name) in enumerate(work, start=1):
-        found, encoded = encode_statistics(tensor, name, calibration)  # type: ignore[arg-type]
+        found, encoded = encode_statistics(tensor, name, calibration)
         statistics.append(found.to_dict())
         if write_codes:
             save_codes(out / "codes" / name / f"{tensor.name}.safetensors", encoded)
