@@ -12,7 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import EncodingError, UnknownNameError
 
-__all__ = ["Calibration", "Encoded", "Format", "Granularity", "Storage", "TensorEncoding", "checked_tensor", "row_view"]
+__all__ = [
+    "Calibration",
+    "Encoded",
+    "Format",
+    "Granularity",
+    "Storage",
+    "TensorEncoding",
+    "checked_tensor",
+    "expand_groups",
+    "row_view",
+]
 
 Calibration = Literal["mse", "absmax", "three_sigma"]
 Granularity = Literal["tensor", "row"]
@@ -51,19 +61,30 @@ class Encoded:
 
     Attributes:
         codes: packed rows, uint8, shape (rows, bytes).
-        scale: float32, shape () or (rows, 1); real value = decoded value * scale.
+        scale: float32, shape (), (rows, 1) or, with ``group``, (rows, ceil(K / group)); real value = decoded * scale.
         length: values per row, K.
         extras: what else the format stores (dictionaries, outlier lists, zero points ...), by name.
+        group: neighbours along K that share a scale; None where a whole row does.
     """
 
     codes: NDArray[np.uint8]
     scale: NDArray[np.float32]
     length: int
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    group: int | None = None
+
+    @property
+    def value_scale(self) -> NDArray[np.float64]:
+        """Scale of each value, float64, shape (rows, 1) or, with scales per group, (rows, K)."""
+        if self.group is None:
+            return self.row_scale
+        return expand_groups(self.scale, self.group, self.length).astype(np.float64)
 
     @property
     def row_scale(self) -> NDArray[np.float64]:
-        """Scale of each row, float64, shape (rows, 1)."""
+        """Scale of each row, float64, shape (rows, 1). Raises: EncodingError if the scale varies along K."""
+        if self.group is not None:
+            raise EncodingError(f"this operand has a scale per {self.group} values of K, not per row; use value_scale")
         return np.broadcast_to(self.scale, (len(self.codes), 1)).astype(np.float64)
 
 
@@ -154,26 +175,36 @@ class Format(TensorEncoding):
         return -(-groups * self.values_per_group * self.bits // 8)
 
     def storage(self, shape: tuple[int, ...], scales: int = 1) -> Storage:
-        """Exact stored size of a tensor of ``shape`` with that many scales."""
+        """Exact stored size of a tensor of ``shape`` with that many scales (``ceil(K / group)`` a row, if grouped)."""
         values = int(np.prod(shape))
         row_bits = self.packed_bytes(shape[-1]) * 8
         rows = values // shape[-1]
         payload = values * self.bits
         return Storage(payload, rows * row_bits - payload, scales * SCALE_BITS * self.has_scale, values)
 
-    def calibrate(self, x: ArrayLike, axis: int | None = -1, method: Calibration = "mse") -> NDArray[np.float32]:
-        """The scale of each row of the last axis (``axis=-1``) or of the whole tensor (``axis=None``).
+    def calibrate(
+        self, x: ArrayLike, axis: int | None = -1, method: Calibration = "mse", group: int | None = None
+    ) -> NDArray[np.float32]:
+        """The scale of each row of the last axis (``axis=-1``), of the whole tensor (``axis=None``), or of each group.
 
         ``absmax``: the largest magnitude lies on ``max_normal``. ``three_sigma``: the larger of |mean +- 3 std| does
         (std with N-1). ``mse``: of 0.75, 0.77 ... 2.49 times that start, the one of least mean squared error of the
-        encoded tensor; the first of equals. A row of zeros gets scale 1.
+        encoded tensor; the first of equals. A row of zeros gets scale 1, and so does a format that stores no scale.
+        ``group`` neighbours along K, the last few of a row included, are calibrated as if they were a row of their own.
 
-        Returns: float32, shape (..., 1) or ().
-        Raises: EncodingError on NaN, infinity, an empty tensor or an unknown method.
+        Returns: float32, shape (..., 1), () or, per group, (..., ceil(K / group)); ``expand_groups`` readies the last
+            for ``encode``.
+        Raises: EncodingError on NaN, infinity, an empty tensor, an unknown method or a group that splits packed units.
         Source: OliVe (Guo et al., ISCA 2023), released quantiser; contract section 4.
         """
         require_known_calibration(axis, method)
         x = checked_tensor(x)
+        if group is not None:
+            require_group(group, axis, self)
+            parts = [self.calibrate(part, method=method)[..., 0] for part in split_groups(x, group)]
+            return np.concatenate(parts, axis=-1)
+        if not self.has_scale:
+            return np.ones((*x.shape[:-1], 1) if axis == -1 else (), np.float32)
         rows = row_view(x) if axis == -1 else x.reshape(1, -1)
         alpha = _absmax(rows) if method == "absmax" else _three_sigma(rows)
         if method == "mse":
@@ -211,6 +242,32 @@ def require_known_calibration(axis: int | None, method: Calibration) -> None:
         raise UnknownNameError("calibration", str(method), get_args(Calibration))
     if axis not in (-1, None):
         raise EncodingError(f"calibrate works per row (axis=-1) or per tensor (axis=None), got axis={axis}")
+
+
+def require_group(group: int, axis: int | None, encoding: TensorEncoding) -> None:
+    """Refuse a group along K that is not a whole number of ``encoding``'s packed units, or an axis that has no K."""
+    unit = encoding.values_per_group
+    if axis != -1:
+        raise EncodingError(f"a scale per group needs axis=-1, got axis={axis}")
+    if not isinstance(group, int | np.integer) or group < 1 or group % unit:
+        raise EncodingError(f"{encoding.name}: a group of {group} values is no positive multiple of {unit}")
+
+
+def split_groups(x: NDArray[Any], group: int) -> list[NDArray[Any]]:
+    """The groups along the last axis: views (..., n, group) and, where the last group is short, (..., 1, rest)."""
+    whole = x.shape[-1] // group * group
+    parts = (x[..., :whole].reshape(*x.shape[:-1], -1, group), x[..., None, whole:])
+    return [part for part in parts if part.size]
+
+
+def expand_groups(per_group: NDArray[Any], group: int, length: int) -> NDArray[Any]:
+    """What each of ``length`` values of a row shares with its group: (..., ceil(length / group)) to (..., length)."""
+    groups = -(-length // group)
+    if per_group.ndim == 0 or per_group.shape[-1] != groups:
+        raise EncodingError(
+            f"{length} values in groups of {group} need a last axis of {groups}, got shape {per_group.shape}"
+        )
+    return np.repeat(per_group, group, axis=-1)[..., :length]
 
 
 def operand_tensor(x: ArrayLike, name: str) -> NDArray[Any]:

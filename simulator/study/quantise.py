@@ -179,7 +179,7 @@ def encode_statistics(
 
 def _decoded(encoding: TensorEncoding, operand: Encoded) -> NDArray[np.float64]:
     """Real values (rows, K) that an operand stands for."""
-    return encoding.decode_operand(operand).astype(np.float64) * operand.row_scale
+    return encoding.decode_operand(operand).astype(np.float64) * operand.value_scale
 
 
 def _noise(encoding: TensorEncoding, values: NDArray[np.float32], encoded: list[Encoded]) -> float:
