@@ -281,6 +281,33 @@ def trace(
 
 
 @app.command()
+def quantize(
+    source: Annotated[str, typer.Argument(help="A .safetensors file, or a trace by name or folder.")],
+    format_: Annotated[str, typer.Option("--format", metavar="F[,F...]", help="Formats, or all.")],
+    out: Annotated[Path, typer.Option(help="Folder for codes, statistics and figures.")],
+    tensor: Annotated[str | None, typer.Option(help="Only tensors of this name (shell wildcards).")] = None,
+    calibration: Annotated[str, typer.Option(help="How scales are found: mse, absmax, three_sigma or best.")] = "best",
+    codes: Annotated[bool, typer.Option("--codes/--no-codes", help="Write the packed codes.")] = True,
+    as_json: JsonOption = False,
+) -> int:
+    """Encode tensors: packed codes, SQNR, bits per value, outlier and pair statistics, histograms."""
+    from simulator.study.quantise import quantise_to_folder
+
+    with _progress() as progress:
+        outcome = quantise_to_folder(source, format_, out, tensor, calibration, codes, progress)
+    if as_json:
+        _print_json({"out": str(out), "formats": json.loads(outcome.to_json(orient="records"))})
+        return 0
+    from rich.console import Console
+
+    from simulator.report.quantisation import terminal_table_of_formats
+
+    Console().print(terminal_table_of_formats(outcome))
+    print(f"statistics, tables and figures: {out}")
+    return 0
+
+
+@app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     as_json: JsonOption = False,

@@ -675,7 +675,8 @@ def test_fp16_needs_no_scale():
 
 
 def test_names():
-    assert formats.names() == ["fp16", "int4", "int8", "ovp4"]
+    assert formats.names() == sorted(formats.names())
+    assert {"fp16", "int4", "int8", "ovp4"} <= set(formats.names())
     for name in formats.names():
         assert formats.get(name).name == name
     assert formats.get("ovp4") == formats.get("ovp4", pair_rule="larger") != formats.get("ovp4", pair_rule="left")
@@ -684,8 +685,8 @@ def test_names():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ovp5", {}, "unknown format 'ovp5'; did you mean 'ovp4'?; known: fp16, int4, int8, ovp4"),
-        ("zzz", {}, "unknown format 'zzz'; known: fp16, int4, int8, ovp4"),
+        ("fp17", {}, f"unknown format 'fp17'; did you mean 'fp16'?; known: {', '.join(formats.names())}"),
+        ("zzz", {}, f"unknown format 'zzz'; known: {', '.join(formats.names())}"),
         (
             "ovp4",
             {"pair_rul": "left"},

@@ -6,19 +6,53 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 from simulator.errors import UnknownNameError
-from simulator.formats.base import Encoded, Format, Granularity, Storage
+from simulator.formats.abfloat import Abfloat
+from simulator.formats.adaptivfloat import AdaptivFloat
+from simulator.formats.ant import Ant4
+from simulator.formats.asymmetric import Int2Asym, Int3Asym, Int4Asym, Int5Asym, Int6Asym, Int7Asym, Int8Asym
+from simulator.formats.base import Encoded, Format, Granularity, Storage, TensorEncoding
+from simulator.formats.biscaled import BiScaled6
+from simulator.formats.flint import Flint4, Flint4Unsigned
 from simulator.formats.float16 import Fp16
-from simulator.formats.integer import Int4, Int8
-from simulator.formats.ovp import Ovp4
+from simulator.formats.gobo import Gobo3, Gobo4
+from simulator.formats.integer import Int2, Int3, Int4, Int5, Int6, Int7, Int8, Int16
+from simulator.formats.llm_int8 import LlmInt8
+from simulator.formats.minifloat import Bf16, Fp4E2M1, Fp6E2M3, Fp6E3M2, Fp8E4M3, Fp8E5M2
+from simulator.formats.mx import MxFp4, MxFp6, MxFp6E2M3, MxFp6E3M2, MxFp8, MxFp8E4M3, MxFp8E5M2, MxInt8
+from simulator.formats.nvfp4 import NvFp4
+from simulator.formats.olaccel import OlAccel4
+from simulator.formats.ovp import Ovp4, Ovp4Flint, Ovp8
+from simulator.formats.ovp_auto import Ovp4Auto
+from simulator.formats.pot import Pot4
 
-__all__ = ["Encoded", "Format", "Fp16", "Granularity", "Int4", "Int8", "Ovp4", "Storage", "get", "names"]
+__all__ = [
+    "Encoded",
+    "Format",
+    "Fp16",
+    "Granularity",
+    "Int4",
+    "Int8",
+    "Ovp4",
+    "Storage",
+    "TensorEncoding",
+    "get",
+    "names",
+]
 
-_FORMATS: dict[str, type[Format]] = {cls.name: cls for cls in (Fp16, Int4, Int8, Ovp4)}
+_FORMATS: dict[str, type[TensorEncoding]] = {cls.name: cls for cls in (Fp16, Int4, Int8, Ovp4)}
+_FORMATS |= {cls.name: cls for cls in (Gobo3, Gobo4, LlmInt8, NvFp4)}
+_FORMATS |= {c.name: c for c in (MxFp4, MxFp6, MxFp6E2M3, MxFp6E3M2, MxFp8, MxFp8E4M3, MxFp8E5M2, MxInt8)}
+_FORMATS |= {cls.name: cls for cls in (Abfloat, Flint4, Flint4Unsigned, Pot4, Ant4)}
+_FORMATS |= {cls.name: cls for cls in (Ovp4Flint, Ovp8, Ovp4Auto, OlAccel4, BiScaled6)}
+_FORMATS |= {c.name: c for c in (Int2, Int3, Int5, Int6, Int7, Int16)}
+_FORMATS |= {c.name: c for c in (Int2Asym, Int3Asym, Int4Asym, Int5Asym, Int6Asym, Int7Asym, Int8Asym)}
+_FORMATS |= {c.name: c for c in (Bf16, Fp8E4M3, Fp8E5M2, Fp6E3M2, Fp6E2M3, Fp4E2M1, AdaptivFloat)}
 
 
-def get(name: str, **options: object) -> Format:
+def get(name: str, **options: object) -> Any:
     """The format of that name with those options.
 
     Raises: UnknownNameError for an unknown name or option, naming the nearest one.

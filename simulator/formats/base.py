@@ -12,7 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import EncodingError, UnknownNameError
 
-__all__ = ["Calibration", "Encoded", "Format", "Granularity", "Storage", "checked_tensor", "row_view"]
+__all__ = [
+    "Calibration",
+    "Encoded",
+    "Format",
+    "Granularity",
+    "Storage",
+    "TensorEncoding",
+    "checked_tensor",
+    "expand_groups",
+    "row_view",
+]
 
 Calibration = Literal["mse", "absmax", "three_sigma"]
 Granularity = Literal["tensor", "row"]
@@ -31,11 +41,13 @@ class Storage:
     padding_bits: int
     scale_bits: int
     values: int
+    index_bits: int = 0
+    """Dictionaries, zero points, outlier lists and the like."""
 
     @property
     def total_bits(self) -> int:
         """Everything that must be stored to get the tensor back."""
-        return self.payload_bits + self.padding_bits + self.scale_bits
+        return self.payload_bits + self.padding_bits + self.scale_bits + self.index_bits
 
     @property
     def bits_per_value(self) -> float:
@@ -49,36 +61,77 @@ class Encoded:
 
     Attributes:
         codes: packed rows, uint8, shape (rows, bytes).
-        scale: float32, shape () or (rows, 1); real value = decoded value * scale.
+        scale: float32, shape (), (rows, 1) or, with ``group``, (rows, ceil(K / group)); real value = decoded * scale.
         length: values per row, K.
         extras: what else the format stores (dictionaries, outlier lists, zero points ...), by name.
+        group: neighbours along K that share a scale; None where a whole row does.
     """
 
     codes: NDArray[np.uint8]
     scale: NDArray[np.float32]
     length: int
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    group: int | None = None
+
+    @property
+    def value_scale(self) -> NDArray[np.float64]:
+        """Scale of each value, float64, shape (rows, 1) or, with scales per group, (rows, K)."""
+        if self.group is None:
+            return self.row_scale
+        return expand_groups(self.scale, self.group, self.length).astype(np.float64)
 
     @property
     def row_scale(self) -> NDArray[np.float64]:
-        """Scale of each row, float64, shape (rows, 1)."""
+        """Scale of each row, float64, shape (rows, 1). Raises: EncodingError if the scale varies along K."""
+        if self.group is not None:
+            raise EncodingError(f"this operand has a scale per {self.group} values of K, not per row; use value_scale")
         return np.broadcast_to(self.scale, (len(self.codes), 1)).astype(np.float64)
 
 
-class Format(ABC):
-    """A number format over the last axis of a tensor. Subclasses are frozen dataclasses in a file of their own.
+class TensorEncoding(ABC):
+    """Real operands to stored ones and back. Subclasses are frozen dataclasses in a file of their own.
+
+    Most are a ``Format``: a grid, one scale per tensor or row, codes. The others store more than that (dictionaries,
+    zero points, outlier lists) in ``Encoded.extras``.
 
     Attributes:
         name: as users write it.
-        bits: payload bits per value.
+        bits: bits per value that every value has; ``Storage`` says what comes on top.
         values_per_group: neighbours along K that share one packed unit and are never split by a tile.
-        max_normal: grid value on which the calibrated real maximum lies.
-        has_scale: whether a scale is stored beside the codes.
     """
 
     name: ClassVar[str]
     bits: ClassVar[int]
     values_per_group: ClassVar[int] = 1
+
+    @abstractmethod
+    def encode_operand(self, x: ArrayLike, granularity: Granularity, method: Calibration) -> list[Encoded]:
+        """Calibrate and encode an operand of ``count`` GEMMs, shape (count, rows, K); one ``Encoded`` per GEMM.
+
+        Raises: EncodingError on NaN, infinity or another shape.
+        """
+
+    @abstractmethod
+    def decode_operand(self, operand: Encoded) -> NDArray[Any]:
+        """Grid values (rows, K) of one encoded operand before its scale: int32, or floats that are exact."""
+
+    @abstractmethod
+    def stored(self, operand: Encoded) -> Storage:
+        """Exact size of one encoded operand, everything that is needed to decode it included."""
+
+    def census(self, operand: Encoded) -> dict[str, int]:
+        """What the encoding itself can count in an operand: victims, listed outliers ... Nothing by default."""
+        return {}
+
+
+class Format(TensorEncoding):
+    """A number format over the last axis of a tensor: a grid of values, and codes for them.
+
+    Attributes:
+        max_normal: grid value on which the calibrated real maximum lies.
+        has_scale: whether a scale is stored beside the codes.
+    """
+
     max_normal: ClassVar[float]
     has_scale: ClassVar[bool] = True
 
@@ -101,22 +154,20 @@ class Format(ABC):
         """
 
     def encode_operand(self, x: ArrayLike, granularity: Granularity, method: Calibration) -> list[Encoded]:
-        """Calibrate and encode an operand of ``count`` GEMMs, shape (count, rows, K); one ``Encoded`` per GEMM.
-
-        A format that stores more than codes and scales overrides this and ``decode_operand``.
-        Raises: EncodingError as ``encode`` does.
-        """
-        tensor = np.asarray(x)
-        if tensor.ndim != 3:
-            raise EncodingError(f"{self.name}: expected an operand of shape (count, rows, K), got {tensor.shape}")
+        """See ``TensorEncoding.encode_operand``."""
+        tensor = operand_tensor(x, self.name)
         scale = self.calibrate(tensor, axis=None if granularity == "tensor" else -1, method=method)
         codes = self.encode(tensor, scale)
         per_gemm = np.broadcast_to(scale, (len(tensor),)) if scale.ndim == 0 else scale
         return [Encoded(c, np.asarray(s), tensor.shape[-1]) for c, s in zip(codes, per_gemm, strict=True)]
 
     def decode_operand(self, operand: Encoded) -> NDArray[Any]:
-        """Grid values (rows, K) of one encoded operand, as ``decode`` gives them, before the scale."""
+        """See ``TensorEncoding.decode_operand``."""
         return self.decode(operand.codes, operand.length)
+
+    def stored(self, operand: Encoded) -> Storage:
+        """See ``TensorEncoding.stored``."""
+        return self.storage((len(operand.codes), operand.length), scales=operand.scale.size)
 
     def packed_bytes(self, length: int) -> int:
         """Bytes that one row of ``length`` values takes, padding included."""
@@ -124,26 +175,36 @@ class Format(ABC):
         return -(-groups * self.values_per_group * self.bits // 8)
 
     def storage(self, shape: tuple[int, ...], scales: int = 1) -> Storage:
-        """Exact stored size of a tensor of ``shape`` with that many scales."""
+        """Exact stored size of a tensor of ``shape`` with that many scales (``ceil(K / group)`` a row, if grouped)."""
         values = int(np.prod(shape))
         row_bits = self.packed_bytes(shape[-1]) * 8
         rows = values // shape[-1]
         payload = values * self.bits
         return Storage(payload, rows * row_bits - payload, scales * SCALE_BITS * self.has_scale, values)
 
-    def calibrate(self, x: ArrayLike, axis: int | None = -1, method: Calibration = "mse") -> NDArray[np.float32]:
-        """The scale of each row of the last axis (``axis=-1``) or of the whole tensor (``axis=None``).
+    def calibrate(
+        self, x: ArrayLike, axis: int | None = -1, method: Calibration = "mse", group: int | None = None
+    ) -> NDArray[np.float32]:
+        """The scale of each row of the last axis (``axis=-1``), of the whole tensor (``axis=None``), or of each group.
 
         ``absmax``: the largest magnitude lies on ``max_normal``. ``three_sigma``: the larger of |mean +- 3 std| does
         (std with N-1). ``mse``: of 0.75, 0.77 ... 2.49 times that start, the one of least mean squared error of the
-        encoded tensor; the first of equals. A row of zeros gets scale 1.
+        encoded tensor; the first of equals. A row of zeros gets scale 1, and so does a format that stores no scale.
+        ``group`` neighbours along K, the last few of a row included, are calibrated as if they were a row of their own.
 
-        Returns: float32, shape (..., 1) or ().
-        Raises: EncodingError on NaN, infinity, an empty tensor or an unknown method.
+        Returns: float32, shape (..., 1), () or, per group, (..., ceil(K / group)); ``expand_groups`` readies the last
+            for ``encode``.
+        Raises: EncodingError on NaN, infinity, an empty tensor, an unknown method or a group that splits packed units.
         Source: OliVe (Guo et al., ISCA 2023), released quantiser; contract section 4.
         """
         require_known_calibration(axis, method)
         x = checked_tensor(x)
+        if group is not None:
+            require_group(group, axis, self)
+            parts = [self.calibrate(part, method=method)[..., 0] for part in split_groups(x, group)]
+            return np.concatenate(parts, axis=-1)
+        if not self.has_scale:
+            return np.ones((*x.shape[:-1], 1) if axis == -1 else (), np.float32)
         rows = row_view(x) if axis == -1 else x.reshape(1, -1)
         alpha = _absmax(rows) if method == "absmax" else _three_sigma(rows)
         if method == "mse":
@@ -181,6 +242,40 @@ def require_known_calibration(axis: int | None, method: Calibration) -> None:
         raise UnknownNameError("calibration", str(method), get_args(Calibration))
     if axis not in (-1, None):
         raise EncodingError(f"calibrate works per row (axis=-1) or per tensor (axis=None), got axis={axis}")
+
+
+def require_group(group: int, axis: int | None, encoding: TensorEncoding) -> None:
+    """Refuse a group along K that is not a whole number of ``encoding``'s packed units, or an axis that has no K."""
+    unit = encoding.values_per_group
+    if axis != -1:
+        raise EncodingError(f"a scale per group needs axis=-1, got axis={axis}")
+    if not isinstance(group, int | np.integer) or group < 1 or group % unit:
+        raise EncodingError(f"{encoding.name}: a group of {group} values is no positive multiple of {unit}")
+
+
+def split_groups(x: NDArray[Any], group: int) -> list[NDArray[Any]]:
+    """The groups along the last axis: views (..., n, group) and, where the last group is short, (..., 1, rest)."""
+    whole = x.shape[-1] // group * group
+    parts = (x[..., :whole].reshape(*x.shape[:-1], -1, group), x[..., None, whole:])
+    return [part for part in parts if part.size]
+
+
+def expand_groups(per_group: NDArray[Any], group: int, length: int) -> NDArray[Any]:
+    """What each of ``length`` values of a row shares with its group: (..., ceil(length / group)) to (..., length)."""
+    groups = -(-length // group)
+    if per_group.ndim == 0 or per_group.shape[-1] != groups:
+        raise EncodingError(
+            f"{length} values in groups of {group} need a last axis of {groups}, got shape {per_group.shape}"
+        )
+    return np.repeat(per_group, group, axis=-1)[..., :length]
+
+
+def operand_tensor(x: ArrayLike, name: str) -> NDArray[Any]:
+    """``x`` if it has the shape of an operand, (count, rows, K)."""
+    tensor = np.asarray(x)
+    if tensor.ndim != 3:
+        raise EncodingError(f"{name}: expected an operand of shape (count, rows, K), got {tensor.shape}")
+    return tensor
 
 
 def checked_tensor(x: ArrayLike) -> NDArray[np.float32]:

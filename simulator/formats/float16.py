@@ -8,15 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.formats.base import (
-    Calibration,
-    Format,
-    checked_codes,
-    checked_tensor,
-    float32_quotient,
-    require_known_calibration,
-    scaled_rows,
-)
+from simulator.formats.base import Format, checked_codes, float32_quotient, scaled_rows
 
 __all__ = ["Fp16"]
 
@@ -29,12 +21,6 @@ class Fp16(Format):
     bits: ClassVar[int] = 16
     max_normal: ClassVar[float] = 65504
     has_scale: ClassVar[bool] = False
-
-    def calibrate(self, x: ArrayLike, axis: int | None = -1, method: Calibration = "mse") -> NDArray[np.float32]:
-        """All ones, shaped as in ``Format.calibrate``: a float carries its own exponent, so no scale is searched."""
-        require_known_calibration(axis, method)
-        tensor = checked_tensor(x)
-        return np.ones((*tensor.shape[:-1], 1) if axis == -1 else (), np.float32)
 
     def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:
         """See ``Format.encode``."""

@@ -1,107 +1,144 @@
-"""Outlier-victim pairs: ``ovp4`` (OliVe; Guo et al., ISCA 2023, section 3 and Tables 3-4).
+"""Outlier-victim pairs: ``ovp4``, ``ovp4_flint``, ``ovp8`` (OliVe; Guo et al., ISCA 2023, section 3, Tables 3-4).
 
-Two neighbours along K share a byte, left one in the high nibble. Both normal: two int4 nibbles, -7..7. One outlier: its
-nibble is an abfloat (sign, 2-bit exponent, 1-bit mantissa; ``(2 + mantissa) << (exponent + 2)``), the neighbour becomes
-the victim: nibble ``1000``, value 0. Layout and rounding are the contract's section 4.
+Two neighbours along K are stored as two codes, the left one first. Both normal: two normal codes. One outlier: its
+code is an abfloat (``formats.abfloat``), and the neighbour becomes the victim: its code is the identifier, the sign bit
+alone, its value 0. No normal and no outlier has that code, nor an outlier the code 0. Two 4-bit codes share a byte, the
+left one in the high nibble. Layout and rounding are the contract's section 4.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from functools import cache
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import EncodingError, UnknownNameError
-from simulator.formats.base import Format, checked_codes, scaled_rows
+from simulator.formats.abfloat import abfloat_magnitudes
+from simulator.formats.base import Encoded, Format, checked_codes, scaled_rows
+from simulator.formats.flint import flint_magnitudes
 
-__all__ = ["Ovp4", "PairRule"]
+__all__ = ["OutlierFormat", "Ovp4", "Ovp4Flint", "Ovp8", "PairRule"]
 
 PairRule = Literal["larger", "left"]
+OutlierFormat = Literal["e4m3", "e2m5"]
 
-IDENTIFIER = 0x8
-"""Nibble of a victim; int4's -8 is given up for it, abfloat's minus zero never occurs."""
-
-
-def _abfloat_magnitudes() -> NDArray[np.float64]:
-    """Magnitude of each 3-bit abfloat code: E2M1, bias 2; code 0 does not occur as an outlier."""
-    codes = np.arange(8)
-    return np.where(codes == 0, 0, (2 + (codes & 1)) << ((codes >> 1) + 2)).astype(np.float64)
+_LARGEST_OUTLIER = 1 << 15
+"""Outliers are clipped there, so that a product of two fits int32 (OliVe, section 4.5)."""
 
 
-_OUTLIERS = _abfloat_magnitudes()
-_NORMAL_MAX = 7
-_BOUNDARY = (_NORMAL_MAX + _OUTLIERS[1]) / 2
-"""Half way between the largest normal and the smallest outlier; a tie goes to the outlier."""
+class PairTables(NamedTuple):
+    """One kind of pair, as the kernels read it.
+
+    Attributes:
+        bits: of one code.
+        boundary: half way between the largest normal and the smallest outlier; a multiple of 1/2.
+        normal_codes: code of the nearest normal of ``[n/2, (n+1)/2)``, from ``-boundary`` to ``boundary``. All points
+            half way between normals are multiples of 1/2, so every such step has one nearest normal.
+        outlier_middles: points half way between the magnitudes of codes 1, 2 ...
+        values: of every packed pair, (4^bits, 2).
+        legal: whether that packed pair can occur.
+    """
+
+    bits: int
+    boundary: float
+    normal_codes: NDArray[np.int64]
+    outlier_middles: NDArray[np.float64]
+    values: NDArray[np.int32]
+    legal: NDArray[np.bool_]
 
 
-def _decode_table() -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Values (256, 2) of every byte, and which bytes are legal."""
-    values, legal = np.zeros((256, 2), np.int32), np.ones(256, np.bool_)
-    for byte in range(256):
-        nibbles = (byte >> 4, byte & 0xF)
-        for side in (0, 1):
-            nibble, other = nibbles[side], nibbles[1 - side]
-            if nibble == IDENTIFIER:
-                continue
-            if other == IDENTIFIER:
-                magnitude = int(_OUTLIERS[nibble & 7])
-                values[byte, side] = -magnitude if nibble & 8 else magnitude
-            else:
-                values[byte, side] = (nibble ^ 8) - 8
-        legal[byte] = not (IDENTIFIER in nibbles and nibbles[0] & 7 == 0 and nibbles[1] & 7 == 0)
-    return values, legal
+def _tables(normals: NDArray[np.int64], outlier_magnitudes: list[int]) -> PairTables:
+    """The tables for normals by code, and outlier magnitudes by code without sign."""
+    bits = len(normals).bit_length() - 1
+    magnitudes = np.array([m if m <= _LARGEST_OUTLIER else 0 for m in outlier_magnitudes])
+    ascending = magnitudes[magnitudes > 0]
+    boundary = (normals.max() + ascending[0]) / 2
+    grid, codes = np.unique(normals, return_index=True)
+    steps = np.arange(-2 * boundary, 2 * boundary) / 2
+    nearest = np.searchsorted((grid[:-1] + grid[1:]) / 2, steps, side="right")
+    values, legal = _pair_values(normals, np.concatenate([magnitudes, -magnitudes]), bits)
+    return PairTables(bits, float(boundary), codes[nearest], (ascending[:-1] + ascending[1:]) / 2, values, legal)
 
 
-_VALUES, _LEGAL = _decode_table()
+def _pair_values(
+    normals: NDArray[np.int64], outliers: NDArray[np.int64], bits: int
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Values (4^bits, 2) of every packed pair, and which are legal; an outlier code of value 0 is not."""
+    left, right = np.divmod(np.arange(1 << 2 * bits), 1 << bits)
+    identifier = 1 << (bits - 1)
+
+    def side(code: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.where(code == identifier, 0, np.where(other == identifier, outliers[code], normals[code]))
+
+    values = np.stack([side(left, right), side(right, left)], axis=-1).astype(np.int32)
+    return values, ~((left == identifier) | (right == identifier)) | values.any(axis=-1)
+
+
+def _twos_complement(bits: int) -> NDArray[np.int64]:
+    """Value of each code; the most negative one is the identifier, here 0."""
+    half = 1 << (bits - 1)
+    return (np.arange(2 * half) + half) % (2 * half) - half + half * (np.arange(2 * half) == half)
+
+
+@cache
+def _int_tables(bits: int, exp_bits: int, man_bits: int, bias: int) -> PairTables:
+    return _tables(_twos_complement(bits), abfloat_magnitudes(exp_bits, man_bits, bias))
+
+
+@cache
+def _flint_tables() -> PairTables:
+    magnitudes = np.array(flint_magnitudes(3))
+    return _tables(np.concatenate([magnitudes, -magnitudes]), abfloat_magnitudes(2, 1, 3))
 
 
 @njit(cache=True, error_model="numpy")
-def _outlier_code(v, outliers):
-    """Abfloat nibble nearest to ``v``; ties toward plus infinity, saturating at both ends."""
+def _outlier_code(v, bits, middles):
+    """Abfloat code nearest to ``v``; ties toward plus infinity, saturating at both ends."""
     magnitude = abs(v)
-    code = 1
-    while code < 7:
-        middle = 0.5 * (outliers[code] + outliers[code + 1])
-        if magnitude < middle or (magnitude == middle and v < 0):
-            break
-        code += 1
-    return code | 8 if v < 0 else code
+    low, high = 0, len(middles)
+    while low < high:
+        half = (low + high) // 2
+        if magnitude > middles[half] or (magnitude == middles[half] and v > 0):
+            low = half + 1
+        else:
+            high = half
+    return (low + 1) | (1 << (bits - 1)) if v < 0 else low + 1
 
 
 @njit(cache=True, error_model="numpy")
-def _pair_byte(left, right, keep_left, boundary, outliers):
-    """Packed byte of one scaled pair (float64 of the float32 quotients)."""
+def _pair(left, right, keep_left, tables):
+    """Packed pair of two scaled values (float64 of the float32 quotients)."""
+    bits, boundary = tables.bits, tables.boundary
     left_out, right_out = abs(left) >= boundary, abs(right) >= boundary
+    identifier = 1 << (bits - 1)
     if left_out and (not right_out or keep_left or abs(left) >= abs(right)):
-        return (_outlier_code(left, outliers) << 4) | 0x8
+        return (_outlier_code(left, bits, tables.outlier_middles) << bits) | identifier
     if right_out:
-        return 0x80 | _outlier_code(right, outliers)
-    # floor(v + 1/2) in float64 is exact for float32 quotients: ties toward plus infinity
-    high = min(max(int(np.floor(left + 0.5)), -7), 7)
-    low = min(max(int(np.floor(right + 0.5)), -7), 7)
-    return ((high & 0xF) << 4) | (low & 0xF)
+        return (identifier << bits) | _outlier_code(right, bits, tables.outlier_middles)
+    offset = len(tables.normal_codes) // 2
+    high = tables.normal_codes[int(np.floor(2 * left)) + offset]
+    low = tables.normal_codes[int(np.floor(2 * right)) + offset]
+    return (high << bits) | low
 
 
 @njit(cache=True, error_model="numpy")
-def _encode(rows, scale, keep_left, boundary, outliers):
-    """Packed bytes (R, ceil(K/2)) of rows / scale."""
+def _encode(rows, scale, keep_left, tables, pairs):
+    """Fill ``pairs`` (R, ceil(K/2)) with the packed pairs of rows / scale."""
     R, K = rows.shape
-    out = np.empty((R, (K + 1) // 2), np.uint8)
     for r in range(R):
         s = scale[r]
-        for k in range(0, K - 1, 2):
-            left, right = np.float64(rows[r, k] / s), np.float64(rows[r, k + 1] / s)
-            out[r, k // 2] = _pair_byte(left, right, keep_left, boundary, outliers)
-        if K % 2:
-            out[r, K // 2] = _pair_byte(np.float64(rows[r, K - 1] / s), 0.0, keep_left, boundary, outliers)
-    return out
+        for k in range(0, K, 2):
+            right = np.float64(rows[r, k + 1] / s) if k + 1 < K else 0.0
+            pairs[r, k // 2] = _pair(np.float64(rows[r, k] / s), right, keep_left, tables)
 
 
 @njit(cache=True, error_model="numpy")
-def _squared_error(rows, scale, keep_left, boundary, outliers, values):
+def _squared_error(rows, scale, keep_left, tables):
     """Sum of squared errors (R,) of rows encoded and decoded, in float64."""
     R, K = rows.shape
     out = np.zeros(R)
@@ -109,70 +146,152 @@ def _squared_error(rows, scale, keep_left, boundary, outliers, values):
         s = scale[r]
         total = 0.0
         for k in range(0, K, 2):
-            left = np.float64(rows[r, k] / s)
             right = np.float64(rows[r, k + 1] / s) if k + 1 < K else 0.0
-            byte = _pair_byte(left, right, keep_left, boundary, outliers)
-            error = np.float64(rows[r, k]) - values[byte, 0] * np.float64(s)
+            pair = _pair(np.float64(rows[r, k] / s), right, keep_left, tables)
+            error = np.float64(rows[r, k]) - tables.values[pair, 0] * np.float64(s)
             total += error * error
             if k + 1 < K:
-                error = np.float64(rows[r, k + 1]) - values[byte, 1] * np.float64(s)
+                error = np.float64(rows[r, k + 1]) - tables.values[pair, 1] * np.float64(s)
                 total += error * error
         out[r] = total
     return out
 
 
 @njit(cache=True)
-def _decode(rows, values, legal, out):
-    """Fill ``out`` (R, K) and return the flat position of the first illegal byte, or -1."""
-    R, P = rows.shape
+def _decode(pairs, values, legal, out):
+    """Fill ``out`` (R, K) and return the flat position of the first illegal pair, or -1."""
+    R, P = pairs.shape
     K = out.shape[1]
     for r in range(R):
         for p in range(P):
-            byte = rows[r, p]
-            if not legal[byte]:
+            pair = pairs[r, p]
+            if not legal[pair]:
                 return r * P + p
-            out[r, 2 * p] = values[byte, 0]
+            out[r, 2 * p] = values[pair, 0]
             if 2 * p + 1 < K:
-                out[r, 2 * p + 1] = values[byte, 1]
+                out[r, 2 * p + 1] = values[pair, 1]
     return -1
 
 
 @dataclass(frozen=True)
-class Ovp4(Format):
+class _Ovp(Format):
+    """What all kinds of pairs share."""
+
+    pair_rule: PairRule = "larger"
+
+    values_per_group: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        if self.pair_rule not in get_args(PairRule):
+            raise UnknownNameError("pair_rule", str(self.pair_rule), get_args(PairRule))
+
+    @property
+    @abstractmethod
+    def tables(self) -> PairTables:
+        """Normals and outliers of this kind of pair."""
+
+    def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:
+        """See ``Format.encode``; an odd length is padded with one zero, pairs never straddle rows."""
+        lead, rows, per_row = scaled_rows(x, scale)
+        pairs = np.empty((len(rows), (rows.shape[1] + 1) // 2), self._pair_type.newbyteorder("="))
+        _encode(rows, per_row, self.pair_rule == "left", self.tables, pairs)
+        return pairs.astype(self._pair_type, copy=False).view(np.uint8).reshape(*lead, -1)
+
+    def decode(self, codes: NDArray[np.uint8], length: int) -> NDArray[np.int32]:
+        """See ``Format.decode``; the position of an illegal pair is that of its first byte."""
+        rows = checked_codes(codes, self.packed_bytes(length), self.name)
+        pairs = rows.view(self._pair_type).astype(self._pair_type.newbyteorder("="), copy=False)
+        out = np.empty((len(rows), length), np.int32)
+        bad = _decode(pairs, self.tables.values, self.tables.legal, out)
+        if bad >= 0:
+            first = bad * self._pair_type.itemsize
+            where = tuple(int(i) for i in np.unravel_index(first, codes.shape))
+            raise EncodingError(f"{self.name}: illegal {self._shown(rows.reshape(-1)[first:])} at position {where}")
+        return out.reshape(*codes.shape[:-1], length)
+
+    def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See ``Format.squared_error``; one pass, nothing packed."""
+        return np.asarray(_squared_error(rows, np.ascontiguousarray(scale), self.pair_rule == "left", self.tables))
+
+    def census(self, operand: Encoded) -> dict[str, int]:
+        """Outliers stored: as many as there are identifiers, each in the place of a victim or of padding."""
+        codes, identifier = operand.codes, 1 << (self.bits - 1)
+        by_code = (codes >> 4, codes & 0xF) if self.bits == 4 else (codes,)
+        return {"outliers": sum(int((code == identifier).sum()) for code in by_code)}
+
+    @property
+    def _pair_type(self) -> np.dtype[Any]:
+        """A packed pair as one number: left code in the high bits, which are stored first."""
+        return np.dtype(f">u{2 * self.bits // 8}")
+
+    def _shown(self, codes: NDArray[np.uint8]) -> str:
+        return f"byte 0x{codes[0]:02x}" if self.bits == 4 else f"pair 0x{codes[0]:02x} 0x{codes[1]:02x}"
+
+
+@dataclass(frozen=True)
+class Ovp4(_Ovp):
     """OliVe's 4-bit pairs: int4 normals -7..7, outliers +-{12, 16, 24, 32, 48, 64, 96}.
+
+    253 of the 256 bytes are legal.
 
     Args:
         pair_rule: of two outliers in a pair, ``larger`` keeps the larger magnitude, the left one on a tie (the paper);
             ``left`` keeps the left one always (the authors' released code).
     """
 
-    pair_rule: PairRule = "larger"
-
     name: ClassVar[str] = "ovp4"
     bits: ClassVar[int] = 4
-    values_per_group: ClassVar[int] = 2
-    max_normal: ClassVar[float] = _NORMAL_MAX
+    max_normal: ClassVar[float] = 7
+
+    @property
+    def tables(self) -> PairTables:
+        """Two's complement, and E2M1 with bias 2."""
+        return _int_tables(4, 2, 1, 2)
+
+
+@dataclass(frozen=True)
+class Ovp4Flint(_Ovp):
+    """OliVe's 4-bit pairs with flint4 normals 0, ±{1, 2, 3, 4, 6, 8, 16}; outliers ±{24, 32, 48, 64, 96, 128, 192}.
+
+    The identifier is flint's minus zero, so no normal value is given up. 253 of the 256 bytes are legal.
+
+    Args:
+        pair_rule: see ``Ovp4``.
+    """
+
+    name: ClassVar[str] = "ovp4_flint"
+    bits: ClassVar[int] = 4
+    max_normal: ClassVar[float] = 16
+
+    @property
+    def tables(self) -> PairTables:
+        """``formats.flint``, and E2M1 with bias 3."""
+        return _flint_tables()
+
+
+@dataclass(frozen=True)
+class Ovp8(_Ovp):
+    """OliVe's 8-bit pairs: int8 normals -127..127, outliers of 144 to 2^15, two bytes per pair.
+
+    Args:
+        pair_rule: see ``Ovp4``.
+        outlier_format: ``e4m3`` (the paper): bias 4, magnitudes clipped to 2^15, so that 64 of them are used and larger
+            ones are illegal codes (the bias is not printed; 4 is the one that starts right above 127). ``e2m5`` (what
+            the authors' released code computes): bias 2, magnitudes 132 to 2016.
+    """
+
+    outlier_format: OutlierFormat = "e4m3"
+
+    name: ClassVar[str] = "ovp8"
+    bits: ClassVar[int] = 8
+    max_normal: ClassVar[float] = 127
 
     def __post_init__(self) -> None:
-        if self.pair_rule not in get_args(PairRule):
-            raise UnknownNameError("pair_rule", str(self.pair_rule), get_args(PairRule))
+        super().__post_init__()
+        if self.outlier_format not in get_args(OutlierFormat):
+            raise UnknownNameError("outlier_format", str(self.outlier_format), get_args(OutlierFormat))
 
-    def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:
-        """See ``Format.encode``; an odd length is padded with one zero, pairs never straddle rows."""
-        lead, rows, per_row = scaled_rows(x, scale)
-        return _encode(rows, per_row, self.pair_rule == "left", _BOUNDARY, _OUTLIERS).reshape(*lead, -1)
-
-    def decode(self, codes: NDArray[np.uint8], length: int) -> NDArray[np.int32]:
-        """See ``Format.decode``; 253 of the 256 bytes are legal."""
-        rows = checked_codes(codes, self.packed_bytes(length), self.name)
-        out = np.empty((len(rows), length), np.int32)
-        bad = _decode(rows, _VALUES, _LEGAL, out)
-        if bad >= 0:
-            where = tuple(int(i) for i in np.unravel_index(bad, codes.shape))
-            raise EncodingError(f"ovp4: illegal byte 0x{rows.reshape(-1)[bad]:02x} at position {where}")
-        return out.reshape(*codes.shape[:-1], length)
-
-    def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
-        """See ``Format.squared_error``; one pass, nothing packed."""
-        scale = np.ascontiguousarray(scale)
-        return np.asarray(_squared_error(rows, scale, self.pair_rule == "left", _BOUNDARY, _OUTLIERS, _VALUES))
+    @property
+    def tables(self) -> PairTables:
+        """Two's complement, and E4M3 with bias 4 or E2M5 with bias 2."""
+        return _int_tables(8, 4, 3, 4) if self.outlier_format == "e4m3" else _int_tables(8, 2, 5, 2)

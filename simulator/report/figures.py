@@ -29,6 +29,7 @@ __all__ = [
     "cycles_figure",
     "energy_figure",
     "per_op_figure",
+    "save_figure",
     "speedup_figure",
     "tradeoff_figure",
     "write_figures",
@@ -79,7 +80,7 @@ def write_figures(
     for plan, rows, ops in _planned(results, layers):
         figure = plan.draw(rows, ops, baseline)
         if figure is not None:
-            files = _write(figure, Path(out_dir) / "figures" / plan.name)
+            files = save_figure(figure, Path(out_dir) / "figures" / plan.name)
             written.append(FigureFile(plan.name, plan.title, plan.caption(rows, ops, baseline), *files))
     return written
 
@@ -111,7 +112,7 @@ def _slugs(names: list[str]) -> dict[str, str]:
     return slugs
 
 
-def _write(figure: Figure, stem: Path) -> tuple[Path, Path]:
+def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """PNG and SVG of a figure, without dates or versions in them."""
     paths = []
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
