@@ -42,14 +42,15 @@ __all__ = [
     "names",
 ]
 
-_FORMATS: dict[str, type[TensorEncoding]] = {cls.name: cls for cls in (Fp16, Int4, Int8, Ovp4)}
-_FORMATS |= {cls.name: cls for cls in (Gobo3, Gobo4, LlmInt8, NvFp4)}
-_FORMATS |= {c.name: c for c in (MxFp4, MxFp6, MxFp6E2M3, MxFp6E3M2, MxFp8, MxFp8E4M3, MxFp8E5M2, MxInt8)}
-_FORMATS |= {cls.name: cls for cls in (Abfloat, Flint4, Flint4Unsigned, Pot4, Ant4)}
-_FORMATS |= {cls.name: cls for cls in (Ovp4Flint, Ovp8, Ovp4Auto, OlAccel4, BiScaled6)}
-_FORMATS |= {c.name: c for c in (Int2, Int3, Int5, Int6, Int7, Int16)}
-_FORMATS |= {c.name: c for c in (Int2Asym, Int3Asym, Int4Asym, Int5Asym, Int6Asym, Int7Asym, Int8Asym)}
-_FORMATS |= {c.name: c for c in (Bf16, Fp8E4M3, Fp8E5M2, Fp6E3M2, Fp6E2M3, Fp4E2M1, AdaptivFloat)}
+_INTEGERS = (Int2, Int3, Int4, Int5, Int6, Int7, Int8, Int16)
+_ASYMMETRIC = (Int2Asym, Int3Asym, Int4Asym, Int5Asym, Int6Asym, Int7Asym, Int8Asym)
+_FLOATS = (Fp16, Bf16, Fp8E4M3, Fp8E5M2, Fp6E3M2, Fp6E2M3, Fp4E2M1, AdaptivFloat)
+_BLOCKS = (MxFp4, MxFp6, MxFp6E2M3, MxFp6E3M2, MxFp8, MxFp8E4M3, MxFp8E5M2, MxInt8, NvFp4)
+_TYPES = (Abfloat, Flint4, Flint4Unsigned, Pot4, Ant4)
+_OUTLIERS = (Ovp4, Ovp4Flint, Ovp8, Ovp4Auto, OlAccel4, BiScaled6, Gobo3, Gobo4, LlmInt8)
+_FORMATS: dict[str, type[TensorEncoding]] = {
+    cls.name: cls for cls in (*_INTEGERS, *_ASYMMETRIC, *_FLOATS, *_BLOCKS, *_TYPES, *_OUTLIERS)
+}
 
 
 def get(name: str, **options: object) -> Any:
