@@ -17,6 +17,7 @@ import pytest
 
 import simulator as sim
 from simulator import cli
+from simulator.datapath import Accumulation
 from simulator.resources import shipped_dir, shipped_names
 
 CONTRACT_COLUMNS = [
@@ -668,3 +669,19 @@ def test_report_refuses_a_table_that_is_not_a_run(tmp_path, capsys):
     assert complaint.count("\n") == 1
     assert "results.parquet: not a table of results (no column design, workload" in complaint
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_a_datapath_is_held_to_the_accumulator_it_states(monkeypatch):
+    """Even if its own ``matmul`` does not look: 512 products of 127 x 127 do not fit 16 bits."""
+    from simulator.datapath import int_mac
+    from simulator.errors import AccumulatorOverflowError
+
+    monkeypatch.setattr(int_mac, "require_fit", lambda *_: None)
+    design = sim.load_design("int8_systolic", set={"datapath.acc_bits": 32})
+    ones = np.ones((2, 512))
+    assert sim.simulate_gemm(design, a=ones, w=ones.T).exact
+    monkeypatch.setattr(int_mac.IntMac, "accumulation", property(lambda _: Accumulation("int", 16)))
+    with pytest.raises(
+        AccumulatorOverflowError, match=r"^int_mac: a partial sum of output \(0, 0\) leaves the 16-bit "
+    ):
+        sim.simulate_gemm(design, a=ones, w=ones.T)

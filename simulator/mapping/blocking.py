@@ -81,7 +81,8 @@ def _require_one_fold(op: Op, rows: int, cols: int, bits: OperandBits, limits: B
 
 def _whole_k(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> Iterator[Blocking]:
     """Blockings of whole folds that hold all of K, in both loop orders (one, if one dimension is not cut)."""
-    most_m, most_n = limits.act_bits // (op.K * bits.act), limits.weight_bits // (op.K * bits.weight)
+    padded_k = -(-op.K // bits.k_align) * bits.k_align
+    most_m, most_n = limits.act_bits // (padded_k * bits.act), limits.weight_bits // (padded_k * bits.weight)
     for m in _block_sizes(op.M, rows, most_m):
         for n in _block_sizes(op.N, cols, min(most_n, limits.out_bits // (m * bits.accumulator))):
             yield Blocking(m, n, op.K, "mn")

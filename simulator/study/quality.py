@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.datapath import Datapath
+from simulator.datapath.accumulate import require_fit
 from simulator.formats import Encoded
 from simulator.reference import exact_matmul, first_mismatch, noise_energy, sqnr_db
 
@@ -58,6 +59,7 @@ def check_values(
     act, weight = np.asarray(act), np.asarray(weight)
     mismatch, signal, noise = "", 0.0, 0.0
     for index, (found, pair) in enumerate(zip(results, operands, strict=True)):
+        _require_accumulator(datapath, *pair)
         expected = exact_matmul(
             *pair,
             act_format=datapath.act_format,
@@ -69,6 +71,16 @@ def check_values(
         op_signal, op_noise = noise_energy(real, datapath.real(found, *pair))
         signal, noise = signal + op_signal, noise + op_noise
     return Quality(not mismatch, mismatch, signal, noise)
+
+
+def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded) -> None:
+    """Hold a datapath to the accumulator it states, whether or not its own ``matmul`` does.
+
+    Raises: AccumulatorOverflowError naming the first output of which a partial sum does not fit.
+    """
+    if datapath.accumulation.kind == "int":
+        grids = datapath.act_format.decode_operand(act), datapath.weight_format.decode_operand(weight)
+        require_fit(*grids, datapath.accumulation.bits, datapath.name)
 
 
 def _describe(op: str, datapath: str, index: int, count: int, found: NDArray[Any], expected: NDArray[Any]) -> str:
