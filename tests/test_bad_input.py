@@ -842,7 +842,7 @@ def test_no_memory(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: simulator.formats.get("ovp5"), "unknown format 'ovp5'; did you mean 'ovp4'?; known: *"),
+        (lambda: simulator.formats.get("fp17"), "unknown format 'fp17'; did you mean 'fp16'?; known: *"),
         (lambda: simulator.formats.get("ovp4", pair_rle="left"), "*did you mean 'pair_rule'?; known: pair_rule"),
         (lambda: simulator.load_design("olive"), "unknown design 'olive'*; known: {designs}"),
         (lambda: simulator.load_design({"name": "a", 3: 4}), "<design>: a key must be text, found number 3"),

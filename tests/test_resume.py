@@ -70,6 +70,11 @@ def undrawn():
         yield
 
 
+def hear_interrupts():
+    """A shell starts background jobs with SIGINT ignored, and children inherit that; a user's foreground run has it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def running(study, out, *options, pause=0.0):
     """A process that runs the study, with a process group of its own, as a shell would start it."""
@@ -81,6 +86,7 @@ def running(study, out, *options, pause=0.0):
         text=True,
         env=os.environ | {"PYTHONPATH": str(study.parent), "PAUSE_S": str(pause)},
         start_new_session=True,
+        preexec_fn=hear_interrupts,
     )
     try:
         yield process

@@ -48,8 +48,11 @@ def read_run(run_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise OlivineError(f"{run_dir}: no such run folder; `olivine run STUDY.yaml` writes one")
-    results, layers = (_read_frame(run_dir / f"{name}.parquet", needed) for name, needed in _NEEDED.items())
-    return results, layers, _read_manifest(run_dir / "manifest.json")
+    results, layers = (_read_frame(run_dir / f"{name}.parquet") for name in _NEEDED)
+    manifest = _read_manifest(run_dir / "manifest.json")
+    for (name, needed), frame in zip(_NEEDED.items(), (results, layers), strict=True):
+        _require_columns(run_dir / f"{name}.parquet", frame, needed)
+    return results, layers, manifest
 
 
 def _write_records(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> None:
@@ -104,19 +107,21 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _read_frame(path: Path, needed: Sequence[str]) -> pd.DataFrame:
+def _read_frame(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_parquet(path)
+        return pd.read_parquet(path)
     except FileNotFoundError:
         raise OlivineError(f"{path}: missing; run the study again with --fresh") from None
     except Exception as error:  # pyarrow raises many kinds
         reason = " ".join(str(error).split())
         raise OlivineError(f"{path}: damaged ({reason}); run the study again with --fresh") from None
+
+
+def _require_columns(path: Path, frame: pd.DataFrame, needed: Sequence[str]) -> None:
     missing = [column for column in needed if column not in frame.columns]
     if missing or frame.empty:
         reason = f"no column {', '.join(missing)}" if missing else "no rows"
         raise OlivineError(f"{path}: not a table of results ({reason}); run the study again with --fresh")
-    return frame
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
