@@ -63,7 +63,7 @@ class Counts:
         return Counts(self.macs + other.macs, self.cycles + other.cycles, actions, traffic)
 
     def require_compulsory(self, act_bits: int, weight_bits: int, out_bits: int) -> None:
-        """Conservation of bytes: every operand is read at least once and every result written exactly once.
+        """Conservation of bytes: every operand is read at least once and every result written in full.
 
         Raises: ConservationError naming the operand.
         """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulator import units
-from simulator.cost import area_um2, by_group, total
+from simulator.cost import area_um2, by_group, energy_pj, total
 from simulator.counts import Counts
 from simulator.engine import STALL_CAUSES
 from simulator.errors import ConservationError
@@ -139,13 +139,13 @@ def add_ratios(rows: list[Row], baseline: str | None) -> None:
 
 def _require_conserved(point: Point, counts: Counts, cycles: int, energy: Row) -> None:
     macs = sum(op.macs for op in point.workload.ops)
-    groups = by_group(energy)
+    at_once = total(energy_pj(point.hardware.bill, counts))
     if counts.macs != macs:
         raise ConservationError(f"{point.label}: {counts.macs} MACs were run, the workload has {macs}")
     if cycles != counts.cycles:
         raise ConservationError(f"{point.label}: cycles by cause sum to {cycles}, the total is {counts.cycles}")
-    if not math.isclose(sum(groups.values()), total(energy), rel_tol=1e-12):
-        raise ConservationError(f"{point.label}: energy by part does not sum to the total")
+    if not math.isclose(at_once, total(energy), rel_tol=1e-9):
+        raise ConservationError(f"{point.label}: ops sum to {total(energy)} pJ, all counts priced at once to {at_once}")
 
 
 def _axes(point: Point) -> Row:
