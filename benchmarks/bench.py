@@ -20,6 +20,7 @@ import numpy as np
 
 import simulator as sim
 from simulator import datapath, formats
+from simulator.datapath import Width
 from simulator.engine import IdealDram, run_pipeline
 from simulator.engine.event import run_events
 from simulator.engine.pe_array import run_os_array
@@ -87,9 +88,8 @@ def products(rounds: int) -> list[Line]:
 def engines(rounds: int) -> list[Line]:
     """Tiles per second of the recurrence, against the same tiles as SimPy events."""
     limits = BufferLimits(16384, 16384, 65536)
-    table = lower(
-        Op("gemm", 2048, 1024, 256), ArrayShape(8, 8, "full"), OperandBits(8, 8, 32, 16, 1), limits, (2, 2, 2)
-    )
+    bits = OperandBits(Width.plain(8), Width.plain(8), 32, 16)
+    table = lower(Op("gemm", 2048, 1024, 256), ArrayShape(8, 8, "full"), bits, limits, (2, 2, 2))
     dram = IdealDram(64.0, 50, 64)
     fast = len(table) / seconds(lambda: run_pipeline(table, dram), rounds) / 1e3
     slow = len(table) / seconds(lambda: run_events(table, dram), 1) / 1e3

@@ -29,7 +29,8 @@ TILE_DTYPE = np.dtype(
         ("issue_cycles", np.int64),  # the array is taken: the next tile may enter after them
         ("drain_cycles", np.int64),  # from then until the last result has left the array
         ("first_result_cycles", np.int64),  # issued cycles after which the first result needs a place to go
-        ("stall_cycles", np.int64),  # data-dependent stalls of the datapath, on top of issue_cycles
+        ("outlier_cycles", np.int64),  # on top of issue_cycles: the array waits for outliers (data dependent)
+        ("vector_cycles", np.int64),  # on top of issue_cycles: it waits for passes over operands or results
         ("macs", np.int64),  # useful multiply-accumulates
     ]
 )
@@ -54,3 +55,8 @@ class TileTable:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def array_cycles(self) -> NDArray[np.int64]:
+        """Cycles that each tile holds the array: issue and data-dependent waiting."""
+        return np.asarray(sum(self.rows[c] for c in ("issue_cycles", "outlier_cycles", "vector_cycles")))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.datapath import Width
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram, run_bound, run_pipeline
 from simulator.engine.event import run_events
 from simulator.engine.timing import Timing, check
@@ -26,7 +27,7 @@ def table(loads, issues, stores, *, depth=2, out_depth=2, drains=0, first=None, 
     """A hand-made pipeline; every argument a list over tiles or a number for all."""
     rows = np.zeros(len(loads), TILE_DTYPE)
     rows["act_load_bytes"], rows["issue_cycles"], rows["store_bytes"] = loads, issues, stores
-    rows["drain_cycles"], rows["stall_cycles"] = np.where(rows["store_bytes"] > 0, drains, 0), stalls
+    rows["drain_cycles"], rows["outlier_cycles"] = np.where(rows["store_bytes"] > 0, drains, 0), stalls
     rows["first_result_cycles"] = rows["issue_cycles"] if first is None else first
     return TileTable(rows, int(rows["issue_cycles"].sum() + rows["drain_cycles"][-1]), depth, depth, out_depth)
 
@@ -112,7 +113,7 @@ def test_a_hand_calculation():
     expected = [[0, 9, 9, 19, 19, 22], [4, 13, 19, 29, 29, 32], [22, 31, 31, 41, 41, 44]]
     np.testing.assert_array_equal(timing.events, expected)
     assert timing.by_cause() == {
-        "total": 44, "compute": 30, "stall_dram_read": 11, "stall_dram_write": 3, "stall_outlier": 0
+        "total": 44, "compute": 30, "stall_dram_read": 11, "stall_dram_write": 3, "stall_outlier": 0, "stall_vector": 0
     }  # fmt: skip
 
 
@@ -136,7 +137,7 @@ def test_no_memory_limit_is_compute_only():
     tiles = lower(Op("op", 50, 40, 30), ArrayShape(8, 8, "full"), _bits(), None)
     assert run_pipeline(tiles, NO_MEMORY_LIMIT).by_cause() == {
         "total": tiles.compute_cycles, "compute": tiles.compute_cycles,
-        "stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0,
+        "stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0, "stall_vector": 0,
     }  # fmt: skip
 
 
@@ -148,7 +149,7 @@ def test_data_dependent_stalls_are_their_own_cause():
 
 def test_lost_cycles_are_an_error():
     tiles = table([0], [10], [0])
-    lost = Timing(11, 10, {"stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0})
+    lost = Timing(11, 10, {"stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0, "stall_vector": 0})
     with pytest.raises(ConservationError, match=r"^cycles by cause do not sum to the total: "):
         check(lost, tiles)
     with pytest.raises(ConservationError, match=r"^compute cycles of the tiles are 9, their closed form says 10$"):
@@ -163,4 +164,4 @@ def test_dram_moves_whole_bursts(moved, cycles):
 def _bits():
     from simulator.mapping import OperandBits
 
-    return OperandBits(8, 8, 32, 16, 1)
+    return OperandBits(Width.plain(8), Width.plain(8), 32, 16)

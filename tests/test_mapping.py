@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from simulator.datapath import Width
 from simulator.errors import MappingError
 from simulator.mapping import ArrayShape, Blocking, BufferLimits, OperandBits, blockings, lower, os_total
 from simulator.mapping.blocking import traffic_bits
@@ -19,10 +20,10 @@ def random_case(seed):
     rng = np.random.default_rng(seed)
     (M, N, K), (rows, cols) = rng.integers(1, 40, 3).tolist(), rng.integers(1, 9, 2).tolist()
     act, weight = rng.choice([4, 8, 16], 2).tolist()
-    bits = OperandBits(act, weight, 32, 16, 2 if 4 in (act, weight) else 1)
+    bits = OperandBits(Width.plain(act), Width.plain(weight), 32, 16)
     smallest = (
-        min(rows, M) * bits.k_align * act,
-        min(cols, N) * bits.k_align * weight,
+        min(rows, M) * bits.act.row_bits(bits.k_align),
+        min(cols, N) * bits.weight.row_bits(bits.k_align),
         min(rows, M) * min(cols, N) * 32,
     )
     limits = BufferLimits(*(int(s * f) for s, f in zip(smallest, rng.uniform(1, 30, 3), strict=True)))
@@ -45,8 +46,8 @@ def test_tiles_fit_and_their_cycles_sum_to_the_closed_form(seed):
     op, array, bits, limits = random_case(seed)
     table = lower(op, array, bits, limits)
     tiles = table.rows
-    assert (tiles["m"] * tiles["k"] * bits.act <= limits.act_bits).all()
-    assert (tiles["n"] * tiles["k"] * bits.weight <= limits.weight_bits).all()
+    assert (tiles["m"] * bits.act.row_bits(tiles["k"]) <= limits.act_bits).all()
+    assert (tiles["n"] * bits.weight.row_bits(tiles["k"]) <= limits.weight_bits).all()
     assert (tiles["m"] * tiles["n"] * bits.accumulator <= limits.out_bits).all()
     folds = -(-op.M // array.rows) * -(-op.N // array.cols)
     expected = os_total(folds, op.K, array.rows, array.cols, array.overlap)
@@ -60,10 +61,13 @@ def test_loads_are_what_a_walk_over_the_tiles_says(seed):
     op, array, bits, limits = random_case(seed)
     before = {"act": None, "weight": None}
     for t in lower(op, array, bits, limits).rows:
-        padded = -(-int(t["k"]) // bits.k_align) * bits.k_align
         for operand, corner, rows, width in (("act", "m0", "m", bits.act), ("weight", "n0", "n", bits.weight)):
             block = (t[corner], t["k0"])
-            needed = 0 if block == before[operand] else -(-int(t[rows]) * padded * width // 8)
+            needed = (
+                0
+                if block == before[operand]
+                else -(-int(t[rows]) * (-(-int(t["k"]) // width.values) * width.dram_bits) // 8)
+            )
             assert t[f"{operand}_load_bytes"] == needed
             before[operand] = block
         finished = t["k0"] + t["k"] == op.K
@@ -77,8 +81,8 @@ def test_every_blocking_fits_and_its_traffic_is_what_its_tiles_load(seed):
     assert len(set(choices)) == len(choices)
     for b in choices:
         tiles = _table(op, array, bits, b, (2, 2, 2)).rows
-        assert b.m * b.k * bits.act <= limits.act_bits
-        assert b.n * b.k * bits.weight <= limits.weight_bits
+        assert b.m * bits.act.row_bits(b.k) <= limits.act_bits
+        assert b.n * bits.weight.row_bits(b.k) <= limits.weight_bits
         assert b.m * b.n * bits.accumulator <= limits.out_bits
         loaded = 8 * int(tiles["act_load_bytes"].sum() + tiles["weight_load_bytes"].sum())
         if b.k == op.K and (bits.k_align == 1 or op.K % 2 == 0):
@@ -105,7 +109,11 @@ def test_least_cycles_win_then_least_traffic(seed):
 
 def test_least_traffic_is_found_among_all_block_sizes():
     """Exhaustive: no cut into whole folds, in either order, reads less than the first blocking does."""
-    op, bits, limits = Op("op", 45, 60, 20), OperandBits(8, 8, 32, 16, 1), BufferLimits(3000, 4000, 9000)
+    op, bits, limits = (
+        Op("op", 45, 60, 20),
+        OperandBits(Width.plain(8), Width.plain(8), 32, 16),
+        BufferLimits(3000, 4000, 9000),
+    )
     least = min(
         traffic_bits(op, Blocking(m, n, op.K, order), bits)
         for m in {min(45, f * 4) for f in range(1, 13)}
@@ -118,9 +126,10 @@ def test_least_traffic_is_found_among_all_block_sizes():
 
 def test_no_limits_is_one_tile_of_all_folds():
     op = Op("op", 100, 70, 33)
-    table = lower(op, ArrayShape(8, 4, "full"), OperandBits(4, 4, 32, 16, 2), None)
+    table_bits = OperandBits(Width.plain(4), Width.plain(4), 32, 16)
+    table = lower(op, ArrayShape(8, 4, "full"), table_bits, None)
     assert len(table) == 1
-    assert blockings(op, 8, 4, OperandBits(4, 4, 32, 16, 2), None) == [Blocking(100, 70, 33, "mn")]
+    assert blockings(op, 8, 4, table_bits, None) == [Blocking(100, 70, 33, "mn")]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +141,7 @@ def test_no_limits_is_one_tile_of_all_folds():
     ],
 )
 def test_a_scratchpad_one_bit_too_small_is_named(limits, field, message):
-    op, bits = Op("op", 9, 9, 9), OperandBits(4, 4, 32, 16, 2)
+    op, bits = Op("op", 9, 9, 9), OperandBits(Width.plain(4), Width.plain(4), 32, 16)
     with pytest.raises(MappingError) as error:
         blockings(op, 2, 3, bits, BufferLimits(*limits))
     assert error.value.field == ("memory", field, "capacity_kib")

@@ -44,13 +44,13 @@ only-include = ["int6_offset.py"]
 DATAPATH = '''\
 """Six-bit offset binary, four values in three bytes; activations of large magnitude cost a cycle each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from numba import njit
 
-from simulator.datapath import Accumulation, Datapath, register
+from simulator.datapath import Accumulation, Datapath, TileCosts, register
 from simulator.formats import Format
 
 OFFSET = 32
@@ -81,8 +81,8 @@ class Int6Offset(Format):
 
 
 @njit
-def _mac(acc, act, weight):
-    return acc + act * weight
+def _mac(state, act, weight):
+    state[0] += act * weight
 
 
 @register("int6_offset")
@@ -122,10 +122,16 @@ class Int6OffsetMac(Datapath):
         out = (a @ w.T).astype(np.int64)
         return out
 
-    def stall_cycles(self, act, weight, tiles, seed):
-        if act is None:
-            return np.random.default_rng(seed).binomial(tiles["m"] * tiles["k"], 0.002).astype(np.int64)
-        slow = np.abs(self.edge_words(act, "act")) >= self.slow_from
+    assumed_distribution = "Large activations: 0.2 % of all, drawn independently."
+
+    def tile_costs(self, job):
+        return replace(TileCosts.none(job.tiles), outlier_cycles=self._slow(job))
+
+    def _slow(self, job):
+        tiles = job.tiles
+        if job.act is None:
+            return np.random.default_rng(job.seed).binomial(tiles["m"] * tiles["k"], 0.002).astype(np.int64)
+        slow = np.abs(self.edge_words(job.act, "act")) >= self.slow_from
         blocks = (slow[t["m0"] : t["m0"] + t["m"], t["k0"] : t["k0"] + t["k"]] for t in tiles)
         return np.array([np.count_nonzero(block) for block in blocks], np.int64)
 '''

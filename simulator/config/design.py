@@ -9,7 +9,17 @@ from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, Positiv
 from simulator.config.load import Source
 from simulator.config.record import Record
 
-__all__ = ["Array", "DatapathSpec", "Design", "Dram", "Memory", "OperandQuantisation", "Quantisation", "Scratchpad"]
+__all__ = [
+    "Array",
+    "DatapathSpec",
+    "Design",
+    "Dram",
+    "Layer",
+    "Memory",
+    "OperandQuantisation",
+    "Quantisation",
+    "Scratchpad",
+]
 
 Side = Annotated[int, Field(gt=0, le=65536)]
 
@@ -35,6 +45,16 @@ class DatapathSpec(Record):
     def options(self) -> dict[str, Any]:
         """The datapath's options as given."""
         return dict(self.model_extra or {})
+
+
+class Layer(Record):
+    """Options of the datapath for the ops whose names match: 8 bits for a few layers, say.
+
+    ``ops`` is a pattern with shell wildcards; of several layers the first that matches an op applies to it.
+    """
+
+    ops: str = Field(min_length=1)
+    datapath: dict[str, Any]
 
 
 class OperandQuantisation(Record):
@@ -99,6 +119,7 @@ class Design(Record):
     clock_mhz: PositiveFloat
     array: Array
     datapath: DatapathSpec
+    layers: list[Layer] = Field(default=[], max_length=1000)
     quantisation: Quantisation = Quantisation()
     memory: Memory
     cost: str = "open"

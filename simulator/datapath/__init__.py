@@ -1,14 +1,20 @@
 """PE datapaths, one file each, self-registering: drop a file in here and it is installed."""
 
-from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.base import Accumulation, Datapath, Lane, Operand
+from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import ENTRY_POINT_GROUP, OptionError, create, get, load_file, names, register
+from simulator.datapath.width import Width
 
 __all__ = [
     "ENTRY_POINT_GROUP",
     "Accumulation",
     "Datapath",
+    "Job",
+    "Lane",
     "Operand",
     "OptionError",
+    "TileCosts",
+    "Width",
     "create",
     "get",
     "load_file",

@@ -3,31 +3,74 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.formats import Encoded, Format, Granularity
+from simulator.datapath.job import Job, TileCosts
+from simulator.datapath.width import Width
+from simulator.formats import Encoded, Granularity, TensorEncoding
 from simulator.formats.base import Calibration
 
-__all__ = ["Accumulation", "Datapath", "Operand"]
+__all__ = ["Accumulation", "Datapath", "Lane", "Operand"]
 
 Operand = Literal["act", "weight"]
 
 
 @dataclass(frozen=True)
 class Accumulation:
-    """How products are summed, so that "exact" has one meaning.
+    """How products are summed, so that "exact" has one meaning. float32 rounds to nearest, ties to even, throughout.
 
     ``int``: exact two's complement sum that must stay within ``bits`` after every step.
-    ``fp32_sequential``: float32, products exact, one rounding (to nearest even) per addition, k = 0, 1 ... K-1.
+    ``fp32_sequential``: float32; products are exact in it, one rounding per addition, k = 0, 1 ... K-1.
+    ``fp32_blocks``: the exact sum of each ``block`` neighbours of K, their shared scales included, is rounded to
+    float32 and added to a float32 accumulator, blocks in order.
+    ``fp32_by_index``: GOBO. Activations are added in float32 to one accumulator per dictionary entry, k in order; an
+    outlier's product is rounded to float32 and added to one more. Then, entries in order, each sum times its entry is
+    rounded and added; the outliers' sum comes last.
+    ``int8_and_fp16``: LLM.int8(). An int32 sum over int8 codes and an ``fp32_sequential`` sum over half-precision
+    outlier columns, k in order; the first, rounded to float32, times the float32 product of both scales, plus the
+    second: one rounding each.
     """
 
-    kind: Literal["int", "fp32_sequential"]
+    kind: Literal["int", "fp32_sequential", "fp32_blocks", "fp32_by_index", "int8_and_fp16"]
     bits: int = 32
+    block: int = 1
+
+
+@njit(cache=True)
+def first_register(state, constants):
+    """The result of a PE that has one accumulator."""
+    return state[0]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One array of PEs at work on a GEMM: what enters its edges and what its PEs do.
+
+    Attributes:
+        act, weight: edge words (M, steps) and (N, steps).
+        rows, cols: its PEs.
+        mac: numba function ``(state, act_word, weight_word)`` of one PE and step; changes ``state`` (registers,).
+        finish: numba function ``(state, constants)`` to the result that leaves the array.
+        registers: accumulators of a PE; state_type: their numpy type.
+        result_words: cycles that a result takes per hop on its way out.
+    """
+
+    act: NDArray[Any]
+    weight: NDArray[Any]
+    rows: int
+    cols: int
+    mac: Callable[..., Any]
+    finish: Callable[..., Any]
+    registers: int
+    state_type: type[Any]
+    result_words: int
+    constants: NDArray[np.float64]
 
 
 class Datapath(ABC):
@@ -39,17 +82,19 @@ class Datapath(ABC):
     """
 
     name: ClassVar[str]
-    mac: ClassVar[Callable[..., Any]]
-    """numba function ``(accumulator, act_word, weight_word) -> accumulator``: what one PE does in one step."""
+    mac: Any
+    """numba function ``(state, act_word, weight_word)``: what one PE does in one step, in place, to its accumulators
+    ``state`` (registers,). A static method, or a property where options change it.
+    """
 
     @property
     @abstractmethod
-    def act_format(self) -> Format:
+    def act_format(self) -> TensorEncoding:
         """Encoding of the activations."""
 
     @property
     @abstractmethod
-    def weight_format(self) -> Format:
+    def weight_format(self) -> TensorEncoding:
         """Encoding of the weights."""
 
     @property
@@ -63,14 +108,15 @@ class Datapath(ABC):
 
     @abstractmethod
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
-        """Priced parts of an array of that many PEs: name -> how many."""
+        """Priced parts of an array of that many PEs: name -> how many. Options that choose a precision for one op
+        (``layers`` of a design) must not change it.
+        """
 
     @abstractmethod
     def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[Any]:
-        """What the array edge feeds into the PEs: an operand of R rows to operand words (R, K).
+        """What the array edge feeds into the PEs: an operand of R rows to operand words (R, K * cycles_per_step).
 
-        int64 words (float32 for float datapaths) whose zero adds nothing. Decoded here as the hardware would, not by
-        ``formats``: the reference check compares the two.
+        Decoded here as the hardware would, not by ``formats``: the reference check compares the two.
         """
 
     @abstractmethod
@@ -80,6 +126,8 @@ class Datapath(ABC):
         Returns: int64, or float32 for float datapaths.
         Raises: AccumulatorOverflowError naming the first output whose partial sum leaves the accumulator.
         """
+
+    # Everything below has a default that fits a PE with one accumulator and no surprises.
 
     def encode(
         self,
@@ -100,19 +148,97 @@ class Datapath(ABC):
         """Accumulators (M, N) as real values, float64: times both scales, one multiplication per output."""
         return accumulators * (act.row_scale * weight.row_scale.T)
 
+    def decoded(self, act: Encoded, weight: Encoded) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What the codes stand for before their scales per row, (M, K) and (N, K): exact integers or floats.
+
+        For the infinitely precise product only; where a format alone cannot tell (operands that were split by each
+        other's values), a datapath overrides it.
+        """
+        return self.act_format.decode_operand(act), self.weight_format.decode_operand(weight)
+
+    def width(self, operand: Operand) -> Width:
+        """Bits of an operand in scratchpads and DRAM; as its format packs it."""
+        return Width.of(self.act_format if operand == "act" else self.weight_format)
+
+    def logical_array(self, rows: int, cols: int) -> tuple[int, int]:
+        """MACs side by side that ``rows x cols`` PEs make at this precision."""
+        return rows, cols
+
+    def cycles_per_step(self) -> int:
+        """Array cycles per reduction step: more than 1 where an operand takes several passes through a PE."""
+        return 1
+
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """Priced actions of one operand value entering the array at its edge (decoders)."""
         return {}
 
-    def cycles_per_step(self) -> int:
-        """Array cycles per reduction step: more than 1 for bit-serial datapaths."""
-        return 1
+    def actions_per_output(self) -> dict[str, float]:
+        """Priced actions of one result on its way out (centroids, dequantisation)."""
+        return {}
 
-    def stall_cycles(
-        self, act: Encoded | None, weight: Encoded | None, tiles: NDArray[Any], seed: int
-    ) -> NDArray[np.int64] | None:
-        """Data-dependent stall of each tile (see ``tiles.TILE_DTYPE``), or None if this datapath never stalls.
+    def data_dependent_actions(self) -> tuple[str, ...]:
+        """Names of all actions that ``tile_costs`` may count."""
+        return ()
 
-        Operands are None when only shapes are known: draw from a stated distribution with ``seed`` then.
+    def tile_costs(self, job: Job) -> TileCosts | None:
+        """What depends on the values of one GEMM, tile by tile, or None where nothing does.
+
+        The operands of ``job`` are None when only shapes are known: draw from a stated distribution with its seed
+        then, and say which in ``assumed_distribution``.
         """
         return None
+
+    @property
+    def assumed_distribution(self) -> str:
+        """What ``tile_costs`` draws from when only shapes are known, as one sentence; empty if it draws nothing."""
+        return ""
+
+    # The register-accurate array
+
+    @property
+    def finish(self) -> Callable[..., Any]:
+        """numba function ``(state, constants)``: the result of a PE's accumulators at the array's edge."""
+        return first_register
+
+    @property
+    def registers(self) -> int:
+        """Accumulators of a PE."""
+        return 1
+
+    @property
+    def state_type(self) -> type[Any]:
+        """numpy type of the accumulators."""
+        return np.int64 if self.accumulation.kind == "int" else np.float32
+
+    @property
+    def result_words(self) -> int:
+        """Cycles that a result takes per hop on its way out of the array."""
+        return 1
+
+    def constants(self, act: Encoded, weight: Encoded) -> NDArray[np.float64]:
+        """What ``finish`` knows of this GEMM besides the accumulators (a dictionary ...)."""
+        return np.zeros(0)
+
+    def lanes(self, act: Encoded, weight: Encoded, rows: int, cols: int) -> Sequence[Lane]:
+        """The arrays that work on this GEMM side by side, ``rows x cols`` the logical size of the first.
+
+        A lane of no steps is left out. More than one lane needs a ``merge``.
+        """
+        return [
+            Lane(
+                act=self.edge_words(act, "act"),
+                weight=self.edge_words(weight, "weight"),
+                rows=rows,
+                cols=cols,
+                mac=self.mac,
+                finish=self.finish,
+                registers=self.registers,
+                state_type=self.state_type,
+                result_words=self.result_words,
+                constants=self.constants(act, weight),
+            )
+        ]
+
+    def merge(self, results: Sequence[NDArray[Any]], act: Encoded, weight: Encoded) -> NDArray[Any]:
+        """Accumulators (M, N) from the results of ``lanes``."""
+        return results[0]

@@ -18,9 +18,9 @@ __all__ = ["Fp16Mac"]
 
 
 @njit(cache=True)
-def _mac(acc, act, weight):
+def _mac(state, act, weight):
     """One step of one PE: the product of two FP16 values is exact in FP32, so only the addition rounds."""
-    return np.float32(acc + np.float32(act * weight))
+    state[0] = np.float32(state[0] + np.float32(act * weight))
 
 
 @njit(cache=True)

@@ -19,9 +19,9 @@ __all__ = ["IntMac"]
 
 
 @njit(cache=True)
-def _mac(acc, act, weight):
+def _mac(state, act, weight):
     """One step of one PE."""
-    return acc + act * weight
+    state[0] += act * weight
 
 
 @njit(cache=True)

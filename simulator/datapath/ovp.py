@@ -27,10 +27,10 @@ _WORD_SHIFT = 8
 
 
 @njit(cache=True)
-def _mac(acc, act, weight):
+def _mac(state, act, weight):
     """One step of one PE: <a, b> x <c, d> = (b * d) << (a + c); the integer is the word's low byte, sign-extended."""
     product = ((act & 0xFF ^ 0x80) - 0x80) * ((weight & 0xFF ^ 0x80) - 0x80)
-    return acc + (product << ((act >> 8) + (weight >> 8)))
+    state[0] += product << ((act >> 8) + (weight >> 8))
 
 
 @njit(cache=True)

@@ -12,11 +12,12 @@ __all__ = ["run_bound"]
 def run_bound(table: TileTable, dram: IdealDram) -> Timing:
     """The larger of the array's cycles (data-dependent stalls included) and the bytes over the bandwidth."""
     tiles = table.rows
-    outlier = int(tiles["stall_cycles"].sum())
+    outlier, vector = int(tiles["outlier_cycles"].sum()), int(tiles["vector_cycles"].sum())
+    array = table.compute_cycles + outlier + vector
     moved_bytes = int(sum(tiles[c].sum() for c in ("act_load_bytes", "weight_load_bytes", "store_bytes")))
     memory = int(moved_bytes / dram.bytes_per_cycle)
-    waiting = max(0, memory - table.compute_cycles - outlier)
-    stalls = {"stall_dram_read": waiting, "stall_dram_write": 0, "stall_outlier": outlier}
-    timing = Timing(table.compute_cycles + outlier + waiting, table.compute_cycles, stalls)
+    waiting = max(0, memory - array)
+    stalls = {"stall_dram_read": waiting, "stall_dram_write": 0, "stall_outlier": outlier, "stall_vector": vector}
+    timing = Timing(array + waiting, table.compute_cycles, stalls)
     check(timing, table)
     return timing

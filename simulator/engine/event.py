@@ -45,7 +45,7 @@ class _Machine:
         tiles = table.rows
         self.load_cycles = dram.channel_cycles(tiles["act_load_bytes"] + tiles["weight_load_bytes"])
         self.store_cycles = dram.channel_cycles(tiles["store_bytes"])
-        self.array_cycles = tiles["issue_cycles"] + tiles["stall_cycles"]
+        self.array_cycles = table.array_cycles
 
     def channel(self) -> Generator[simpy.Event, Any, None]:
         """Serve all transfers in their fixed order: the next tile's load, then this tile's store."""

@@ -34,7 +34,7 @@ def run_pipeline(table: TileTable, dram: IdealDram) -> Timing:
     durations = np.stack(
         [
             dram.channel_cycles(tiles["act_load_bytes"] + tiles["weight_load_bytes"]),
-            tiles["issue_cycles"] + tiles["stall_cycles"],
+            table.array_cycles,
             tiles["first_result_cycles"],
             tiles["drain_cycles"],
             dram.channel_cycles(tiles["store_bytes"]),

@@ -13,8 +13,8 @@ from simulator.tiles import TileTable
 
 __all__ = ["EVENT_FIELDS", "STALL_CAUSES", "Timing"]
 
-STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_outlier")
-"""Waiting for operands; waiting for results to be written back; data-dependent stalls of the datapath."""
+STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_outlier", "stall_vector")
+"""Waiting for operands; for results to be written back; for outliers; for passes over operands or results."""
 
 EVENT_FIELDS = ("load_start", "load_end", "compute_start", "compute_end", "store_start", "store_end")
 """Columns of ``Timing.events``, all in cycles, intervals half-open. ``compute_end`` is when the array is free."""
@@ -52,13 +52,14 @@ def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
     tiles = table.rows
     before = np.concatenate([[0], events[:-1, 3]])
     dram_read = int((events[:, 2] - before).sum())
-    dram_write = int((events[:, 3] - events[:, 2] - tiles["issue_cycles"] - tiles["stall_cycles"]).sum())
+    dram_write = int((events[:, 3] - events[:, 2] - table.array_cycles).sum())
     results_out = int(events[-1, 3] + tiles["drain_cycles"][-1])
     total = max(results_out, int(events[:, 5].max()))
     stalls = {
         "stall_dram_read": dram_read,
         "stall_dram_write": dram_write + total - results_out,
-        "stall_outlier": int(tiles["stall_cycles"].sum()),
+        "stall_outlier": int(tiles["outlier_cycles"].sum()),
+        "stall_vector": int(tiles["vector_cycles"].sum()),
     }
     compute = int(tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1])
     timing = Timing(total, compute, stalls, events)

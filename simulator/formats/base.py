@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -43,6 +43,9 @@ class Storage:
     values: int
     index_bits: int = 0
     """Dictionaries, zero points, outlier lists and the like."""
+
+    def __add__(self, other: Storage) -> Storage:
+        return Storage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     @property
     def total_bits(self) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import lcm
 from typing import Literal
 
+from simulator.datapath import Width
 from simulator.errors import MappingError
 from simulator.workload import Op
 
@@ -16,13 +18,17 @@ Order = Literal["mn", "nm"]
 
 @dataclass(frozen=True)
 class OperandBits:
-    """Widths per value [bits], and the neighbours along K that a tile may not split."""
+    """Widths of the operands, of a result in the out scratchpad and of one written to DRAM [bits]."""
 
-    act: int
-    weight: int
+    act: Width
+    weight: Width
     accumulator: int
     output: int
-    k_align: int
+
+    @property
+    def k_align(self) -> int:
+        """Neighbours along K that a tile may not split."""
+        return lcm(self.act.values, self.weight.values)
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ def _require_one_fold(op: Op, rows: int, cols: int, bits: OperandBits, limits: B
     """The smallest tile: one fold of outputs, one aligned step of K."""
     m, n = min(rows, op.M), min(cols, op.N)
     needs = {
-        "act_buffer": (m * bits.k_align * bits.act, limits.act_bits, f"{m} x {bits.k_align} activations"),
-        "weight_buffer": (n * bits.k_align * bits.weight, limits.weight_bits, f"{bits.k_align} x {n} weights"),
+        "act_buffer": (m * bits.act.row_bits(bits.k_align), limits.act_bits, f"{m} x {bits.k_align} activations"),
+        "weight_buffer": (n * bits.weight.row_bits(bits.k_align), limits.weight_bits, f"{bits.k_align} x {n} weights"),
         "out_buffer": (m * n * bits.accumulator, limits.out_bits, f"{m} x {n} partial sums"),
     }
     for buffer, (needed, usable, what) in needs.items():
@@ -81,8 +87,7 @@ def _require_one_fold(op: Op, rows: int, cols: int, bits: OperandBits, limits: B
 
 def _whole_k(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> Iterator[Blocking]:
     """Blockings of whole folds that hold all of K, in both loop orders (one, if one dimension is not cut)."""
-    padded_k = -(-op.K // bits.k_align) * bits.k_align
-    most_m, most_n = limits.act_bits // (padded_k * bits.act), limits.weight_bits // (padded_k * bits.weight)
+    most_m, most_n = limits.act_bits // bits.act.row_bits(op.K), limits.weight_bits // bits.weight.row_bits(op.K)
     for m in _block_sizes(op.M, rows, most_m):
         for n in _block_sizes(op.N, cols, min(most_n, limits.out_bits // (m * bits.accumulator))):
             yield Blocking(m, n, op.K, "mn")
@@ -102,7 +107,7 @@ def _block_sizes(length: int, side: int, most: int) -> list[int]:
 
 def traffic_bits(op: Op, b: Blocking, bits: OperandBits) -> int:
     """Bits read from DRAM by whole-K blocks; an operand block that stays from one tile to the next is read once."""
-    act, weight = op.M * op.K * bits.act, op.N * op.K * bits.weight
+    act, weight = op.M * bits.act.dram_row_bits(op.K), op.N * bits.weight.dram_row_bits(op.K)
     m_blocks, n_blocks = -(-op.M // b.m), -(-op.N // b.n)
     if b.order == "mn":
         return act + weight * (m_blocks if n_blocks > 1 else 1)
@@ -116,5 +121,5 @@ def _tiles(op: Op, b: Blocking) -> int:
 def _one_fold_in_chunks(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> Blocking:
     """One fold per tile and the longest chunk of K that both operand scratchpads hold."""
     m, n = min(rows, op.M), min(cols, op.N)
-    longest = min(limits.act_bits // (m * bits.act), limits.weight_bits // (n * bits.weight), op.K)
+    longest = min(bits.act.longest(limits.act_bits // m), bits.weight.longest(limits.weight_bits // n), op.K)
     return Blocking(m, n, max(bits.k_align, longest // bits.k_align * bits.k_align), "mn")

@@ -26,7 +26,7 @@ class FoldTiming:
     drain_cycles: int
 
 
-def os_fold(steps: int, rows: int, cols: int, overlap: FoldOverlap) -> FoldTiming:
+def os_fold(steps: int, rows: int, cols: int, overlap: FoldOverlap, result_words: int = 1) -> FoldTiming:
     """Timing of one output-stationary fold of ``steps`` = K reduction steps on a ``rows x cols`` array.
 
     ``none``: a fold fills, streams and drains alone. ``wave``: accumulators are single-buffered; the next fold's first
@@ -34,18 +34,21 @@ def os_fold(steps: int, rows: int, cols: int, overlap: FoldOverlap) -> FoldTimin
     cycles after its own last product. ``full``: a second accumulator per PE takes the result, so the next fold follows
     at once, but the drain of ``rows`` results per column must be over before the next one starts.
 
+    A result of ``result_words`` accumulators takes that many cycles per hop; the contract's forms are those of one.
+
     Source: derived above; equal to the register-accurate array (tests/test_pe_array.py).
     """
-    alone = steps + 2 * rows + cols - 2
+    drain = rows * result_words
+    alone = steps + rows + cols - 2 + drain
     if overlap == "none":
         return FoldTiming(alone, 0)
     if overlap == "scalesim":
         return FoldTiming(steps + rows + cols - 2, -1)
-    period = steps + rows - 1 if overlap == "wave" else max(steps, rows)
+    period = steps + drain - 1 if overlap == "wave" else max(steps, drain)
     return FoldTiming(period, alone - period)
 
 
-def os_total(folds: int, steps: int, rows: int, cols: int, overlap: FoldOverlap) -> int:
+def os_total(folds: int, steps: int, rows: int, cols: int, overlap: FoldOverlap, result_words: int = 1) -> int:
     """Cycles of ``folds`` folds, from the first operand entering to the last result leaving."""
-    fold = os_fold(steps, rows, cols, overlap)
+    fold = os_fold(steps, rows, cols, overlap, result_words)
     return folds * fold.period_cycles + fold.drain_cycles

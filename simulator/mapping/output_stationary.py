@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.mapping.blocking import Blocking, BufferLimits, OperandBits, blockings
-from simulator.mapping.closed_forms import FoldOverlap, os_fold, os_total
+from simulator.mapping.closed_forms import FoldOverlap, FoldTiming, os_fold, os_total
 from simulator.tiles import TILE_DTYPE, TileTable
 from simulator.workload import Op
 
@@ -18,12 +18,29 @@ __all__ = ["ArrayShape", "lower", "mapping_util"]
 
 @dataclass(frozen=True)
 class ArrayShape:
-    """Physical array and how its folds follow each other."""
+    """MACs side by side, and how folds follow each other.
+
+    Attributes:
+        rows, cols: logical size: 4-bit PEs that make one 8-bit MAC count as one.
+        cycles_per_step: array cycles of one reduction step.
+        result_words: cycles that a result takes per hop on its way out.
+    """
 
     rows: int
     cols: int
     overlap: FoldOverlap
     cycles_per_step: int = 1
+    result_words: int = 1
+
+    def fold(self, steps: int) -> FoldTiming:
+        """Timing of one fold of that many reduction steps."""
+        return os_fold(steps * self.cycles_per_step, self.rows, self.cols, self.overlap, self.result_words)
+
+    def total(self, M: int, N: int, steps: int) -> int:
+        """Cycles of all folds of an M x N output, with ideal memory and no data-dependent stall."""
+        folds = -(-M // self.rows) * -(-N // self.cols)
+        steps *= self.cycles_per_step
+        return os_total(folds, steps, self.rows, self.cols, self.overlap, self.result_words)
 
 
 def lower(
@@ -54,9 +71,7 @@ def _table(op: Op, array: ArrayShape, bits: OperandBits, blocking: Blocking, dep
     _add_folds(tiles, op, array)
     _add_traffic(tiles, op, bits)
     tiles.flags.writeable = False
-    folds = -(-op.M // array.rows) * -(-op.N // array.cols)
-    compute = os_total(folds, op.K * array.cycles_per_step, array.rows, array.cols, array.overlap)
-    return TileTable(tiles, compute, *depths)
+    return TileTable(tiles, array.total(op.M, op.N, op.K), *depths)
 
 
 def mapping_util(op: Op, rows: int, cols: int) -> float:
@@ -82,7 +97,7 @@ def _block_coordinates(op: Op, b: Blocking) -> NDArray[np.void]:
 
 def _add_folds(tiles: NDArray[np.void], op: Op, array: ArrayShape) -> None:
     """Folds, cycles and MACs. A fold whose K comes in chunks pays its bubble or drain with the last chunk."""
-    fold = os_fold(op.K * array.cycles_per_step, array.rows, array.cols, array.overlap)
+    fold = array.fold(op.K)
     folds = -(-tiles["m"] // array.rows) * -(-tiles["n"] // array.cols)
     last_chunk = tiles["k0"] + tiles["k"] == op.K
     bubble = fold.period_cycles - op.K * array.cycles_per_step
@@ -97,9 +112,8 @@ def _add_folds(tiles: NDArray[np.void], op: Op, array: ArrayShape) -> None:
 
 def _add_traffic(tiles: NDArray[np.void], op: Op, bits: OperandBits) -> None:
     """Bytes between DRAM and the scratchpads: an operand block is loaded unless the tile before had the same one."""
-    padded_k = -(-tiles["k"] // bits.k_align) * bits.k_align
-    act = -(-tiles["m"] * padded_k * bits.act // 8)
-    weight = -(-tiles["n"] * padded_k * bits.weight // 8)
+    act = -(-tiles["m"] * bits.act.dram_row_bits(tiles["k"]) // 8)
+    weight = -(-tiles["n"] * bits.weight.dram_row_bits(tiles["k"]) // 8)
     tiles["act_load_bytes"] = np.where(_same_as_before(tiles, "m0", "k0"), 0, act)
     tiles["weight_load_bytes"] = np.where(_same_as_before(tiles, "n0", "k0"), 0, weight)
     finished = tiles["k0"] + tiles["k"] == op.K

@@ -2,5 +2,6 @@
 
 from simulator.reference.exact import exact_matmul
 from simulator.reference.metrics import first_mismatch, noise_energy, sqnr_db
+from simulator.reference.precise import precise_matmul
 
-__all__ = ["exact_matmul", "first_mismatch", "noise_energy", "sqnr_db"]
+__all__ = ["exact_matmul", "first_mismatch", "noise_energy", "precise_matmul", "sqnr_db"]

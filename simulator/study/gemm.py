@@ -14,6 +14,7 @@ from simulator.config.catalogue import Reference
 from simulator.config.study import Fidelity
 from simulator.cost import area_um2, total
 from simulator.errors import UnknownNameError, WorkloadError
+from simulator.reference import sqnr_db
 from simulator.study.hardware import Hardware, build
 from simulator.study.simulate import OpResult, simulate_op
 from simulator.workload import Op
@@ -40,6 +41,8 @@ class GemmResult:
         exact: whether the accumulators equal the exact reference bit for bit; None without values.
         mismatch: the first difference as one line, empty if there is none.
         sqnr_db: against the float64 product of the unquantised tensors [dB]; None without values.
+        sqnr_quantisation_db, sqnr_arithmetic_db: its two parts: the error of the infinitely precise product of the
+            same codes, and the difference between that and the result.
     """
 
     cycles: dict[str, int]
@@ -56,6 +59,8 @@ class GemmResult:
     exact: bool | None = None
     mismatch: str = ""
     sqnr_db: float | None = None
+    sqnr_quantisation_db: float | None = None
+    sqnr_arithmetic_db: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as plain data for JSON."""
@@ -90,7 +95,7 @@ def simulate_gemm(
         raise WorkloadError(f"seed must be an integer of at least 0, got {seed!r}")
     hardware = _hardware(design)
     op, tensors = _operation(M, N, K, a, w)
-    return _as_gemm(hardware, simulate_op(hardware, op, tensors, fidelity=fidelity, seed=seed))
+    return _as_gemm(hardware.for_op(op), simulate_op(hardware, op, tensors, fidelity=fidelity, seed=seed))
 
 
 def _hardware(design: Design | Reference) -> Hardware:
@@ -139,6 +144,8 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
         exact=quality.exact if quality else None,
         mismatch=quality.mismatch if quality else "",
         sqnr_db=quality.sqnr_db if quality else None,
+        sqnr_quantisation_db=sqnr_db(quality.signal, quality.quantisation_noise) if quality else None,
+        sqnr_arithmetic_db=sqnr_db(quality.signal, quality.arithmetic_noise) if quality else None,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import units
@@ -21,7 +23,11 @@ __all__ = ["Hardware", "build", "priced_actions"]
 
 @dataclass(frozen=True)
 class Hardware:
-    """Everything that mapping, engines and cost need of a design."""
+    """Everything that mapping, engines and cost need of a design.
+
+    Attributes:
+        layers: (pattern of op names, the same hardware at another precision); the first that fits an op applies.
+    """
 
     design: Design
     datapath: Datapath
@@ -31,6 +37,7 @@ class Hardware:
     depths: tuple[int, int, int]
     dram: IdealDram
     bill: Bill
+    layers: tuple[tuple[str, Hardware], ...] = field(default=(), repr=False)
 
     @property
     def peak_tops(self) -> float:
@@ -40,7 +47,12 @@ class Hardware:
 
     def mapping_util(self, op: Op) -> float:
         """Share of PEs that hold work of ``op``, averaged over folds."""
-        return mapping_util(op, self.array.rows, self.array.cols)
+        array = self.for_op(op).array
+        return mapping_util(op, array.rows, array.cols)
+
+    def for_op(self, op: Op) -> Hardware:
+        """This hardware as it is set for one op."""
+        return next((hardware for pattern, hardware in self.layers if fnmatchcase(op.name, pattern)), self)
 
 
 def build(design: Design) -> Hardware:
@@ -48,15 +60,34 @@ def build(design: Design) -> Hardware:
 
     Raises: ConfigError, one line with file, line and field.
     """
-    datapath = _datapath(design)
-    memory = design.memory
+    base = _build(design, design.datapath.options, ("datapath",))
+    layers = []
+    for index, layer in enumerate(design.layers):
+        path = ("layers", index, "datapath")
+        variant = _build(design, design.datapath.options | layer.datapath, path)
+        if variant.bill.parts != base.bill.parts:
+            raise ConfigError(f"{design.where(*path)}: {_other_parts(base, variant)}")
+        layers.append((layer.ops, variant))
+    return replace(base, layers=tuple(layers))
+
+
+def _other_parts(base: Hardware, variant: Hardware) -> str:
+    differ = sorted({p for p, _ in base.bill.parts.items() ^ variant.bill.parts.items()})
+    return f"a layer may set how the array is used, not what it is made of; {', '.join(differ)} would change"
+
+
+def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...]) -> Hardware:
+    datapath = _datapath(design, options, path)
+    memory, array = design.memory, design.array
     pads = (memory.act_buffer, memory.weight_buffer, memory.out_buffer)
     limited = memory.dram.model != "none"
-    array = design.array
+    rows, cols = datapath.logical_array(array.rows, array.cols)
+    if rows < 1 or cols < 1:
+        raise ConfigError(f"{design.where('array')}: {array.rows} x {array.cols} PEs make no MAC at this precision")
     return Hardware(
         design,
         datapath,
-        ArrayShape(array.rows, array.cols, array.fold_overlap, datapath.cycles_per_step()),
+        ArrayShape(rows, cols, array.fold_overlap, datapath.cycles_per_step(), datapath.result_words),
         _operand_bits(datapath, memory.output_bits),
         BufferLimits(*(_usable_bits(p) for p in pads)) if limited else None,
         tuple(2 if p.double_buffer else 1 for p in pads) if limited else (0, 0, 0),  # type: ignore[arg-type]
@@ -65,20 +96,19 @@ def build(design: Design) -> Hardware:
     )
 
 
-def _datapath(design: Design) -> Datapath:
-    spec = design.datapath
+def _datapath(design: Design, options: dict[str, Any], path: tuple[str | int, ...]) -> Datapath:
+    name = design.datapath.name
     try:
-        return datapaths.create(spec.name, spec.options)
+        return datapaths.create(name, options)
     except OptionError as error:
-        raise ConfigError(f"{design.where('datapath', error.option)}: {error}") from None
+        raise ConfigError(f"{design.where(*path, error.option)}: {error}") from None
     except UnknownNameError as error:
         raise ConfigError(f"{design.where('datapath', 'name')}: {error}") from None
 
 
 def _operand_bits(datapath: Datapath, output_bits: int) -> OperandBits:
-    act, weight = datapath.act_format, datapath.weight_format
-    k_align = max(act.values_per_group, weight.values_per_group)
-    return OperandBits(act.bits, weight.bits, datapath.accumulation.bits, output_bits, k_align)
+    how = datapath.accumulation
+    return OperandBits(datapath.width("act"), datapath.width("weight"), how.bits, output_bits)
 
 
 def _usable_bits(pad: Scratchpad) -> int:
@@ -107,5 +137,6 @@ def _bill(design: Design, datapath: Datapath) -> Bill:
 
 def priced_actions(datapath: Datapath) -> list[str]:
     """Every action that a run of this datapath can count, sorted: its own, and the hops of results on their way out."""
-    actions = {*datapath.actions_per_mac(), *datapath.actions_per_operand("act")}
-    return sorted(actions | {*datapath.actions_per_operand("weight"), "reg_bit"})
+    own = {*datapath.actions_per_mac(), *datapath.actions_per_output(), *datapath.data_dependent_actions()}
+    edges = {*datapath.actions_per_operand("act"), *datapath.actions_per_operand("weight")}
+    return sorted(own | edges | {"reg_bit"})

@@ -1,4 +1,4 @@
-"""The datapath's result against the exact reference, bit for bit, and against the unquantised product."""
+"""The datapath's result against the exact reference, bit for bit, and both kinds of error against real products."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.datapath import Datapath
 from simulator.datapath.accumulate import require_fit
 from simulator.formats import Encoded
-from simulator.reference import exact_matmul, first_mismatch, noise_energy, sqnr_db
+from simulator.reference import exact_matmul, first_mismatch, noise_energy, precise_matmul, sqnr_db
 
 __all__ = ["Quality", "check_values"]
 
@@ -22,25 +22,28 @@ class Quality:
     """Verdict on the values of one op.
 
     Attributes:
-        exact: every accumulator equals the reference in every bit.
+        exact: every result equals the reference in every bit.
         mismatch: where it does not, as one line; empty if exact.
-        signal, noise: sums of squares of the float64 product of the unquantised tensors, and of the error against it.
+        signal: sum of squares of the float64 product of the unquantised tensors.
+        noise: of the datapath's error against it; quantisation_noise: of the error of the infinitely precise product
+            of the same codes; arithmetic_noise: of the difference between the two (rounding in the accumulator).
     """
 
     exact: bool
     mismatch: str
     signal: float
     noise: float
+    quantisation_noise: float
+    arithmetic_noise: float
 
     @property
     def sqnr_db(self) -> float:
-        """Signal to quantisation noise ratio [dB]."""
+        """Signal to noise ratio of the result [dB]."""
         return sqnr_db(self.signal, self.noise)
 
-    @property
-    def relative_noise(self) -> float:
-        """Noise power over signal power; NaN without signal."""
-        return self.noise / self.signal if self.signal else math.nan
+    def relative(self, kind: str = "noise") -> float:
+        """Noise power of that kind, ``noise`` or one of its parts, over signal power; NaN without signal."""
+        return float(getattr(self, kind)) / self.signal if self.signal else math.nan
 
 
 def check_values(
@@ -51,26 +54,37 @@ def check_values(
     act: ArrayLike,
     weight: ArrayLike,
 ) -> Quality:
-    """Check the accumulators (M, N) of each GEMM of op ``name`` and measure their error.
+    """Check the results (M, N) of each GEMM of op ``name`` and measure their errors.
 
     Args:
         act, weight: the unquantised tensors (count, M, K) and (count, N, K).
     """
     act, weight = np.asarray(act), np.asarray(weight)
-    mismatch, signal, noise = "", 0.0, 0.0
+    mismatch, signal = "", 0.0
+    noise = np.zeros(3)
     for index, (found, pair) in enumerate(zip(results, operands, strict=True)):
         _require_accumulator(datapath, *pair)
-        expected = exact_matmul(
-            *pair,
-            act_format=datapath.act_format,
-            weight_format=datapath.weight_format,
-            accumulation=datapath.accumulation.kind,
-        )
+        expected = _reference(datapath, *pair)
         mismatch = mismatch or _describe(name, datapath.name, index, len(results), found, expected)
         real = np.matmul(act[index].astype(np.float64), weight[index].astype(np.float64).T)
-        op_signal, op_noise = noise_energy(real, datapath.real(found, *pair))
-        signal, noise = signal + op_signal, noise + op_noise
-    return Quality(not mismatch, mismatch, signal, noise)
+        result, precise = datapath.real(found, *pair), _precise(datapath, found, *pair)
+        signal += noise_energy(real, result)[0]
+        noise += [noise_energy(x, y)[1] for x, y in ((real, result), (real, precise), (precise, result))]
+    return Quality(not mismatch, mismatch, signal, *noise.tolist())
+
+
+def _reference(datapath: Datapath, act: Encoded, weight: Encoded) -> NDArray[Any]:
+    how = datapath.accumulation
+    formats = {"act_format": datapath.act_format, "weight_format": datapath.weight_format}
+    return exact_matmul(act, weight, **formats, accumulation=how.kind, block=how.block)
+
+
+def _precise(datapath: Datapath, found: NDArray[Any], act: Encoded, weight: Encoded) -> NDArray[np.float64]:
+    """The infinitely precise product of the codes, as a real value. An integer result is that product already."""
+    if datapath.accumulation.kind == "int":
+        return datapath.real(found, act, weight)
+    a, w = datapath.decoded(act, weight)
+    return precise_matmul(a, w) * (act.row_scale * weight.row_scale.T)
 
 
 def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded) -> None:
@@ -79,8 +93,7 @@ def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded) -> N
     Raises: AccumulatorOverflowError naming the first output of which a partial sum does not fit.
     """
     if datapath.accumulation.kind == "int":
-        grids = datapath.act_format.decode_operand(act), datapath.weight_format.decode_operand(weight)
-        require_fit(*grids, datapath.accumulation.bits, datapath.name)
+        require_fit(*datapath.decoded(act, weight), datapath.accumulation.bits, datapath.name)
 
 
 def _describe(op: str, datapath: str, index: int, count: int, found: NDArray[Any], expected: NDArray[Any]) -> str:

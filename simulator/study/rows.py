@@ -13,6 +13,7 @@ from simulator.engine import STALL_CAUSES
 from simulator.errors import ConservationError
 from simulator.reference import sqnr_db
 from simulator.study.expand import Point
+from simulator.study.quality import Quality
 from simulator.study.simulate import OpResult
 
 __all__ = ["CONTRACT_COLUMNS", "add_ratios", "axis_column", "layer_row", "point_row"]
@@ -45,6 +46,10 @@ CONTRACT_COLUMNS = (
 )
 
 
+_ERRORS = {"sqnr_quantisation_db": "quantisation_noise", "sqnr_arithmetic_db": "arithmetic_noise"}
+"""Columns of the two parts of the error: of the encoding, and of sums that round."""
+
+
 def axis_column(path: str) -> str:
     """Column of a sweep axis."""
     return f"axis:{path}"
@@ -71,9 +76,10 @@ def layer_row(point: Point, result: OpResult) -> Row:
         "macs": result.counts.macs,
         **_dram_bytes(result.counts),
         "mapping_util": point.hardware.mapping_util(op),
-        "compute_util": _compute_util(point, result.counts),
+        "compute_util": _compute_util(point, [result]),
         **_energy(result.energy, groups),
         "sqnr_db": quality.sqnr_db if quality else math.nan,
+        **{column: _sqnr([quality], kind) if quality else math.nan for column, kind in _ERRORS.items()},
         "exact": quality.exact if quality else None,
     }
 
@@ -104,7 +110,7 @@ def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: in
         "latency_s": latency_s,
         "macs": counts.macs,
         "mapping_util": sum(point.hardware.mapping_util(r.op) * r.op.macs for r in results) / counts.macs,
-        "compute_util": _compute_util(point, counts),
+        "compute_util": _compute_util(point, results),
         **_dram_bytes(counts),
         **_energy(energy, by_group(energy)),
         "area_total_um2": total(area),
@@ -120,7 +126,7 @@ def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: in
         **_stalls(stalls),
         **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
         **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
-        **_bits_per_value(point, results),
+        **_bits_per_value(results),
     }
 
 
@@ -168,9 +174,11 @@ def _energy(energy: Row, groups: Row) -> Row:
     return {"energy_total_pj": total(energy), **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
 
 
-def _compute_util(point: Point, counts: Counts) -> float:
-    pes = point.hardware.array.rows * point.hardware.array.cols
-    return counts.macs / (pes * counts.cycles) if counts.cycles else 0.0
+def _compute_util(point: Point, results: Sequence[OpResult]) -> float:
+    """Useful MACs over what the array could have done in the time, each op at its own precision."""
+    arrays = [point.hardware.for_op(r.op).array for r in results]
+    places = sum(a.rows * a.cols * r.counts.cycles for a, r in zip(arrays, results, strict=True))
+    return sum(r.counts.macs for r in results) / places if places else 0.0
 
 
 def _summed(breakdowns: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -179,28 +187,26 @@ def _summed(breakdowns: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _quality(results: Sequence[OpResult]) -> Row:
-    """SQNR of the mean relative noise power over ops, and whether every value of every op is exact."""
+    """SQNRs of the mean relative noise power over ops, and whether every value of every op is exact."""
     checked = [r.quality for r in results if r.quality]
     if len(checked) < len(results):
-        return {"sqnr_db": math.nan, "exact": None}
-    noise = [q.relative_noise for q in checked if not math.isnan(q.relative_noise)]
-    mean = sum(noise) / len(noise) if noise else math.nan
-    return {"sqnr_db": sqnr_db(1.0, mean), "exact": all(q.exact for q in checked)}
+        return {"sqnr_db": math.nan, **dict.fromkeys(_ERRORS, math.nan), "exact": None}
+    errors = {column: _sqnr(checked, kind) for column, kind in _ERRORS.items()}
+    return {"sqnr_db": _sqnr(checked, "noise"), **errors, "exact": all(q.exact for q in checked)}
 
 
-def _bits_per_value(point: Point, results: Sequence[OpResult]) -> Row:
-    """Stored bits per value of both operands, scales and padding included, over all ops."""
+def _sqnr(checked: Sequence[Quality], kind: str) -> float:
+    """Signal over mean relative noise of one kind [dB]; infinite without noise, NaN without signal."""
+    noise = [n for q in checked if not math.isnan(n := q.relative(kind))]
+    return sqnr_db(1.0, sum(noise) / len(noise)) if noise else math.nan
+
+
+def _bits_per_value(results: Sequence[OpResult]) -> Row:
+    """Stored bits per value of both operands, scales, padding and lists included; NaN where values decide."""
     row = {}
-    for operand, fmt in (
-        ("act", point.hardware.datapath.act_format),
-        ("weight", point.hardware.datapath.weight_format),
-    ):
-        how = point.hardware.design.quantisation
-        granularity = (how.activations if operand == "act" else how.weights).granularity
-        bits = values = 0
-        for op in (r.op for r in results):
-            rows = op.count * (op.M if operand == "act" else op.N)
-            storage = fmt.storage((rows, op.K), scales=1 if granularity == "tensor" else rows)
-            bits, values = bits + storage.total_bits, values + storage.values
-        row[f"{operand}_bits_per_value"] = bits / values
+    for operand in ("act", "weight"):
+        known = [s for r in results if (s := r.storage[operand])]
+        whole = len(known) == len(results)
+        bits, values = sum(s.total_bits for s in known), sum(s.values for s in known)
+        row[f"{operand}_bits_per_value"] = bits / values if whole else math.nan
     return row

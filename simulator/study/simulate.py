@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.config.study import Fidelity
 from simulator.cost import energy_pj
 from simulator.counts import Counts
+from simulator.datapath import Job, TileCosts
 from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pipeline
-from simulator.errors import ConfigError, ConservationError, MappingError, MismatchError, WorkloadError
-from simulator.formats import Encoded
-from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower, os_fold
+from simulator.errors import ConfigError, ConservationError, MappingError, WorkloadError
+from simulator.formats import Encoded, Storage
+from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower
 from simulator.mapping.counting import count_os
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
 from simulator.study.quality import Quality, check_values
+from simulator.study.storage import storage_of
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
@@ -41,6 +43,7 @@ class OpResult:
         timing: summed over the op's GEMMs, which run one after another.
         values: accumulators (M, N) of each GEMM, with tensors or ``pe_array``; else empty.
         quality: the check of the values; None without them.
+        storage: what each operand takes, all its GEMMs together; None where that depends on values that are not known.
     """
 
     op: Op
@@ -51,6 +54,7 @@ class OpResult:
     values: list[NDArray[Any]]
     operands: list[tuple[Encoded, Encoded]]
     quality: Quality | None
+    storage: dict[str, Storage | None]
 
     def without_arrays(self) -> OpResult:
         """The same result without values and codes: what a study keeps of an op."""
@@ -63,6 +67,7 @@ def plan(hardware: Hardware, op: Op) -> TileTable:
     Raises: ConfigError naming file, line and field of a scratchpad that is too small; WorkloadError for an op that is
     too large to simulate.
     """
+    hardware = hardware.for_op(op)
     _require_feasible(hardware, op)
     try:
         shape = Op("any", op.M, op.N, op.K)
@@ -117,6 +122,7 @@ def simulate_op(
         seed: for what is drawn when only shapes are known.
     Raises: ConfigError if the design cannot run it; MismatchError or ConservationError if this program is wrong.
     """
+    hardware = hardware.for_op(op)
     table = plan(hardware, op)
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
     operands: list[tuple[Encoded, Encoded]] = []
@@ -126,57 +132,44 @@ def simulate_op(
         values = [_values(hardware, *pair, table, fidelity) for pair in operands]
         quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
     known = operands if tensors is not None else [(None, None)] * op.count
-    timing = _timing(hardware, table, known, fidelity, seed)
-    counts = count_os(op, table, hardware.array, hardware.bits, hardware.datapath, 0).times(op.count)
-    counts = replace(counts, cycles=timing.total_cycles)
+    timing, counts = _costs(hardware, op, table, known, fidelity, seed)
     if counts.macs != op.macs:
         raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
-    return OpResult(op, len(table), timing, counts, energy_pj(hardware.bill, counts), values, operands, quality)
+    storage = storage_of(hardware, op, operands)
+    energy = energy_pj(hardware.bill, counts)
+    return OpResult(op, len(table), timing, counts, energy, values, operands, quality, storage)
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable, fidelity: Fidelity) -> NDArray[Any]:
-    """Accumulators of one GEMM: from the datapath, or from the array's registers, whose cycles are then checked too."""
-    datapath = hardware.datapath
+    """Results of one GEMM: from the datapath, or from the registers of its arrays."""
     if fidelity != "pe_array":
-        return datapath.matmul(act, weight)
-    from simulator.engine.pe_array import run_os_array
+        return hardware.datapath.matmul(act, weight)
+    from simulator.study.registers import run_registers
 
-    array = hardware.array
-    if array.overlap == "scalesim" or array.cycles_per_step != 1:
-        field = hardware.design.where("array", "fold_overlap")
-        raise ConfigError(f"{field}: pe_array runs hardware: none, wave or full, one step per cycle")
-    fold = os_fold(act.length, array.rows, array.cols, array.overlap)
-    run = run_os_array(
-        datapath.edge_words(act, "act"),
-        datapath.edge_words(weight, "weight"),
-        array.rows,
-        array.cols,
-        mac=datapath.mac,
-        period_cycles=fold.period_cycles,
-        double_buffered=array.overlap == "full",
-    )
-    if run.cycles != table.compute_cycles:
-        raise MismatchError(f"the array took {run.cycles} cycles, the closed form says {table.compute_cycles}")
-    return run.values
+    return run_registers(hardware, act, weight, table)
 
 
-def _timing(
+def _costs(
     hardware: Hardware,
+    op: Op,
     table: TileTable,
     operands: Sequence[tuple[Encoded | None, Encoded | None]],
     fidelity: Fidelity,
     seed: int,
-) -> Timing:
-    """Cycles of all GEMMs of an op; one run serves all unless stalls depend on the data."""
-    total: Timing | None = None
+) -> tuple[Timing, Counts]:
+    """Cycles and counts of all GEMMs of an op; one run serves all unless costs depend on the data."""
+    timings, counts = [], []
+    array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
     for index, (act, weight) in enumerate(operands):
-        stalls = hardware.datapath.stall_cycles(act, weight, table.rows, seed + index)
-        if stalls is None:
-            return _scaled(_run(hardware, table, fidelity), len(operands))
-        once = _run(hardware, _with_stalls(table, stalls), fidelity)
-        total = once if total is None else _sum(total, once)
-    assert total is not None, "an op has at least one GEMM"
-    return total
+        job = Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed + index)
+        costs = datapath.tile_costs(job)
+        tiles = table if costs is None else _with_costs(table, costs)
+        timing = _run(hardware, tiles, fidelity)
+        timings.append(timing)
+        counts.append(count_os(op, tiles, array, bits, datapath, timing.total_cycles, costs))
+        if costs is None:
+            return _scaled(timing, len(operands)), counts[0].times(len(operands))
+    return reduce(_sum, timings), reduce(add, counts)
 
 
 def _run(hardware: Hardware, table: TileTable, fidelity: Fidelity) -> Timing:
@@ -189,9 +182,13 @@ def _run(hardware: Hardware, table: TileTable, fidelity: Fidelity) -> Timing:
     return run_pipeline(table, hardware.dram)
 
 
-def _with_stalls(table: TileTable, stalls: NDArray[np.int64]) -> TileTable:
+def _with_costs(table: TileTable, costs: TileCosts) -> TileTable:
+    """The tiles of one GEMM with what its values add."""
     rows = table.rows.copy()
-    rows["stall_cycles"] = stalls
+    rows["outlier_cycles"] = costs.outlier_cycles
+    rows["vector_cycles"] = costs.vector_cycles
+    rows["act_load_bytes"] += costs.act_load_bytes
+    rows["weight_load_bytes"] += costs.weight_load_bytes
     return replace(table, rows=rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simulator.config import Design, load_design
 from simulator.errors import MismatchError, OlivineError
-from simulator.mapping import FOLD_OVERLAPS, os_total
+from simulator.mapping import FOLD_OVERLAPS
 from simulator.study.hardware import Hardware, build
 from simulator.study.simulate import OpResult, simulate_op
 from simulator.study.workloads import Workload
@@ -19,7 +19,8 @@ from simulator.workload import Op
 
 __all__ = ["Check", "verify_design"]
 
-_LADDER_SIDES = ((1, 1), (3, 5), (8, 4))
+_LADDER_SIDES = ((2, 2), (6, 10), (16, 8))
+"""Even: four 4-bit PEs may make one 8-bit MAC."""
 _LADDER_SHAPES = ((1, 1, 1), (7, 5, 3), (17, 9, 33))
 
 
@@ -69,11 +70,16 @@ def _trace_values(hardware: Hardware, workload: Workload, progress: Callable[[st
 
 
 def _adversarial_values(hardware: Hardware, seed: int) -> int:
-    cases = list(adversarial_tensors(seed))
-    for name, act, weight in cases:
+    cases = [(variant, *case) for variant in _precisions(hardware) for case in adversarial_tensors(seed)]
+    for variant, name, act, weight in cases:
         op = Op(name, act.shape[1], weight.shape[1], act.shape[2], act.shape[0])
-        _require_exact(simulate_op(hardware, op, (act, weight)))
+        _require_exact(simulate_op(variant, op, (act, weight)))
     return len(cases)
+
+
+def _precisions(hardware: Hardware) -> list[Hardware]:
+    """The hardware as it is set for most ops, and as each of its layers sets it."""
+    return [replace(hardware, layers=()), *(variant for _, variant in hardware.layers)]
 
 
 def adversarial_tensors(seed: int) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
@@ -107,17 +113,16 @@ def _registers(hardware: Hardware, seed: int) -> int:
     cases = 0
     for rows, cols in _LADDER_SIDES:
         for overlap in (o for o in FOLD_OVERLAPS if o != "scalesim"):
-            small = build(_resized(hardware.design, rows, cols, overlap))
-            for M, N, K in _LADDER_SHAPES:
-                result = simulate_op(
-                    small, Op(f"{M} x {N} x {K} on {rows} x {cols}", M, N, K), fidelity="pe_array", seed=seed
-                )
-                _require_exact(result)
-                expected = os_total(-(-M // rows) * -(-N // cols), K, rows, cols, overlap)
-                if result.timing.compute_cycles != expected:
-                    found = result.timing.compute_cycles
-                    raise MismatchError(f"{result.op.name}, {overlap}: {found} cycles, the closed form says {expected}")
-                cases += 1
+            for small in _precisions(build(_resized(hardware.design, rows, cols, overlap))):
+                for M, N, K in _LADDER_SHAPES:
+                    op = Op(f"{M} x {N} x {K} on {rows} x {cols}", M, N, K)
+                    result = simulate_op(small, op, fidelity="pe_array", seed=seed)
+                    _require_exact(result)
+                    expected = small.array.total(M, N, K)
+                    if result.timing.compute_cycles != expected:
+                        found = result.timing.compute_cycles
+                        raise MismatchError(f"{op.name}, {overlap}: {found} cycles, the closed form says {expected}")
+                    cases += 1
     return cases
 
 
