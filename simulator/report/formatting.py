@@ -15,6 +15,7 @@ __all__ = [
     "Unit",
     "choose_unit",
     "common_start",
+    "decibels",
     "elide",
     "field_text",
     "is_missing",
@@ -44,6 +45,13 @@ def is_missing(value: Any) -> bool:
     if value is None or type(value).__name__ in {"NAType", "NaTType"}:
         return True
     return isinstance(value, SupportsFloat) and math.isnan(float(value))
+
+
+def decibels(value: Any) -> str:
+    """A ratio in dB with one decimal; ∞ where there is no noise."""
+    if is_missing(value):
+        return ABSENT
+    return "∞" if math.isinf(float(value)) else f"{float(value):.1f}"
 
 
 def choose_unit(values: Iterable[float], ladder: tuple[Unit, ...]) -> Unit:

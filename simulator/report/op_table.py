@@ -12,6 +12,7 @@ from simulator.report.formatting import (
     ENERGY_PJ,
     TIME_S,
     choose_unit,
+    decibels,
     elide,
     field_text,
     is_missing,
@@ -19,6 +20,7 @@ from simulator.report.formatting import (
     verdict,
 )
 from simulator.report.plotted import axes_of, axis_names, point_labels, uniques
+from simulator.report.tables import ERROR_COLUMNS
 
 __all__ = ["MAX_ROWS", "Cell", "Column", "OpTable", "op_table"]
 
@@ -98,7 +100,11 @@ def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[
         f"DRAM ({size.name})": _numbers(moved / size.worth),
         "Mapping util. (%)": _numbers(100 * layers["mapping_util"]),
         "Compute util. (%)": _numbers(100 * layers["compute_util"]),
-        "SQNR (dB)": [Cell(ABSENT if is_missing(v) else f"{float(v):.1f}", _key(v)) for v in layers["sqnr_db"]],
+        **{
+            name: [Cell(decibels(v), _key(v)) for v in layers[column]]
+            for name, column in {"SQNR (dB)": "sqnr_db", **ERROR_COLUMNS}.items()
+            if column in layers
+        },
         "Exact": [Cell({True: "yes", False: "NO", None: ABSENT}[verdict(v)], None) for v in layers["exact"]],
     }
     return {name: cells for name, cells in columns.items() if any(cell.text != ABSENT for cell in cells)}
@@ -113,5 +119,5 @@ def _numbers(values: pd.Series) -> list[Cell]:
 
 
 def _key(value: Any) -> float:
-    """Missing values sort first."""
-    return float("-inf") if is_missing(value) else float(value)
+    """Missing values sort first, infinite ones last; both as numbers that a browser can read."""
+    return -1e308 if is_missing(value) else max(-1e300, min(float(value), 1e300))

@@ -45,6 +45,7 @@ PART_COLOURS = {
     "stall_dram_read": "#dd8a3c",
     "stall_dram_write": "#f2c894",
     "stall_outlier": "#a23b72",
+    "stall_vector": "#6a994e",
 }
 # Paul Tol's "light" scheme, for parts of any name.
 AREA_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#44bb99", "#ffaabb", "#99ddff", "#bbcc33", "#c3c9d1", "#aaaa00")

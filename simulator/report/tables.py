@@ -14,6 +14,7 @@ from simulator.report.formatting import (
     TIME_S,
     Unit,
     choose_unit,
+    decibels,
     field_text,
     is_missing,
     number,
@@ -24,9 +25,11 @@ from simulator.report.plotted import axes_of, axis_names
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["TEXT_COLUMNS", "latex_table", "markdown_table", "summary_table", "terminal_table"]
+__all__ = ["ERROR_COLUMNS", "TEXT_COLUMNS", "latex_table", "markdown_table", "summary_table", "terminal_table"]
 
 TEXT_COLUMNS = ("Design", "Workload", "Exact")
+ERROR_COLUMNS = {"Encoding SQNR (dB)": "sqnr_quantisation_db", "Arithmetic SQNR (dB)": "sqnr_arithmetic_db"}
+"""The two parts of the error: of the codes, and of sums that round."""
 
 
 def summary_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -44,7 +47,9 @@ def summary_table(results: pd.DataFrame) -> pd.DataFrame:
     table |= _scaled("DRAM", results["dram_read_bytes"] + results["dram_write_bytes"], BYTES)
     table["Area (mm²)"] = (results["area_total_um2"] / 1e6).map(number)
     table["Compute util. (%)"] = (results["compute_util"] * 100).map(number)
-    table["SQNR (dB)"] = results["sqnr_db"].map(lambda v: ABSENT if is_missing(v) else f"{float(v):.1f}")
+    for name, column in {"SQNR (dB)": "sqnr_db", **ERROR_COLUMNS}.items():
+        if column in results:
+            table[name] = results[column].map(decibels)
     table["Exact"] = results["exact"].map(_exact)
     frame = pd.DataFrame(table, dtype=object).reset_index(drop=True)
     empty = [c for c in frame.columns if c not in TEXT_COLUMNS and len(frame) and (frame[c] == ABSENT).all()]
@@ -74,7 +79,11 @@ def terminal_table(results: pd.DataFrame) -> Table:
 
     summary = summary_table(results)
     one = results["workload"].nunique() == 1
-    dropped = [c for c in summary.columns if c.startswith(("DRAM", "Compute util.")) or (one and c == "Workload")]
+    dropped = [
+        c
+        for c in summary.columns
+        if c.startswith(("DRAM", "Compute util.")) or c in ERROR_COLUMNS or (one and c == "Workload")
+    ]
     summary = summary.drop(columns=dropped)
     title = Text(str(results["workload"].iloc[0])) if one else None
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", collapse_padding=True)

@@ -50,6 +50,11 @@ class Hardware:
         array = self.for_op(op).array
         return mapping_util(op, array.rows, array.cols)
 
+    @property
+    def precisions(self) -> list[Hardware]:
+        """This hardware as it is set for most ops, and as each of its layers sets it."""
+        return [replace(self, layers=()), *(hardware for _, hardware in self.layers)]
+
     def for_op(self, op: Op) -> Hardware:
         """This hardware as it is set for one op."""
         return next((hardware for pattern, hardware in self.layers if fnmatchcase(op.name, pattern)), self)

@@ -231,8 +231,16 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
         "prices": _prices(points),
-        "assumptions": list(ASSUMPTIONS),
+        "assumptions": [*ASSUMPTIONS, *_drawn(points)],
     }
+
+
+def _drawn(points: list[Point]) -> list[str]:
+    """What was drawn for workloads of which only shapes are known."""
+    blind = [p.hardware for p in points if p.workload.trace is None]
+    precisions = [h for hardware in blind for h in hardware.precisions]
+    drawn = {f"{h.datapath.name}, shapes only: {text}" for h in precisions if (text := h.datapath.assumed_distribution)}
+    return sorted(drawn)
 
 
 def _design_record(point: Point) -> Row:
@@ -247,7 +255,7 @@ def _design_record(point: Point) -> Row:
 def _prices(points: list[Point]) -> list[Row]:
     """Each price that some point used, once, with its source."""
     rows: dict[tuple[str, str], Row] = {}
-    for hardware in (p.hardware for p in points):
+    for hardware in (h for p in points for h in p.hardware.precisions):
         library, datapath = hardware.bill.library, hardware.datapath
         for action in priced_actions(datapath):
             price = library.actions[action]

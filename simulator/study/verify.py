@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,16 +70,11 @@ def _trace_values(hardware: Hardware, workload: Workload, progress: Callable[[st
 
 
 def _adversarial_values(hardware: Hardware, seed: int) -> int:
-    cases = [(variant, *case) for variant in _precisions(hardware) for case in adversarial_tensors(seed)]
+    cases = [(variant, *case) for variant in hardware.precisions for case in adversarial_tensors(seed)]
     for variant, name, act, weight in cases:
         op = Op(name, act.shape[1], weight.shape[1], act.shape[2], act.shape[0])
         _require_exact(simulate_op(variant, op, (act, weight)))
     return len(cases)
-
-
-def _precisions(hardware: Hardware) -> list[Hardware]:
-    """The hardware as it is set for most ops, and as each of its layers sets it."""
-    return [replace(hardware, layers=()), *(variant for _, variant in hardware.layers)]
 
 
 def adversarial_tensors(seed: int) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
@@ -113,7 +108,7 @@ def _registers(hardware: Hardware, seed: int) -> int:
     cases = 0
     for rows, cols in _LADDER_SIDES:
         for overlap in (o for o in FOLD_OVERLAPS if o != "scalesim"):
-            for small in _precisions(build(_resized(hardware.design, rows, cols, overlap))):
+            for small in build(_resized(hardware.design, rows, cols, overlap)).precisions:
                 for M, N, K in _LADDER_SHAPES:
                     op = Op(f"{M} x {N} x {K} on {rows} x {cols}", M, N, K)
                     result = simulate_op(small, op, fidelity="pe_array", seed=seed)

@@ -1,0 +1,72 @@
+"""Precision by layer: options of the datapath for the ops whose names match."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from simulator.config import load_design
+from simulator.errors import ConfigError
+from simulator.study.hardware import build
+from simulator.study.simulate import simulate_op
+from simulator.workload import Op
+
+
+def design(**changes):
+    return load_design({"extends": "olive_systolic", "name": "mixed", **changes})
+
+
+def test_the_first_pattern_that_fits_an_op_applies():
+    layers = [
+        {"ops": "*.fc1", "datapath": {"pair_rule": "left"}},
+        {"ops": "layers.0.*", "datapath": {"pair_rule": "larger"}},
+    ]
+    hardware = build(design(layers=layers))
+    rules = {name: hardware.for_op(Op(name, 4, 4, 4)).datapath.pair_rule for name in ("layers.0.fc1", "layers.0.fc2")}
+    assert rules == {"layers.0.fc1": "left", "layers.0.fc2": "larger"}
+    assert hardware.for_op(Op("head", 4, 4, 4)) is hardware
+    assert [h.datapath.pair_rule for h in hardware.precisions] == ["larger", "left", "larger"]
+
+
+def test_an_op_runs_at_the_precision_of_its_layer():
+    rng = np.random.default_rng(0)
+    a, w = (rng.standard_normal((1, rows, 64)) for rows in (3, 4))
+    a[0, 1, 6:8] = 20, -70  # two outliers in one pair
+    mixed = build(design(layers=[{"ops": "wide", "datapath": {"pair_rule": "left"}}]))
+    pure = {rule: build(design(datapath={"name": "ovp", "pair_rule": rule})) for rule in ("larger", "left")}
+    products = {rule: simulate_op(h, Op("any", 3, 4, 64), (a, w)).values[0] for rule, h in pure.items()}
+    assert (products["larger"] != products["left"]).any()
+    for name, rule in (("wide", "left"), ("other", "larger")):
+        result = simulate_op(mixed, Op(name, 3, 4, 64), (a, w))
+        assert result.quality.exact
+        np.testing.assert_array_equal(result.values[0], products[rule])
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            {"ops": "*", "datapath": {"pair_rul": "left"}},
+            "unknown option of datapath 'ovp'; did you mean 'pair_rule'?",
+        ),
+        ({"ops": "*", "datapath": {"pair_rule": 3}}, "Input should be 'larger' or 'left', found 3"),
+    ],
+)
+def test_a_wrong_layer_is_named(layer, message):
+    with pytest.raises(ConfigError) as error:
+        build(design(layers=[layer]))
+    assert "layers.0.datapath" in str(error.value).replace("[", ".").replace("]", "")
+    assert str(error.value).endswith(message)
+
+
+def test_a_layer_may_not_change_the_hardware():
+    with pytest.raises(ConfigError, match="a layer may set how the array is used, not what it is made of"):
+        build(
+            load_design(
+                {
+                    "extends": "int8_systolic",
+                    "name": "x",
+                    "layers": [{"ops": "*", "datapath": {"act_bits": 4, "weight_bits": 4}}],
+                }
+            )
+        )
