@@ -30,14 +30,14 @@ def test_the_first_pattern_that_fits_an_op_applies():
 
 def test_an_op_runs_at_the_precision_of_its_layer():
     rng = np.random.default_rng(0)
-    a, w = (rng.standard_normal((1, rows, 64)) for rows in (3, 4))
-    a[0, 1, 6:8] = 20, -70  # two outliers in one pair
+    a, w = (rng.standard_normal((1, rows, 64)) for rows in (30, 4))
+    a[0, 1, 6:8] = 60, -70  # two outliers in one pair
     mixed = build(design(layers=[{"ops": "wide", "datapath": {"pair_rule": "left"}}]))
     pure = {rule: build(design(datapath={"name": "ovp", "pair_rule": rule})) for rule in ("larger", "left")}
-    products = {rule: simulate_op(h, Op("any", 3, 4, 64), (a, w)).values[0] for rule, h in pure.items()}
+    products = {rule: simulate_op(h, Op("any", 30, 4, 64), (a, w)).values[0] for rule, h in pure.items()}
     assert (products["larger"] != products["left"]).any()
     for name, rule in (("wide", "left"), ("other", "larger")):
-        result = simulate_op(mixed, Op(name, 3, 4, 64), (a, w))
+        result = simulate_op(mixed, Op(name, 30, 4, 64), (a, w))
         assert result.quality.exact
         np.testing.assert_array_equal(result.values[0], products[rule])
 
