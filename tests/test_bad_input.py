@@ -520,8 +520,8 @@ CASES = [
     ),
     study(
         "study: wrong option in an inline design",
-        "study.yaml:5: datapath.act_bits: *4 or 8, found 5",
-        ("- int8_systolic", "- extends: int8_systolic\n    name: mine\n    datapath: {act_bits: 5}"),
+        "study.yaml:5: datapath.act_bits: *7, 8 or 16, found 9",
+        ("- int8_systolic", "- extends: int8_systolic\n    name: mine\n    datapath: {act_bits: 9}"),
     ),
     study(
         "study: inline design without most of it",
