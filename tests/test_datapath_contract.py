@@ -46,14 +46,11 @@ VARIANTS = [
     ("int_mac", {"act_bits": 3, "weight_bits": 6}),
     ("int_mac", {"act_bits": 16, "weight_bits": 16, "acc_bits": 48}),
     ("int_mac", {"act_zero_point": True}),
-    ("int_mac", {"act_bits": 5, "act_zero_point": True}),
     ("ovp", {"pair_rule": "left"}),
-    ("ovp", {"normal": "flint"}),
     ("ovp", {"normal": "auto"}),
     ("ovp", {"bits": 8}),
     ("ovp", {"bits": 8, "outlier_format": "e2m5", "pair_rule": "left"}),
     ("bitfusion", {"act_bits": 4, "weight_bits": 2}),
-    ("bitfusion", {"act_bits": 16}),
     ("bitfusion", {"act_bits": 16, "weight_bits": 16}),
 ]
 """Options beyond the defaults that the contract is held to as well."""
