@@ -125,10 +125,8 @@ def table_of(
 
 def _block_coordinates(op: Op, b: Blocking) -> NDArray[np.void]:
     """One row per block with its corner and size, in the order of the loops."""
-    starts = {
-        dim: np.arange(0, total, size)
-        for dim, total, size in zip("mnk", (op.M, op.N, op.K), (b.m, b.n, b.k), strict=True)
-    }
+    extents = {"m": (op.M, b.m), "n": (op.N, b.n), "k": (op.K, b.k)}
+    starts = {dim: np.arange(0, *extent) for dim, extent in extents.items()}
     grid = dict(zip(b.order, np.meshgrid(*(starts[dim] for dim in b.order), indexing="ij"), strict=True))
     tiles = np.zeros(grid["m"].size, TILE_DTYPE)
     for dim, (total, size) in extents.items():
