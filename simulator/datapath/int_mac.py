@@ -82,8 +82,8 @@ class IntMac(Datapath):
         return Accumulation("int", self.acc_bits)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One multiply-accumulate; one hop of each operand register."""
-        return {f"mac_{self._kind}": 1, "reg_bit": self.act_bits + self.weight_bits}
+        """One multiply-accumulate."""
+        return {f"mac_{self._kind}": 1}
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """PEs with pass-through registers; nothing at the edges."""

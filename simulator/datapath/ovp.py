@@ -105,8 +105,12 @@ class Ovp(Datapath):
         return Accumulation("int", 32)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One exponent-integer multiply-accumulate; one hop of two 7-bit operands (3-bit exponent, 4-bit integer)."""
-        return {"mac_ei4_acc32": 1, "reg_bit": 14}
+        """One exponent-integer multiply-accumulate."""
+        return {"mac_ei4_acc32": 1}
+
+    def register_bits(self, operand: Operand) -> int:
+        """A 3-bit exponent and a 4-bit integer."""
+        return 7
 
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """One pair decode serves two values."""
