@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TEXT_COLUMNS", "latex_table", "markdown_table", "summary_table", "terminal_table"]
 
-TEXT_COLUMNS = ("Design", "Workload", "Exact")
+TEXT_COLUMNS = ("Design", "Workload", "Exact", "Format")
 
 
 def summary_table(results: pd.DataFrame) -> pd.DataFrame:
