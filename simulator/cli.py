@@ -329,13 +329,14 @@ def quantize(
     tensor: Annotated[str | None, typer.Option(help="Only tensors of this name (shell wildcards).")] = None,
     calibration: Annotated[str, typer.Option(help="How scales are found: mse, absmax, three_sigma or best.")] = "best",
     codes: Annotated[bool, typer.Option("--codes/--no-codes", help="Write the packed codes.")] = True,
+    whole_gib: Annotated[float, typer.Option(help="Largest tensor (GiB of float32) held whole, if a format must.")] = 1,
     as_json: JsonOption = False,
 ) -> int:
-    """Encode tensors: packed codes, SQNR, bits per value, outlier and pair statistics, histograms."""
+    """Encode tensors: packed codes, SQNR, bits per value, outlier and pair statistics, victims, histograms."""
     from simulator.study.quantise import quantise_to_folder
 
-    with _progress() as progress:
-        outcome = quantise_to_folder(source, format_, out, tensor, calibration, codes, progress)
+    with _progress(of_bytes=True) as progress:
+        outcome = quantise_to_folder(source, format_, out, tensor, calibration, codes, whole_gib, progress)
     if as_json:
         _print_json({"out": str(out), "formats": json.loads(outcome.to_json(orient="records"))})
         return 0
@@ -413,15 +414,16 @@ def _overrides(pairs: list[str] | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def _progress(of_bytes: bool = False) -> Iterator[Any]:
     """A callback ``(done, total, label)`` that draws a bar on a terminal, or None elsewhere."""
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    count = DownloadColumn() if of_bytes else MofNCompleteColumn()
+    columns = (BarColumn(), count, TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, label: bar.update(task, completed=done, total=total, description=label)

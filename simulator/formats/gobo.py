@@ -189,6 +189,8 @@ def _decode(codes, bits, dictionary, out):
 class _Gobo(TensorEncoding):
     """What the two widths share."""
 
+    has_scale: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
     log_probability: float
     dictionary: DictionaryFormat
 

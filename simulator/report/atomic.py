@@ -1,17 +1,42 @@
-"""Files, and folders of files, appear whole or not at all."""
+"""Files appear whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from simulator.errors import OutputError
 
-__all__ = ["require_replaceable", "write_bytes", "write_folder"]
+__all__ = ["cannot_write", "require_replaceable", "whole_file", "write_bytes", "write_folder"]
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """What to tell whoever chose ``path``."""
+    return OutputError(f"{path}: cannot be written: {error.strerror or error}; choose another --out")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, beside ``path``; moved into place if the block ends normally. Makes the folder it lies in.
+
+    Raises: OutputError if the file cannot be written there.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as file:
+            yield file
+        os.replace(scratch, path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    finally:  # also when interrupted
+        if scratch.parent.is_dir():
+            scratch.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -19,16 +44,8 @@ def write_bytes(path: Path, content: bytes) -> Path:
 
     Raises: OutputError if the file cannot be written there.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(content)
-        os.replace(scratch, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}; choose another --out") from None
-    finally:  # also when interrupted
-        if scratch.parent.is_dir():
-            scratch.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(content)
     return path
 
 
