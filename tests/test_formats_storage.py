@@ -99,8 +99,7 @@ def test_what_is_stored_is_enough_to_decode(name, granularity):
 
 
 @every_format
-@pytest.mark.parametrize("method", ["absmax", "mse"])
-@pytest.mark.parametrize("K", [5, 32, 65])
+@pytest.mark.parametrize(("method", "K"), [("absmax", 5), ("absmax", 32), ("absmax", 65), ("mse", 5)])
 def test_rows_stand_alone_where_the_format_says_so(name, method, K):
     """Blocks of rows, encoded one after another, are stored as the whole operand is: bytes, and bits claimed."""
     encoding = formats.get(name)

@@ -123,6 +123,7 @@ def test_blocks_never_straddle_gemms(tmp_path, small_blocks):
 # Statistics
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("K", [1, 4, 7])
 def test_profile_is_the_naive_one(tmp_path, small_blocks, K):
     x = outliers(K, (37, K)) + np.float32(0.25)
@@ -146,6 +147,7 @@ def test_profile_of_a_constant(tmp_path):
     assert (found.sigma, found.outliers, found.pairs, found.energy) == (1.0, 0, (6, 0, 0), 48.0)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("name", formats.names())
 def test_statistics_are_the_naive_ones(tmp_path, small_blocks, name):
     """Of every format, in blocks or whole: against the operand encoded in one piece."""

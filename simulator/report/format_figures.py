@@ -66,7 +66,7 @@ def _name_rows(axes: Axes, table: pd.DataFrame) -> None:
     for row in rows[1:]:
         if int(bits[row]) != int(bits[row - 1]):
             axes.axhline(row - 0.5, color=MUTED, linewidth=0.4)
-    axes.set_title("stored bits per value", loc="left", x=-0.01, ha="right", fontsize=6.5, color=MUTED)
+    axes.set_title("bits per value", loc="left", x=-0.01, ha="right", fontsize=6.5, color=MUTED)
     axes.grid(color=GRID, axis="x")
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["WHOLE_GIB", "encode_tensor", "encoded_blocks", "quantise_to_folder", "streams"]
 
 WHOLE_GIB = 1.0
-"""Largest tensor, as float32, that is held whole unless told otherwise [GiB]; encoding one takes a few times that."""
+"""Largest tensor, as float32, that is held whole unless told otherwise [GiB]; encoding it takes about thrice that."""
 
 Progress = Callable[[int, int, str], None]
 
