@@ -45,6 +45,7 @@ VARIANTS = [
     ("int_mac", {"acc_bits": 16}),
     ("ovp", {"pair_rule": "left"}),
     ("gobo", {"index_bits": 4, "dictionary": "fp16"}),
+    ("gobo_dram", {"index_bits": 3}),
 ]
 """Options beyond the defaults that the contract is held to as well."""
 ADVERSARIAL = [name for name, _, _ in adversarial_tensors(0)]

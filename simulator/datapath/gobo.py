@@ -150,8 +150,7 @@ class Gobo(Datapath):
     def weight_format(self) -> TensorEncoding:
         """``gobo3`` or ``gobo4``."""
         options = {"dictionary": self.dictionary, "log_probability": self.log_probability}
-        encoding: TensorEncoding = formats.get(f"gobo{self.index_bits}", **options)
-        return encoding
+        return formats.get(f"gobo{self.index_bits}", **options)
 
     @property
     def accumulation(self) -> Accumulation:
