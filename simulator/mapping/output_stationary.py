@@ -36,6 +36,10 @@ class ArrayShape:
         """Timing of one fold of that many reduction steps."""
         return os_fold(steps * self.cycles_per_step, self.rows, self.cols, self.overlap, self.result_words)
 
+    def period_beside(self, steps: int, rows: int, cols: int) -> int:
+        """Cycles between folds, overlapped as this array's are, of ``rows x cols`` plain PEs beside it."""
+        return os_fold(steps, rows, cols, self.overlap).period_cycles
+
     def total(self, M: int, N: int, steps: int) -> int:
         """Cycles of all folds of an M x N output, with ideal memory and no data-dependent stall."""
         folds = -(-M // self.rows) * -(-N // self.cols)
