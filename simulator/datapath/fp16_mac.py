@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simulator import formats
 from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.registry import register
-from simulator.formats import Encoded, Format
+from simulator.formats import Encoded, Format, TensorEncoding
 
 __all__ = ["Fp16Mac"]
 
@@ -74,7 +74,7 @@ class Fp16Mac(Datapath):
         return formats.get("fp16")
 
     @property
-    def weight_format(self) -> Format:
+    def weight_format(self) -> TensorEncoding:
         """``fp16``."""
         return formats.get("fp16")
 

@@ -38,6 +38,12 @@ class ArrayShape:
             return os_fold(stream * self.cycles_per_step, self.rows, self.cols, self.overlap, self.result_words)
         return held_fold(stream, self.rows, self.cols, self.overlap)
 
+    def period_beside(self, steps: int, rows: int, cols: int) -> int:
+        """Cycles between folds, overlapped as this array's are, of ``rows x cols`` plain output-stationary PEs beside
+        it.
+        """
+        return os_fold(steps, rows, cols, self.overlap).period_cycles
+
     def stream(self, M: int, N: int, K: int) -> int:
         """The streamed dimension of a GEMM."""
         return {"os": K, "ws": M, "is": N}[self.dataflow]

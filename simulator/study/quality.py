@@ -84,7 +84,7 @@ def _precise(datapath: Datapath, found: NDArray[Any], act: Encoded, weight: Enco
     if datapath.accumulation.kind == "int":
         return datapath.real(found, act, weight)
     a, w = datapath.decoded(act, weight)
-    return precise_matmul(a, w) * (act.row_scale * weight.row_scale.T)
+    return datapath.real(precise_matmul(a, w), act, weight)
 
 
 def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded) -> None:

@@ -174,7 +174,7 @@ def _costs(
     timings, counts = [], []
     array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
     for index, (act, weight) in enumerate(operands):
-        job = Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed + index)
+        job = Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed + index, array.period_beside)
         costs = datapath.tile_costs(job)
         tiles = table if costs is None else _with_costs(table, costs)
         timing = _run(hardware, tiles, fidelity)
