@@ -44,6 +44,8 @@ VARIANTS = [
     ("int_mac", {"act_bits": 4, "weight_bits": 8}),
     ("int_mac", {"acc_bits": 16}),
     ("ovp", {"pair_rule": "left"}),
+    ("fp8_mac", {"act": "e5m2", "weight": "e5m2"}),
+    ("fp8_mac", {"act": "e4m3", "weight": "e5m2"}),
 ]
 """Options beyond the defaults that the contract is held to as well."""
 ADVERSARIAL = [name for name, _, _ in adversarial_tensors(0)]
