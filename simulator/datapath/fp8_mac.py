@@ -1,8 +1,9 @@
 """``fp8_mac``: FP8 multiply, FP32 accumulate, one MAC per PE per cycle, in the order in which operands arrive.
 
 Each operand is E4M3 or E5M2 (OCP 8-bit floating point specification 1.0, 2023), subnormals included; one PE takes
-either, widened inside to 5 exponent bits and a significand of 4. A product has 8 significant bits and lies between
-2^-32 and 2^32: it is exact in FP32, and only the addition rounds, to nearest even. Codes of NaN and infinity are refused.
+either, widened inside to 5 exponent bits and a significand of 4. A product has 8 significant bits and a magnitude from
+2^-32 to below 2^32: it is exact in FP32, and only the addition rounds, to nearest even. Codes of NaN and infinity are
+refused.
 Inputs and FP32 sums are those of the matrix units of Hopper-class GPUs; one addition per product, k = 0, 1 ... K-1, is
 ``assumed`` (those units add several products at a time, in an order that is not published).
 """

@@ -67,7 +67,9 @@ class Fields:
         bad = _split(codes, self.exp_bits, self.man_bits, self.top, shift, significand)
         if bad >= 0:
             where = divmod(int(bad), codes.shape[1])
-            raise EncodingError(f"{user}: code 0x{codes[where]:02x} at position {where} is no finite {self.name} number")
+            raise EncodingError(
+                f"{user}: code 0x{codes[where]:02x} at position {where} is no finite {self.name} number"
+            )
         return shift, significand
 
 
