@@ -48,6 +48,13 @@ VARIANTS = [
     ("gobo", {"index_bits": 4, "dictionary": "fp16"}),
     ("gobo_dram", {"index_bits": 3}),
     ("mixed_int8_fp16", {"outlier_weights": "int8", "fp16_cols": 2}),
+    ("fp8_mac", {"act": "e5m2", "weight": "e5m2"}),
+    ("fp8_mac", {"act": "e4m3", "weight": "e5m2"}),
+    ("mx", {"format": "nvfp4"}),
+    ("mx", {"format": "mxfp8"}),
+    ("mx", {"format": "mxint8"}),
+    ("mx", {"format": "mxfp6_e3m2", "weight": "mxfp6_e2m3"}),
+    ("mx", {"format": "mxfp8", "weight": "mxfp4"}),
 ]
 """Options beyond the defaults that the contract is held to as well."""
 ADVERSARIAL = [name for name, _, _ in adversarial_tensors(0)]

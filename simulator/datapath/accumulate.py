@@ -1,4 +1,4 @@
-"""Integer accumulators: does every partial sum fit, and which output breaks first?"""
+"""Accumulators: does every partial sum fit, and which output breaks first?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from simulator.errors import AccumulatorOverflowError
 
-__all__ = ["fits", "require_fit"]
+__all__ = ["fits", "require_finite", "require_fit"]
 
 
 def fits(act: NDArray[np.integer], weight: NDArray[np.integer], acc_bits: int) -> bool:
@@ -44,3 +44,14 @@ def require_fit(act: NDArray[np.integer], weight: NDArray[np.integer], acc_bits:
     if bad >= 0:
         where = divmod(int(bad), len(weight))
         raise AccumulatorOverflowError(f"{name}: a partial sum of output {where} leaves the {acc_bits}-bit accumulator")
+
+
+def require_finite(results: NDArray[np.float32], name: str) -> None:
+    """Hold FP32 sums (M, N) to numbers: a sum that once left FP32 stays infinite, or becomes NaN, to its end.
+
+    Raises: AccumulatorOverflowError naming the first output of which a partial sum was too large.
+    """
+    broken = ~np.isfinite(results)
+    if broken.any():
+        where = tuple(int(i) for i in np.unravel_index(int(np.argmax(broken)), results.shape))
+        raise AccumulatorOverflowError(f"{name}: a partial sum of output {where} leaves the FP32 accumulator")
