@@ -76,7 +76,7 @@ def first_overflow(dp, pair):
     """Position of the first output of which a partial sum leaves the accumulator, or None."""
     if dp.accumulation.kind != "int":
         return None
-    a, w = (x.astype(np.int64) for x in dp.decoded(*pair))
+    a, w = (x.astype(np.int64) for x in dp.accumulated(*pair))
     partial = np.cumsum(a[:, None, :] * w[None, :, :], axis=-1)
     half = 1 << (dp.accumulation.bits - 1)
     broken = np.argwhere(((partial < -half) | (partial >= half)).any(axis=-1))

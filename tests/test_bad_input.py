@@ -239,13 +239,14 @@ CASES = [
     ),
     design(
         "unknown datapath option, far",
-        "mine.yaml:12: datapath.signed: unknown option of datapath 'int_mac'; allowed: act_bits, weight_bits, acc_bits",
+        "mine.yaml:12: datapath.signed: unknown option of datapath 'int_mac'; "
+        "allowed: act_bits, weight_bits, acc_bits, act_zero_point",
         ("act_bits: 8 ", "signed: 8 "),
     ),
     design(
         "wrong datapath option value",
-        "mine.yaml:12: datapath.act_bits: *4 or 8, found 7",
-        ("act_bits: 8 ", "act_bits: 7 "),
+        "mine.yaml:12: datapath.act_bits: *7, 8 or 16, found 9",
+        ("act_bits: 8 ", "act_bits: 9 "),
     ),
     option(
         "wrong datapath option value on the command line",
@@ -519,8 +520,8 @@ CASES = [
     ),
     study(
         "study: wrong option in an inline design",
-        "study.yaml:5: datapath.act_bits: *4 or 8, found 5",
-        ("- int8_systolic", "- extends: int8_systolic\n    name: mine\n    datapath: {act_bits: 5}"),
+        "study.yaml:5: datapath.act_bits: *7, 8 or 16, found 9",
+        ("- int8_systolic", "- extends: int8_systolic\n    name: mine\n    datapath: {act_bits: 9}"),
     ),
     study(
         "study: inline design without most of it",

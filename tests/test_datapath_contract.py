@@ -44,6 +44,9 @@ VARIANTS = [
     ("int_mac", {"act_bits": 8, "weight_bits": 4}),
     ("int_mac", {"act_bits": 4, "weight_bits": 8}),
     ("int_mac", {"acc_bits": 16}),
+    ("int_mac", {"act_bits": 3, "weight_bits": 6}),
+    ("int_mac", {"act_bits": 16, "weight_bits": 16, "acc_bits": 48}),
+    ("int_mac", {"act_zero_point": True}),
     ("ovp", {"pair_rule": "left"}),
     ("gobo", {"index_bits": 4, "dictionary": "fp16"}),
     ("gobo_dram", {"index_bits": 3}),
@@ -55,6 +58,11 @@ VARIANTS = [
     ("mx", {"format": "mxint8"}),
     ("mx", {"format": "mxfp6_e3m2", "weight": "mxfp6_e2m3"}),
     ("mx", {"format": "mxfp8", "weight": "mxfp4"}),
+    ("ovp", {"normal": "auto"}),
+    ("ovp", {"bits": 8}),
+    ("ovp", {"bits": 8, "outlier_format": "e2m5", "pair_rule": "left"}),
+    ("bitfusion", {"act_bits": 4, "weight_bits": 2}),
+    ("bitfusion", {"act_bits": 16, "weight_bits": 16}),
 ]
 """Options beyond the defaults that the contract is held to as well."""
 ADVERSARIAL = [name for name, _, _ in adversarial_tensors(0)]

@@ -1,6 +1,9 @@
-"""Accumulators: does every partial sum fit, and which output breaks first?"""
+"""Products and accumulators: exact integer sums, whether every partial sum fits, which output breaks first."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -8,42 +11,82 @@ from numpy.typing import NDArray
 
 from simulator.errors import AccumulatorOverflowError
 
-__all__ = ["fits", "require_finite", "require_fit"]
+__all__ = ["exact_product", "fits", "require_finite", "require_fit"]
+
+_EXACT_FLOAT32, _EXACT_FLOAT64 = 1 << 24, 1 << 53
+_SHORTEST_FLOAT32 = 128
+"""Below so many steps per chunk of K, float64 is faster than float32."""
+_BLOCK = (1024, 4096, 4096)
+"""Rows, columns and steps at a time: memory stays below 256 MiB whatever the GEMM."""
+
+
+def _largest(x: NDArray[np.integer]) -> int:
+    return max(int(x.max()), -int(x.min())) if x.size else 0
 
 
 def fits(act: NDArray[np.integer], weight: NDArray[np.integer], acc_bits: int) -> bool:
     """Whether no order of operands (M, K) and (N, K) of these magnitudes can leave ``acc_bits``."""
-    if act.size == 0 or weight.size == 0:
-        return True
-    largest = [max(int(x.max()), -int(x.min())) for x in (act, weight)]
-    return act.shape[1] * largest[0] * largest[1] < 1 << (acc_bits - 1)
+    return act.shape[1] * _largest(act) * _largest(weight) < 1 << (acc_bits - 1)
+
+
+def exact_product(act: NDArray[np.integer], weight: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Integers (M, K) x (N, K) -> (M, N), exact.
+
+    A BLAS product is exact in whatever order it adds while the magnitudes of all its products sum to at most 2^24 in
+    float32 or 2^53 in float64. K is cut into chunks short enough for that; their sums are added in int64.
+    """
+    largest = max(1, _largest(act) * _largest(weight))
+    assert largest <= _EXACT_FLOAT64, "a single product must be exact in float64"
+    single = largest * _SHORTEST_FLOAT32 <= _EXACT_FLOAT32
+    dtype = np.float32 if single else np.float64
+    steps = min(_BLOCK[2], (_EXACT_FLOAT32 if single else _EXACT_FLOAT64) // largest)
+    out = np.zeros((len(act), len(weight)), np.int64)
+    for n in _blocks(len(weight), _BLOCK[1]):
+        for k in _blocks(act.shape[1], steps):
+            right = weight[n, k].astype(dtype).T
+            for m in _blocks(len(act), _BLOCK[0]):
+                out[m, n] += np.matmul(act[m, k].astype(dtype), right).astype(np.int64)
+    return out
+
+
+def _blocks(length: int, step: int) -> Iterator[slice]:
+    return (slice(first, first + step) for first in range(0, length, step))
 
 
 @njit(cache=True)
-def _first_overflow(act, weight, low, high):
-    """Flat output position of the first partial sum outside [low, high], or -1."""
-    for m in range(act.shape[0]):
-        for n in range(weight.shape[0]):
-            acc = np.int64(0)
-            for k in range(act.shape[1]):
-                acc += np.int64(act[m, k]) * np.int64(weight[n, k])
-                if acc < low or acc > high:
-                    return m * weight.shape[0] + n
+def _first_overflow(act, weight, rows, cols, low, high):
+    """Index of the first of the outputs (rows[i], cols[i]) with a partial sum outside [low, high], or -1."""
+    for i in range(len(rows)):
+        acc = np.int64(0)
+        for k in range(act.shape[1]):
+            acc += np.int64(act[rows[i], k]) * np.int64(weight[cols[i], k])
+            if acc < low or acc > high:
+                return i
     return -1
 
 
 def require_fit(act: NDArray[np.integer], weight: NDArray[np.integer], acc_bits: int, name: str) -> None:
-    """Walk every partial sum of integer operands (M, K) and (N, K).
+    """Hold every partial sum of integer operands (M, K) and (N, K), k = 0, 1 ... K-1, to ``acc_bits``.
+
+    Where even the sum of all magnitudes fits, every partial sum does; only other outputs are walked step by step.
 
     Raises: AccumulatorOverflowError naming the first output that leaves ``acc_bits``.
     """
     if fits(act, weight, acc_bits):
         return
-    high = (1 << (acc_bits - 1)) - 1
-    bad = _first_overflow(act, weight, -high - 1, high)
-    if bad >= 0:
-        where = divmod(int(bad), len(weight))
-        raise AccumulatorOverflowError(f"{name}: a partial sum of output {where} leaves the {acc_bits}-bit accumulator")
+    half, magnitudes = 1 << (acc_bits - 1), _magnitudes(weight)
+    for block in _blocks(len(act), _BLOCK[0]):
+        rows, cols = np.nonzero(exact_product(_magnitudes(act[block]), magnitudes) >= half)
+        bad = _first_overflow(act[block], weight, rows, cols, -half, half - 1)
+        if bad >= 0:
+            where = (block.start + int(rows[bad]), int(cols[bad]))
+            raise AccumulatorOverflowError(
+                f"{name}: a partial sum of output {where} leaves the {acc_bits}-bit accumulator"
+            )
+
+
+def _magnitudes(x: NDArray[Any]) -> NDArray[np.int64]:
+    return np.abs(x.astype(np.int64))
 
 
 def require_finite(results: NDArray[np.float32], name: str) -> None:

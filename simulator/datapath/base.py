@@ -156,6 +156,14 @@ class Datapath(ABC):
         """
         return self.act_format.decode_operand(act), self.weight_format.decode_operand(weight)
 
+    def accumulated(self, act: Encoded, weight: Encoded) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Operands (M, steps) and (N, steps) of the products that an ``int`` accumulator adds, one step after another.
+
+        They are what is held to its width. Where hardware shifts or splits what the codes stand for, a datapath
+        overrides it.
+        """
+        return self.decoded(act, weight)
+
     def width(self, operand: Operand) -> Width:
         """Bits of an operand in scratchpads and DRAM; as its format packs it."""
         return Width.of(self.act_format if operand == "act" else self.weight_format)

@@ -1,7 +1,17 @@
-"""``int_mac``: bit-parallel integer multiply-accumulate, one MAC per PE per cycle."""
+"""``int_mac``: bit-parallel integer multiply-accumulate, one MAC per PE per cycle.
+
+Operands are two's complement and sums exact, so their order only decides which partial sums must fit.
+
+Activations with a zero point (``act_zero_point``): the array's edge inverts the top bit of each code ``q``, which makes
+it the signed integer ``q - 2^(b-1)``, so the PEs are the same. The rest of the zero point leaves at the bottom edge:
+``C = acc - (z - 2^(b-1)) * colsum(W)``. Column sums come with the weights, so each result takes one subtraction
+(Jacob et al., CVPR 2018, section 2.3). Assumed: the subtrahend of a column is known before its results leave, as it
+is with one zero point per tensor; with one per token the multiplication it takes is not charged.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,44 +20,22 @@ from numba import njit
 from numpy.typing import NDArray
 
 from simulator import formats
-from simulator.datapath.accumulate import require_fit
+from simulator.datapath.accumulate import exact_product, require_fit
 from simulator.datapath.base import Accumulation, Datapath, Operand
-from simulator.datapath.registry import register
-from simulator.formats import Encoded, Format
+from simulator.datapath.packed_integers import signed_integers
+from simulator.datapath.registry import OptionError, register
+from simulator.errors import AccumulatorOverflowError
+from simulator.formats import Encoded, TensorEncoding
 
 __all__ = ["IntMac"]
+
+Bits = Literal[2, 3, 4, 5, 6, 7, 8, 16]
 
 
 @njit(cache=True)
 def _mac(state, act, weight):
     """One step of one PE."""
     state[0] += act * weight
-
-
-@njit(cache=True)
-def _sign_extended_nibbles(codes, length):
-    """Packed bytes (R, P) to int8 values (R, length): an arithmetic shift per nibble, left one first."""
-    out = np.empty((codes.shape[0], length), np.int8)
-    for r in range(codes.shape[0]):
-        for k in range(length):
-            byte = np.int8(codes[r, k // 2])
-            out[r, k] = byte >> 4 if k % 2 == 0 else np.int8(byte << 4) >> 4
-    return out
-
-
-@njit(cache=True)
-def _dot(act, weight):
-    """(M, K) x (N, K) int8 -> (M, N) int64; sums that are known to fit int32 are kept in int32."""
-    M, K = act.shape
-    N = weight.shape[0]
-    out = np.empty((M, N), np.int64)
-    for m in range(M):
-        for n in range(N):
-            acc = np.int32(0)
-            for k in range(K):
-                acc = np.int32(acc + np.int32(np.int32(act[m, k]) * np.int32(weight[n, k])))
-            out[m, n] = acc
-    return out
 
 
 @register("int_mac")
@@ -57,23 +45,29 @@ class IntMac(Datapath):
 
     Args:
         act_bits, weight_bits: operand widths [bits].
-        acc_bits: accumulator width [bits], at most 32; a partial sum beyond it is an error, not a wrap.
+        acc_bits: accumulator width [bits]; a partial sum beyond it is an error, not a wrap.
+        act_zero_point: activations are unsigned codes with a zero point; at most 8 bits.
     """
 
-    act_bits: Literal[4, 8] = 8
-    weight_bits: Literal[4, 8] = 8
-    acc_bits: Literal[16, 24, 32] = 32
+    act_bits: Bits = 8
+    weight_bits: Bits = 8
+    acc_bits: Literal[16, 24, 32, 48] = 32
+    act_zero_point: bool = False
 
     mac = staticmethod(_mac)
 
-    @property
-    def act_format(self) -> Format:
-        """``int4`` or ``int8``."""
-        return formats.get(f"int{self.act_bits}")
+    def __post_init__(self) -> None:
+        if self.act_zero_point and self.act_bits > 8:
+            raise OptionError("act_zero_point", f"activations of at most 8 bits have one, found {self.act_bits} bits")
 
     @property
-    def weight_format(self) -> Format:
-        """``int4`` or ``int8``."""
+    def act_format(self) -> TensorEncoding:
+        """``int2`` ... ``int8``, ``int16``; with a zero point ``int2_asym`` ... ``int8_asym``."""
+        return formats.get(f"int{self.act_bits}{'_asym' if self.act_zero_point else ''}")
+
+    @property
+    def weight_format(self) -> TensorEncoding:
+        """``int2`` ... ``int8``, ``int16``."""
         return formats.get(f"int{self.weight_bits}")
 
     @property
@@ -85,25 +79,52 @@ class IntMac(Datapath):
         """One multiply-accumulate."""
         return {f"mac_{self._kind}": 1}
 
+    def actions_per_output(self) -> dict[str, float]:
+        """With a zero point, one subtraction: priced as the 32-bit adder that it is."""
+        return {"merge_int32": 1} if self.act_zero_point else {}
+
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
-        """PEs with pass-through registers; nothing at the edges."""
-        return {f"pe_{self._kind}": rows * cols}
+        """PEs with pass-through registers; with a zero point, a subtractor at the foot of each column."""
+        subtractors = {"merge_adder32": cols} if self.act_zero_point else {}
+        return {f"pe_{self._kind}": rows * cols} | subtractors
 
     def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
         """Sign-extended integers."""
         return self._integers(encoded, operand).astype(np.int64)
 
+    def accumulated(self, act: Encoded, weight: Encoded) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What the PEs multiply."""
+        return self._integers(act, "act"), self._integers(weight, "weight")
+
     def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
-        a, w = self._integers(act, "act"), self._integers(weight, "weight")
+        a, w = self.accumulated(act, weight)
         require_fit(a, w, self.acc_bits, self.name)
-        return np.asarray(_dot(a, w))
+        return self.merge([exact_product(a, w)], act, weight)
+
+    def merge(self, results: Sequence[NDArray[Any]], act: Encoded, weight: Encoded) -> NDArray[Any]:
+        """Results less what the zero points add.
+
+        Raises: AccumulatorOverflowError naming the first difference that leaves ``acc_bits``, in which it is stored.
+        """
+        if not self.act_zero_point:
+            return results[0]
+        zero = np.asarray(act.extras["zero_point"], np.int64).reshape(-1, 1) - (1 << (self.act_bits - 1))
+        out = results[0] - zero * self._integers(weight, "weight").sum(axis=1, dtype=np.int64)
+        half = 1 << (self.acc_bits - 1)
+        bad = (out < -half) | (out >= half)
+        if bad.any():
+            where = divmod(int(np.argmax(bad)), out.shape[1])
+            raise AccumulatorOverflowError(
+                f"{self.name}: output {where} less its zero point leaves {self.acc_bits} bits"
+            )
+        return np.asarray(out)
 
     @property
     def _kind(self) -> str:
         return f"int{self.act_bits}x{self.weight_bits}_acc{self.acc_bits}"
 
-    def _integers(self, encoded: Encoded, operand: Operand) -> NDArray[np.int8]:
-        if (self.act_bits if operand == "act" else self.weight_bits) == 8:
-            return encoded.codes.view(np.int8)
-        return np.asarray(_sign_extended_nibbles(encoded.codes, encoded.length))
+    def _integers(self, encoded: Encoded, operand: Operand) -> NDArray[np.integer]:
+        if operand == "act":
+            return signed_integers(encoded.codes, self.act_bits, encoded.length, self.act_zero_point)
+        return signed_integers(encoded.codes, self.weight_bits, encoded.length)

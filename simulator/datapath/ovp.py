@@ -1,49 +1,93 @@
 """``ovp``: OliVe's outlier-victim-pair datapath (Guo et al., ISCA 2023, sections 4.2-4.5).
 
 Decoders at the two edges of the array turn each packed pair into two exponent-integer operands ``<e, i>`` of value
-``i << e``. A PE multiplies the integers, adds the exponents, shifts and accumulates in int32.
+``i << e``. A PE multiplies the integers, adds the exponents, shifts and accumulates in int32, k = 0, 1 ... K-1.
+
+8-bit operands run on the same 4-bit PEs, two by two (section 4.5): ``<e, i> = <4 + e, h> + <e, l>`` with ``h`` the high
+and ``l`` the low half of the integer's byte. The four PEs multiply hh, hl, lh and ll in one step, and their sum goes to
+one accumulator: n x m PEs are n/2 x m/2. A normal has ``e = 0``.
+
+Assumed, where the paper is silent: ``h`` is signed and ``l`` is not, so a multiplier's operands have a fifth bit, which
+repeats the sign or is 0 in place of ``l``; the four products may wrap around 2^32 before their sum, which is then the
+product all the same, and overflow is judged where a step's sum is accumulated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from simulator import formats
-from simulator.datapath.accumulate import require_fit
+from simulator.datapath.accumulate import exact_product, require_fit
 from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.registry import register
-from simulator.formats import Encoded, Format
-from simulator.formats.ovp import PairRule
+from simulator.formats import Encoded, TensorEncoding
+from simulator.formats.ovp import OutlierFormat, PairRule
 
 __all__ = ["Ovp"]
 
 _WORD_SHIFT = 8
 """An operand word is ``exponent << 8 | integer & 0xFF``."""
+_OUTLIERS8 = {"e4m3": (3, 4), "e2m5": (5, 2)}
+"""Mantissa bits and bias of 8-bit outliers (``formats.Ovp8``)."""
 
 
 @njit(cache=True)
-def _mac(state, act, weight):
-    """One step of one PE: <a, b> x <c, d> = (b * d) << (a + c); the integer is the word's low byte, sign-extended."""
-    product = ((act & 0xFF ^ 0x80) - 0x80) * ((weight & 0xFF ^ 0x80) - 0x80)
-    state[0] += product << ((act >> 8) + (weight >> 8))
+def _product(act_exponent, act_integer, weight_exponent, weight_integer):
+    """One 4-bit PE: <a, b> x <c, d> = (b * d) << (a + c)."""
+    return (act_integer * weight_integer) << (act_exponent + weight_exponent)
 
 
 @njit(cache=True)
-def _decode_pairs(codes, length):
-    """The edge decoder: packed pairs (R, P) to exponents and integers, each (R, length) int8.
+def _mac4(state, act, weight):
+    """One step of one PE; the integer is the word's low byte, sign-extended."""
+    state[0] += _product(act >> 8, (act & 0xFF ^ 0x80) - 0x80, weight >> 8, (weight & 0xFF ^ 0x80) - 0x80)
 
-    Two comparators look for the identifier ``1000``. A nibble beside it is an abfloat: exponent = field + bias 2,
-    integer = (1 m) with the sign, 0 if the three bits are 0. The identifier itself decodes to 0, all else to int4.
+
+@njit(cache=True)
+def _mac8(state, act, weight):
+    """One step of four PEs: high halves signed, low halves not."""
+    a_high, a_low, a_exponent = (act >> 4 & 0xF ^ 0x8) - 0x8, act & 0xF, act >> 8
+    w_high, w_low, w_exponent = (weight >> 4 & 0xF ^ 0x8) - 0x8, weight & 0xF, weight >> 8
+    state[0] += (
+        _product(a_exponent + 4, a_high, w_exponent + 4, w_high)
+        + _product(a_exponent + 4, a_high, w_exponent, w_low)
+        + _product(a_exponent, a_low, w_exponent + 4, w_high)
+        + _product(a_exponent, a_low, w_exponent, w_low)
+    )
+
+
+@njit(cache=True)
+def _flint(nibble):
+    """ANT's decoder: a leading 0 says integer; else z zeros before the next one shift what follows by 2z + 1."""
+    low = nibble & 0x3
+    if nibble & 0x4 == 0:
+        exponent, magnitude = 0, low
+    elif low >= 2:
+        exponent, magnitude = 1, low
+    elif low == 1:
+        exponent, magnitude = 3, 1
+    else:
+        exponent, magnitude = 4, 1
+    return exponent, -magnitude if nibble & 0x8 else magnitude
+
+
+@njit(cache=True)
+def _decode_nibbles(codes, flint, exponent, integer):
+    """The 4-bit edge decoder: packed pairs (R, P) to exponents and integers, each (R, K) int8, zeros on entry.
+
+    Two comparators look for the identifier ``1000``. A nibble beside it is an abfloat: exponent = field + bias (2, or
+    3 for flint), integer = (1 m) with the sign, 0 if the three bits are 0. The identifier itself decodes to 0, all
+    else to int4 or flint4.
     """
-    exponent = np.zeros((codes.shape[0], length), np.int8)
-    integer = np.zeros((codes.shape[0], length), np.int8)
-    for r in range(codes.shape[0]):
-        for k in range(length):
+    bias = 3 if flint else 2
+    for r in range(exponent.shape[0]):
+        for k in range(exponent.shape[1]):
             byte = np.int64(codes[r, k // 2])
             nibble = byte >> 4 if k % 2 == 0 else byte & 0xF
             other = byte & 0xF if k % 2 == 0 else byte >> 4
@@ -53,80 +97,132 @@ def _decode_pairs(codes, length):
                 if nibble & 0x7:
                     magnitude = 2 | (nibble & 1)
                     integer[r, k] = -magnitude if nibble & 0x8 else magnitude
-                    exponent[r, k] = ((nibble >> 1) & 0x3) + 2
+                    exponent[r, k] = ((nibble >> 1) & 0x3) + bias
+            elif flint:
+                exponent[r, k], integer[r, k] = _flint(nibble)
             else:
                 integer[r, k] = nibble - 16 if nibble & 0x8 else nibble
-    return exponent, integer
 
 
 @njit(cache=True)
-def _dot(act_exp, act_int, weight_exp, weight_int):
-    """Exponent-integer operands (M, K) and (N, K) -> (M, N) int64; sums are known to fit int32."""
-    M, K = act_int.shape
-    N = weight_int.shape[0]
-    out = np.empty((M, N), np.int64)
-    for m in range(M):
-        for n in range(N):
-            acc = np.int32(0)
-            for k in range(K):
-                product = np.int32(np.int32(act_int[m, k]) * np.int32(weight_int[n, k]))
-                shift = np.int32(np.int32(act_exp[m, k]) + np.int32(weight_exp[n, k]))
-                acc = np.int32(acc + np.int32(product << shift))
-            out[m, n] = acc
-    return out
+def _decode_bytes(codes, man_bits, bias, exponent, integer):
+    """The 8-bit edge decoder, as ``_decode_nibbles``: codes (R, 2 P), identifier ``1000 0000``, int8 normals."""
+    for r in range(exponent.shape[0]):
+        for k in range(exponent.shape[1]):
+            code, other = np.int64(codes[r, k]), np.int64(codes[r, k ^ 1])
+            if code == 0x80:
+                continue
+            if other == 0x80:
+                if code & 0x7F:
+                    magnitude = (1 << man_bits) | (code & ((1 << man_bits) - 1))
+                    integer[r, k] = -magnitude if code & 0x80 else magnitude
+                    exponent[r, k] = ((code & 0x7F) >> man_bits) + bias
+            else:
+                integer[r, k] = code - 256 if code & 0x80 else code
 
 
 @register("ovp")
 @dataclass(frozen=True)
 class Ovp(Datapath):
-    """4-bit outlier-victim pairs on both operands, int32 accumulation with overflow detected.
+    """Outlier-victim pairs on both operands, int32 accumulation with overflow detected.
 
     Args:
+        bits: of both operands; ``layers`` of a design may mix 4 and 8.
+        normal: type of 4-bit normals, and what the 4-bit decoders can decode: ``int`` (int4), ``flint`` (flint4) or
+            ``auto`` (the better of both for each operand, as in the paper and the released code). 8-bit normals are
+            int8.
         pair_rule: which of two outliers in a pair survives (see ``formats.Ovp4``); the hardware is the same.
+        outlier_format: of 8-bit outliers (see ``formats.Ovp8``).
     """
 
+    bits: Literal[4, 8] = 4
+    normal: Literal["int", "flint", "auto"] = "int"
     pair_rule: PairRule = "larger"
-
-    mac = staticmethod(_mac)
-
-    @property
-    def act_format(self) -> Format:
-        """``ovp4``."""
-        return formats.get("ovp4", pair_rule=self.pair_rule)
+    outlier_format: OutlierFormat = "e4m3"
 
     @property
-    def weight_format(self) -> Format:
-        """``ovp4``."""
-        return formats.get("ovp4", pair_rule=self.pair_rule)
+    def mac(self) -> Callable[..., Any]:
+        """One 4-bit PE, or four."""
+        return _mac4 if self.bits == 4 else _mac8
+
+    @property
+    def act_format(self) -> TensorEncoding:
+        """``ovp4``, ``ovp4_flint``, ``ovp4_auto`` or ``ovp8``."""
+        if self.bits == 8:
+            return formats.get("ovp8", pair_rule=self.pair_rule, outlier_format=self.outlier_format)
+        name = "ovp4" if self.normal == "int" else f"ovp4_{self.normal}"
+        return formats.get(name, pair_rule=self.pair_rule)
+
+    @property
+    def weight_format(self) -> TensorEncoding:
+        """As ``act_format``."""
+        return self.act_format
 
     @property
     def accumulation(self) -> Accumulation:
         """Exact, within int32."""
         return Accumulation("int", 32)
 
+    def logical_array(self, rows: int, cols: int) -> tuple[int, int]:
+        """Four 4-bit PEs make one 8-bit MAC."""
+        return (rows, cols) if self.bits == 4 else (rows // 2, cols // 2)
+
     def actions_per_mac(self) -> dict[str, float]:
-        """One exponent-integer multiply-accumulate."""
-        return {"mac_ei4_acc32": 1}
+        """Multiply-accumulates of 4-bit PEs; at 8 bits four of them, and one more addition that joins the four."""
+        return {"mac_ei4_acc32": 1} if self.bits == 4 else {"mac_ei4_acc32": 4, "merge_int32": 1}
 
     def register_bits(self, operand: Operand) -> int:
-        """A 3-bit exponent and a 4-bit integer."""
-        return 7
+        """As many bits as can toggle. 4 bits: a 3-bit exponent (6 at most) and a 4-bit integer. 8 bits: a 4-bit
+        exponent (12 at most; the 4 of a high half is wired) and half an integer, in each of four PEs.
+        """
+        return 7 if self.bits == 4 else 4 * 8
 
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """One pair decode serves two values."""
-        return {"decode_ovp4_pair": 0.5}
+        return {f"decode_{self._decoder4 if self.bits == 4 else 'ovp8'}_pair": 0.5}
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
-        """PEs, and one decoder per row and per column at the borders (section 4.3: n + m for an n x m array)."""
-        return {"pe_ei4_acc32": rows * cols, "decoder_ovp4": rows + cols}
+        """PEs; 4-bit decoders per row and column, 8-bit ones per two, at the borders (section 4.3 and Table 11); one
+        adder per four PEs.
+        """
+        return {
+            "pe_ei4_acc32": rows * cols,
+            f"decoder_{self._decoder4}": rows + cols,
+            "decoder_ovp8": rows // 2 + cols // 2,
+            "merge_adder32": (rows // 2) * (cols // 2),
+        }
 
     def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
-        """Exponent-integer words."""
-        exponent, integer = _decode_pairs(encoded.codes, encoded.length)
+        """Exponent-integer words; at 8 bits a word holds what the two halves share."""
+        exponent, integer = self._decoded(encoded)
         return (exponent.astype(np.int64) << _WORD_SHIFT) | (integer.astype(np.int64) & 0xFF)
 
     def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
-        (ae, ai), (we, wi) = (_decode_pairs(operand.codes, operand.length) for operand in (act, weight))
-        require_fit(ai.astype(np.int32) << ae, wi.astype(np.int32) << we, self.accumulation.bits, self.name)
-        return np.asarray(_dot(ae, ai, we, wi))
+        a, w = (_values(*self._decoded(operand)) for operand in (act, weight))
+        require_fit(a, w, self.accumulation.bits, self.name)
+        return exact_product(a, w)
+
+    @property
+    def _decoder4(self) -> str:
+        return "ovp4" if self.normal == "int" else "ovp4f"
+
+    def _decoded(self, encoded: Encoded) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+        """Exponents and integers, (R, K)."""
+        shape = (len(encoded.codes), encoded.length)
+        exponent, integer = np.zeros(shape, np.int8), np.zeros(shape, np.int8)
+        if self.bits == 8:
+            _decode_bytes(encoded.codes, *_OUTLIERS8[self.outlier_format], exponent, integer)
+        else:
+            _decode_nibbles(encoded.codes, self._is_flint(encoded), exponent, integer)
+        return exponent, integer
+
+    def _is_flint(self, encoded: Encoded) -> bool:
+        """Type of the normals; under ``auto`` it is the top bit of the byte of types that comes with the operand."""
+        if self.normal == "auto":
+            return bool(encoded.extras["types"][0] >> 7)
+        return self.normal == "flint"
+
+
+def _values(exponent: NDArray[np.int8], integer: NDArray[np.int8]) -> NDArray[np.int32]:
+    return integer.astype(np.int32) << exponent

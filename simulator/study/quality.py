@@ -94,7 +94,7 @@ def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded) -> N
     Raises: AccumulatorOverflowError naming the first output of which a partial sum does not fit.
     """
     if datapath.accumulation.kind == "int":
-        require_fit(*datapath.decoded(act, weight), datapath.accumulation.bits, datapath.name)
+        require_fit(*datapath.accumulated(act, weight), datapath.accumulation.bits, datapath.name)
 
 
 def _describe(op: str, datapath: str, index: int, count: int, found: NDArray[Any], expected: NDArray[Any]) -> str:
