@@ -44,6 +44,8 @@ VARIANTS = [
     ("int_mac", {"act_bits": 4, "weight_bits": 8}),
     ("int_mac", {"acc_bits": 16}),
     ("ovp", {"pair_rule": "left"}),
+    ("ant", {"bits": 8}),
+    ("ant", {"types": "flint-pot", "type_per": "operand"}),
 ]
 """Options beyond the defaults that the contract is held to as well."""
 ADVERSARIAL = [name for name, _, _ in adversarial_tensors(0)]
