@@ -43,7 +43,9 @@ VARIANTS = [
     ("int_mac", {"act_bits": 8, "weight_bits": 4}),
     ("int_mac", {"act_bits": 4, "weight_bits": 8}),
     ("int_mac", {"acc_bits": 16}),
+    ("biscaled", {"acc_bits": 48}),
     ("ovp", {"pair_rule": "left"}),
+    ("adaptivfloat", {"acc_bits": 32}),
     ("ant", {"bits": 8}),
     ("ant", {"types": "flint-pot", "type_per": "operand"}),
 ]
