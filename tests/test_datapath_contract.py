@@ -63,6 +63,11 @@ VARIANTS = [
     ("ovp", {"bits": 8, "outlier_format": "e2m5", "pair_rule": "left"}),
     ("bitfusion", {"act_bits": 4, "weight_bits": 2}),
     ("bitfusion", {"act_bits": 16, "weight_bits": 16}),
+    ("biscaled", {"acc_bits": 48}),
+    ("ovp", {"pair_rule": "left"}),
+    ("adaptivfloat", {"acc_bits": 32}),
+    ("ant", {"bits": 8}),
+    ("ant", {"types": "flint-pot", "type_per": "operand"}),
 ]
 """Options beyond the defaults that the contract is held to as well."""
 ADVERSARIAL = [name for name, _, _ in adversarial_tensors(0)]

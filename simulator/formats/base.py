@@ -127,7 +127,7 @@ class TensorEncoding(ABC):
 
     @abstractmethod
     def decode_operand(self, operand: Encoded) -> NDArray[Any]:
-        """Grid values (rows, K) of one encoded operand before its scale: int32, or floats that are exact."""
+        """Grid values (rows, K) of one encoded operand before its scale: integers, or floats that are exact."""
 
     @abstractmethod
     def stored(self, operand: Encoded) -> Storage:
