@@ -109,6 +109,9 @@ def run(
     set_: SetOption = None,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run stored points again.")] = False,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Also write timeline.json, a Chrome trace of every tile.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Run a study and write its report."""
@@ -122,6 +125,7 @@ def run(
             overrides=_overrides(set_),
             workers=workers,
             fresh=fresh,
+            timeline=timeline,
             progress=progress,
             plugins=context.obj,
         )

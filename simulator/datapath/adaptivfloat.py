@@ -62,8 +62,8 @@ class AdaptivFloat(Datapath):
         return Accumulation("int", self.acc_bits)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One multiply-accumulate; one hop of each 8-bit operand, which PEs take apart themselves."""
-        return {f"mac_af8_acc{self.acc_bits}": 1, "reg_bit": 2 * 8}
+        """One multiply-accumulate of 8-bit operands, which PEs take apart themselves."""
+        return {f"mac_af8_acc{self.acc_bits}": 1}
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """PEs with pass-through registers; nothing at the edges."""

@@ -168,8 +168,8 @@ class Datapath(ABC):
         """Bits of an operand in scratchpads and DRAM; as its format packs it."""
         return Width.of(self.act_format if operand == "act" else self.weight_format)
 
-    def register_bits(self, operand: Operand) -> int:
-        """Bits of the register in which an operand hops from PE to PE."""
+    def register_bits(self, operand: Operand) -> float:
+        """Bits of the register in which an operand hops from PE to PE, per logical MAC and array step."""
         return (self.act_format if operand == "act" else self.weight_format).bits
 
     @property

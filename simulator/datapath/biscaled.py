@@ -93,8 +93,12 @@ class BiScaled(Datapath):
         return Width(_BLOCK * _BLOCK, bits, bits)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One multiply-accumulate; one hop of each 6-bit operand and its wide bit."""
-        return {f"mac_bs6_acc{self.acc_bits}": 1, "reg_bit": 2 * (6 + 1)}
+        """One multiply-accumulate."""
+        return {f"mac_bs6_acc{self.acc_bits}": 1}
+
+    def register_bits(self, operand: Operand) -> float:
+        """6 bits and the wide bit."""
+        return 6 + 1
 
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """Its wide bit."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -34,7 +35,7 @@ def _significand(word):
 
 
 @njit(cache=True)
-def mac_in_blocks(state, act, weight) -> None:
+def mac_in_blocks(state: Any, act: Any, weight: Any) -> None:
     """One step of one PE; ``state`` is its block accumulator, which is exact, and its FP32 accumulator.
 
     Significands are multiplied and the product shifted into the block accumulator. With the last product of a block

@@ -59,8 +59,8 @@ class Fp8Mac(Datapath):
         return Accumulation("fp32_sequential", 32)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One multiply-accumulate; one hop of each 8-bit operand register."""
-        return {"mac_fp8_acc32": 1, "reg_bit": 16}
+        """One multiply-accumulate."""
+        return {"mac_fp8_acc32": 1}
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """PEs with pass-through registers; nothing at the edges."""

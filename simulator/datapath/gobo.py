@@ -162,8 +162,12 @@ class Gobo(Datapath):
         return Width.plain(16 if operand == "act" else self.index_bits)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One addition, charged for an outlier's step too; one hop of 16-bit activation, index and outlier mark."""
-        return {f"accumulate_gobo{self.index_bits}": 1, "reg_bit": 16 + self.index_bits + 1}
+        """One addition, charged for an outlier's step too."""
+        return {f"accumulate_gobo{self.index_bits}": 1}
+
+    def register_bits(self, operand: Operand) -> float:
+        """A 16-bit activation; an index and an outlier mark."""
+        return 16 if operand == "act" else self.index_bits + 1
 
     def actions_per_output(self) -> dict[str, float]:
         """One multiply-add per dictionary entry, and one step for the outliers' sum."""

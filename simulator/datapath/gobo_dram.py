@@ -58,6 +58,10 @@ class GoboDram(Fp16Mac):
         """16 bits in the scratchpads; indices in DRAM."""
         return Width.plain(16) if operand == "act" else Width.plain(16, self.index_bits)
 
+    def register_bits(self, operand: Operand) -> float:
+        """FP16 on both sides."""
+        return 16
+
     def data_dependent_actions(self) -> tuple[str, ...]:
         """Decompression of every value that is loaded."""
         return ("decompress_gobo_value",)

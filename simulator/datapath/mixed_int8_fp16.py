@@ -107,6 +107,11 @@ class MixedInt8Fp16(Datapath):
         """Int32 and FP32 side by side."""
         return Accumulation("int8_and_fp16", 32)
 
+    @property
+    def dataflows(self) -> tuple[str, ...]:
+        """Sums of both arrays stay until they are joined."""
+        return ("os",)
+
     def width(self, operand: Operand) -> Width:
         """8 bits in the scratchpads; A is FP16 in DRAM, for its columns are not known there."""
         return Width.plain(8, _HALF_BITS if operand == "act" else 8)
@@ -121,7 +126,14 @@ class MixedInt8Fp16(Datapath):
 
     def data_dependent_actions(self) -> tuple[str, ...]:
         """The passes over the operands, and the FP16 array."""
-        return ("scan_fp16", "quantise_int8_value", "gather_fp16", "dequantise_fp32", *_FP16.actions_per_mac())
+        return (
+            "scan_fp16",
+            "quantise_int8_value",
+            "gather_fp16",
+            "dequantise_fp32",
+            "reg_bit",
+            *_FP16.actions_per_mac(),
+        )
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """Both arrays and the lanes of the vector unit."""
@@ -241,5 +253,6 @@ class MixedInt8Fp16(Datapath):
         macs = job.M * job.N * outliers
         actions = {action: times * macs for action, times in _FP16.actions_per_mac().items()}
         hops = int((job.rows - np.arange(job.M) % job.rows).sum()) if outliers else 0
-        actions["reg_bit"] += hops * job.N * _FP16.accumulation.bits
+        operands = sum(_FP16.register_bits(operand) for operand in ("act", "weight"))
+        actions["reg_bit"] = macs * operands + hops * job.N * _FP16.accumulation.bits
         return actions

@@ -138,11 +138,15 @@ class Mx(Datapath):
     def actions_per_mac(self) -> dict[str, float]:
         """One product into the block accumulator, and a whole block's share of scaling and addition.
 
-        One hop of both element registers; scales hop once a block. A short last block is charged as part of one.
+        A short last block is charged as part of one.
         """
         share = 1 / self._act.block
         end = "block_scale_add_nvfp4" if self._act.e4m3_scales else "block_scale_add_fp32"
-        return {f"mac_{self._pe}": 1, end: share, "reg_bit": self._act.bits + self._weight.bits + 16 * share}
+        return {f"mac_{self._pe}": 1, end: share}
+
+    def register_bits(self, operand: Operand) -> float:
+        """An element; its scale byte hops once a block."""
+        return (self._act if operand == "act" else self._weight).bits + 8 / self._act.block
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """PEs with pass-through registers of elements and scales; narrower elements are widened by wires."""

@@ -145,7 +145,7 @@ class Ovp(Datapath):
         """Multiply-accumulates of 4-bit PEs; at 8 bits four of them, and one more addition that joins the four."""
         return {"mac_ei4_acc32": 1} if self.bits == 4 else {"mac_ei4_acc32": 4, "merge_int32": 1}
 
-    def register_bits(self, operand: Operand) -> int:
+    def register_bits(self, operand: Operand) -> float:
         """As many bits as can toggle. 4 bits: a 3-bit exponent (6 at most) and a 4-bit integer. 8 bits: a 4-bit
         exponent (12 at most; the 4 of a high half is wired) and half an integer, in each of four PEs.
         """

@@ -129,7 +129,7 @@ def _actions(
     return dict(actions)
 
 
-def _operand_hop_bits(op: Op, array: ArrayShape, datapath: Datapath, passes: _Passes) -> int:
+def _operand_hop_bits(op: Op, array: ArrayShape, datapath: Datapath, passes: _Passes) -> float:
     """Register bits that operands hop through inside the array."""
     streamed = op.M * op.N * op.K * array.cycles_per_step
     act, weight = datapath.register_bits("act"), datapath.register_bits("weight")

@@ -26,7 +26,7 @@ from simulator.study.storage import storage_of
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["OpResult", "plan", "simulate_op"]
+__all__ = ["OpResult", "plan", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
 
@@ -153,6 +153,34 @@ def simulate_op(
     return OpResult(op, len(table), timing, counts, energy, values, operands, quality, storage)
 
 
+def timing_of(
+    hardware: Hardware,
+    op: Op,
+    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    fidelity: Fidelity = "pipeline",
+    seed: int = 0,
+) -> tuple[TileTable, Timing]:
+    """Tiles of the op's first GEMM, and the timing of all; its events are those of the first.
+
+    Args:
+        tensors: as for ``simulate_op``; encoded only where time depends on them.
+    """
+    hardware = hardware.for_op(op)
+    table = plan(hardware, op)
+    known: Sequence[tuple[Encoded | None, Encoded | None]] = [(None, None)] * op.count
+    if tensors is not None and hardware.datapath.assumed_distribution:
+        known = encode(hardware.design, hardware.datapath, *tensors)
+    timing, _ = _costs(hardware, op, table, known, fidelity, seed)
+    costs = hardware.datapath.tile_costs(_job(hardware, op, table, *known[0], seed))
+    return table if costs is None else _with_costs(table, costs), timing
+
+
+def _job(hardware: Hardware, op: Op, table: TileTable, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
+    array = hardware.array
+    return Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed, array.period_beside)
+
+
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable, fidelity: Fidelity) -> NDArray[Any]:
     """Results of one GEMM: from the datapath, or from the registers of its arrays."""
     if fidelity != "pe_array":
@@ -174,8 +202,7 @@ def _costs(
     timings, counts = [], []
     array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
     for index, (act, weight) in enumerate(operands):
-        job = Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed + index, array.period_beside)
-        costs = datapath.tile_costs(job)
+        costs = datapath.tile_costs(_job(hardware, op, table, act, weight, seed + index))
         tiles = table if costs is None else _with_costs(table, costs)
         timing = _run(hardware, tiles, fidelity)
         timings.append(timing)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,25 @@ from simulator.study.simulate import timing_of
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["gemm_timeline", "save_timeline", "timelines"]
+__all__ = ["TIMELINE_NAME", "gemm_timeline", "require_timeline", "save_timeline", "timelines"]
 
 _CAUSES = {"outlier_cycles": "stall_outlier", "vector_cycles": "stall_vector"}
+
+
+TIMELINE_NAME = "timeline.json"
+
+
+def require_timeline(fidelity: str) -> None:
+    """Refuse an engine that has no notion of when. Raises: OlivineError."""
+    if fidelity == "bound":
+        raise OlivineError("a timeline needs fidelity pipeline or event; bound does not know when things happen")
 
 
 def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterator[OpTimeline]:
     """The first GEMM of every op of every point; ops follow each other as they run.
 
     Values are not computed again, but operands are encoded where time depends on them.
-    Raises: OlivineError for fidelity ``bound``, which has no notion of when.
     """
-    if fidelity == "bound":
-        raise OlivineError("a timeline needs fidelity pipeline, event or pe_array; bound does not know when things happen")
     for point in points:
         elapsed = 0
         for op in point.workload.ops:
@@ -84,7 +90,5 @@ def _label(tile: Any) -> dict[str, Any]:
 
 def save_timeline(path: Path, entries: Iterator[OpTimeline]) -> int:
     """Write a Chrome trace to ``path``, whole or not at all; returns how many intervals it has."""
-    import io
-
     with whole_file(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as text:
         return write_timeline(text, entries)
