@@ -42,7 +42,7 @@ NAMES = {
     "workloads": shipped_names("workloads") + shipped_names("traces"),
     "studies": shipped_names("configs/studies"),
     "datapaths": datapath.names(),
-    "costs": [name for name in shipped_names("configs/cost") if not name.startswith("sram_")],
+    "costs": ["open"],
 }
 
 
@@ -239,13 +239,14 @@ CASES = [
     ),
     design(
         "unknown datapath option, far",
-        "mine.yaml:12: datapath.signed: unknown option of datapath 'int_mac'; allowed: act_bits, weight_bits, acc_bits",
+        "mine.yaml:12: datapath.signed: unknown option of datapath 'int_mac'; "
+        "allowed: act_bits, weight_bits, acc_bits, act_zero_point",
         ("act_bits: 8 ", "signed: 8 "),
     ),
     design(
         "wrong datapath option value",
-        "mine.yaml:12: datapath.act_bits: *4 or 8, found 7",
-        ("act_bits: 8 ", "act_bits: 7 "),
+        "mine.yaml:12: datapath.act_bits: *7, 8 or 16, found 9",
+        ("act_bits: 8 ", "act_bits: 9 "),
     ),
     option(
         "wrong datapath option value on the command line",
@@ -268,26 +269,26 @@ CASES = [
     design(
         "action without a price",
         "mine.yaml:28: cost: action 'mac_int8x8_acc32' has no price in cost library 'open'; "
-        "did you mean 'mac_int9x9_acc32'?",
+        "did you mean 'mac_int8x8_acc24'?",
         OWN_PRICES,
         prices=edited(PRICES, ("  mac_int8x8_acc32:", "  mac_int9x9_acc32:")),
     ),
     design(
         "part without a price",
         "mine.yaml:28: cost: part 'pe_int8x8_acc32' has no price in cost library 'open'; "
-        "did you mean 'pe_int9x9_acc32'?",
+        "did you mean 'pe_int8x8_acc24'?",
         OWN_PRICES,
         prices=edited(PRICES, ("  pe_int8x8_acc32:", "  pe_int9x9_acc32:")),
     ),
     design(
         "price without a source",
-        "prices.yaml:15: actions.mac_int8x8_acc32.source: missing key 'source'",
+        "prices.yaml:16: actions.mac_int8x8_acc32.source: missing key 'source'",
         OWN_PRICES,
         prices=edited(PRICES, (INT8_SOURCE, "")),
     ),
     design(
         "negative price",
-        "prices.yaml:16: actions.mac_int8x8_acc32.energy_pj: must be greater than or equal to 0, found -2",
+        "prices.yaml:17: actions.mac_int8x8_acc32.energy_pj: must be greater than or equal to 0, found -2",
         OWN_PRICES,
         prices=edited(PRICES, ("energy_pj: 2.28711", "energy_pj: -2")),
     ),
@@ -519,8 +520,8 @@ CASES = [
     ),
     study(
         "study: wrong option in an inline design",
-        "study.yaml:5: datapath.act_bits: *4 or 8, found 5",
-        ("- int8_systolic", "- extends: int8_systolic\n    name: mine\n    datapath: {act_bits: 5}"),
+        "study.yaml:5: datapath.act_bits: *7, 8 or 16, found 9",
+        ("- int8_systolic", "- extends: int8_systolic\n    name: mine\n    datapath: {act_bits: 9}"),
     ),
     study(
         "study: inline design without most of it",

@@ -748,11 +748,15 @@ def test_asymmetric_operands(bits, K):
             step = operand.value_scale
             assert (np.abs(values - decoded * step) <= step * (1 + 1e-5)).all()
             stored = fmt.stored(operand)
-            assert operand.codes.nbytes * 8 == stored.payload_bits + stored.padding_bits
+            assert operand.codes.nbytes * 8 == stored.payload_bits + 3 * (-K % GROUP_OF[bits]) * bits
             assert stored.payload_bits == 3 * K * bits
-            assert stored.padding_bits == 3 * (-K % GROUP_OF[bits]) * bits
+            assert stored.padding_bits == 3 * (-K % GROUP_OF[bits]) * bits + -bits * parameters % 8
             assert stored.scale_bits == 32 * parameters
             assert stored.index_bits == bits * parameters
+            packed = fmt.packed(operand)["zero_point"]
+            assert packed.nbytes == math.ceil(bits * parameters / 8)
+            stream = "".join(f"{z:0{bits}b}" for z in zero.reshape(-1))
+            assert "".join(f"{byte:08b}" for byte in packed) == stream.ljust(8 * packed.nbytes, "0")
 
 
 @pytest.mark.kernels

@@ -142,14 +142,14 @@ class Ovp(Datapath):
         return (rows, cols) if self.bits == 4 else (rows // 2, cols // 2)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """Multiply-accumulates of 4-bit PEs and hops of their two operands, as many bits as can toggle.
+        """Multiply-accumulates of 4-bit PEs; at 8 bits four of them, and one more addition that joins the four."""
+        return {"mac_ei4_acc32": 1} if self.bits == 4 else {"mac_ei4_acc32": 4, "merge_int32": 1}
 
-        4 bits: a 3-bit exponent (6 at most) and a 4-bit integer. 8 bits: a 4-bit exponent (12 at most; the 4 of a high
-        half is wired) and half an integer, in each of four PEs; one more addition joins the four.
+    def register_bits(self, operand: Operand) -> int:
+        """As many bits as can toggle. 4 bits: a 3-bit exponent (6 at most) and a 4-bit integer. 8 bits: a 4-bit
+        exponent (12 at most; the 4 of a high half is wired) and half an integer, in each of four PEs.
         """
-        if self.bits == 4:
-            return {"mac_ei4_acc32": 1, "reg_bit": 2 * 7}
-        return {"mac_ei4_acc32": 4, "merge_int32": 1, "reg_bit": 4 * 2 * 8}
+        return 7 if self.bits == 4 else 4 * 8
 
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """One pair decode serves two values."""

@@ -87,6 +87,9 @@ class AdaptivFloat(TensorEncoding):
     exp_bits: int = 3
 
     name: ClassVar[str] = "adaptivfloat8"
+    has_scale: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
+    rows_alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for option, value, low, high in (("bits", self.bits, 4, 8), ("exp_bits", self.exp_bits, 1, 5)):

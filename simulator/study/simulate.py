@@ -17,8 +17,8 @@ from simulator.datapath import Job, TileCosts
 from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pipeline
 from simulator.errors import ConfigError, ConservationError, MappingError, WorkloadError
 from simulator.formats import Encoded, Storage
-from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower
-from simulator.mapping.counting import count_os
+from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
+from simulator.mapping.counting import count
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
 from simulator.study.quality import Quality, check_values
@@ -71,7 +71,8 @@ def plan(hardware: Hardware, op: Op) -> TileTable:
     _require_feasible(hardware, op)
     try:
         shape = Op("any", op.M, op.N, op.K)
-        return _best_table(shape, hardware.array, hardware.bits, hardware.limits, hardware.depths, hardware.dram)
+        memory = hardware.limits, hardware.depths, hardware.dram
+        return _best_table(shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance)
     except MappingError as error:
         where = hardware.design.where(*error.field) if error.field else hardware.design.name
         raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
@@ -84,7 +85,7 @@ def _require_feasible(hardware: Hardware, op: Op) -> None:
     if op.macs > _MOST_MACS:
         raise WorkloadError(f"op '{op.name}': {op.macs} MACs; at most {_MOST_MACS} are simulated; split the op")
     array = hardware.array
-    folds = -(-op.M // array.rows) * -(-op.N // array.cols)
+    folds = array.folds(op.M, op.N, op.K)
     if hardware.limits is not None and folds > _MOST_FOLDS:
         raise WorkloadError(
             f"op '{op.name}': {folds} folds of the {array.rows} x {array.cols} array of '{hardware.design.name}'; "
@@ -100,9 +101,21 @@ def _best_table(
     limits: BufferLimits | None,
     depths: tuple[int, int, int],
     dram: IdealDram,
+    pinned: Pinned,
+    tolerance: float,
 ) -> TileTable:
-    """The table of least pipeline cycles; the same shape on the same hardware is searched once."""
-    return lower(shape, array, bits, limits, depths, cycles=lambda table: run_pipeline(table, dram).total_cycles)
+    """The table that ``lower`` finds with pipeline cycles; the same shape on the same hardware is searched once."""
+    return lower(
+        shape,
+        array,
+        bits,
+        limits,
+        depths,
+        cycles=lambda table: run_pipeline(table, dram).total_cycles,
+        bytes_per_cycle=dram.bytes_per_cycle,
+        pinned=pinned,
+        tolerance=tolerance,
+    )
 
 
 def simulate_op(
@@ -161,12 +174,12 @@ def _costs(
     timings, counts = [], []
     array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
     for index, (act, weight) in enumerate(operands):
-        job = Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed + index)
+        job = Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed + index, array.period_beside)
         costs = datapath.tile_costs(job)
         tiles = table if costs is None else _with_costs(table, costs)
         timing = _run(hardware, tiles, fidelity)
         timings.append(timing)
-        counts.append(count_os(op, tiles, array, bits, datapath, timing.total_cycles, costs))
+        counts.append(count(op, tiles, array, bits, datapath, timing.total_cycles, costs))
         if costs is None:
             return _scaled(timing, len(operands)), counts[0].times(len(operands))
     return reduce(_sum, timings), reduce(add, counts)
