@@ -64,6 +64,8 @@ VARIANTS = [
     ("bitfusion", {"act_bits": 4, "weight_bits": 2}),
     ("bitfusion", {"act_bits": 16, "weight_bits": 16}),
     ("biscaled", {"acc_bits": 48}),
+    ("olaccel", {"outlier_share": 0.2, "group": 3}),
+    ("olaccel", {"stalls": False}),
     ("ovp", {"pair_rule": "left"}),
     ("adaptivfloat", {"acc_bits": 32}),
     ("ant", {"bits": 8}),
