@@ -98,8 +98,8 @@ class OlAccel(Datapath):
         return Accumulation("int", _SUM_BITS)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One dense multiply-accumulate, of 0 where an operand is an outlier; one hop of each 4-bit operand."""
-        return {"mac_int4x4_acc24": 1, "reg_bit": 2 * 4}
+        """One dense multiply-accumulate, of 0 where an operand is an outlier."""
+        return {"mac_int4x4_acc24": 1}
 
     def actions_per_output(self) -> dict[str, float]:
         """Two additions of its three sums, priced as 32-bit ones."""

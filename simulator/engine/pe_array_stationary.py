@@ -175,7 +175,7 @@ def _leave(tag, sums, k_folds, memory, finish, constants, left_sums, values):
 
 @njit
 def _load_column(c, t, period, folds, k_folds, kept, load, live):
-    """Move the held words of column ``c`` at its local time ``t``: a fold is loaded in the ``rows`` cycles before it."""
+    """Move the held words of column ``c`` at its local time ``t``; a fold is loaded in the ``rows`` cycles before."""
     rows, cols = load.shape
     if t < 0:
         return
