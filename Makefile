@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test slow nojit golden replay bench lint format trace clean help
+.PHONY: demo test slow nojit golden replay bench formats lint format trace clean help
 .DEFAULT_GOAL := help
 
 help:  ## what each target does
@@ -43,6 +43,12 @@ golden: $(INSTALLED_DEV)  ## rewrite the checked-in results; explain the change 
 
 bench: $(INSTALLED_DEV)  ## speed, side by side, as ratios
 	$(BIN)/python benchmarks/bench.py
+
+formats: $(INSTALLED)  ## write docs/formats.md again: every number format on the shipped trace
+	$(BIN)/olivine quantize minilm-l6-sample --format all --no-codes --out reports/formats
+	mkdir -p docs/figures
+	cp reports/formats/formats.md docs/
+	cp reports/formats/figures/sqnr_bits.svg docs/figures/
 
 lint: $(INSTALLED_DEV)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -109,6 +109,9 @@ def run(
     set_: SetOption = None,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run stored points again.")] = False,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Also write timeline.json, a Chrome trace of every tile.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Run a study and write its report."""
@@ -122,6 +125,7 @@ def run(
             overrides=_overrides(set_),
             workers=workers,
             fresh=fresh,
+            timeline=timeline,
             progress=progress,
             plugins=context.obj,
         )
@@ -241,6 +245,47 @@ def verify(
 
 
 @app.command()
+def vectors(
+    design: Annotated[str, typer.Argument(help="A design: a shipped name or a YAML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for memories, record and testbench.")],
+    m: Annotated[int | None, typer.Option("-m", "-M", help="Rows of A; one and a half arrays by default.")] = None,
+    n: Annotated[int | None, typer.Option("-n", "-N", help="Columns of W; one and a half arrays by default.")] = None,
+    k: Annotated[int | None, typer.Option("-k", "-K", help="Reduction length; 65 by default.")] = None,
+    seed: Annotated[int, typer.Option(help="For tensors drawn at random, outliers among them.")] = 0,
+    trace: Annotated[str | None, typer.Option(help="Take the tensors of a trace; -m, -n, -k cut a corner.")] = None,
+    op: Annotated[str | None, typer.Option(help="Whose tensors: an op of the trace.")] = None,
+    set_: SetOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing vectors.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Golden stimulus and answers for an RTL testbench, and the testbench."""
+    from simulator.config import load_design
+    from simulator.study.stimulus import drawn_stimulus, trace_stimulus
+    from simulator.study.vectors import write_vectors
+
+    _require_at_least(0, "--seed", seed)
+    for option, value in (("-m", m), ("-n", n), ("-k", k)):
+        if value is not None:
+            _require_at_least(1, option, value)
+    if (trace is None) != (op is None):
+        raise OlivineError("--trace and --op go together: a trace, and the op of it whose tensors are taken")
+    loaded = load_design(_reference(design), overlays=[("--set", _overrides(set_))])
+    if trace is not None and op is not None:
+        stimulus = trace_stimulus(_reference(trace), op, m, n, k)
+    else:
+        stimulus = drawn_stimulus(loaded, m, n, k, seed)
+    record = write_vectors(loaded, stimulus, out, force)
+    if as_json:
+        _print_json({"out": str(out)} | record)
+        return 0
+    shape = " x ".join(str(size) for size in record["gemm"].values())
+    folds, total = record["cycles"]["folds"], record["cycles"]["total"]
+    print(f"{shape} on {loaded.name}: {folds} {'fold' if folds == 1 else 'folds'}, {total} cycles")
+    print(f"{len(record['files']) + 1} files in {out}; the head of {out / 'testbench.sv'} says how to run it")
+    return 0
+
+
+@app.command()
 def trace(
     source: Annotated[
         str, typer.Argument(help="A model folder, an installed package that holds one, or with --info a trace.")
@@ -288,13 +333,14 @@ def quantize(
     tensor: Annotated[str | None, typer.Option(help="Only tensors of this name (shell wildcards).")] = None,
     calibration: Annotated[str, typer.Option(help="How scales are found: mse, absmax, three_sigma or best.")] = "best",
     codes: Annotated[bool, typer.Option("--codes/--no-codes", help="Write the packed codes.")] = True,
+    whole_gib: Annotated[float, typer.Option(help="Largest tensor (GiB of float32) held whole, if a format must.")] = 1,
     as_json: JsonOption = False,
 ) -> int:
-    """Encode tensors: packed codes, SQNR, bits per value, outlier and pair statistics, histograms."""
+    """Encode tensors: packed codes, SQNR, bits per value, outlier and pair statistics, victims, histograms."""
     from simulator.study.quantise import quantise_to_folder
 
-    with _progress() as progress:
-        outcome = quantise_to_folder(source, format_, out, tensor, calibration, codes, progress)
+    with _progress(of_bytes=True) as progress:
+        outcome = quantise_to_folder(source, format_, out, tensor, calibration, codes, whole_gib, progress)
     if as_json:
         _print_json({"out": str(out), "formats": json.loads(outcome.to_json(orient="records"))})
         return 0
@@ -372,15 +418,16 @@ def _overrides(pairs: list[str] | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def _progress(of_bytes: bool = False) -> Iterator[Any]:
     """A callback ``(done, total, label)`` that draws a bar on a terminal, or None elsewhere."""
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    count = DownloadColumn() if of_bytes else MofNCompleteColumn()
+    columns = (BarColumn(), count, TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, label: bar.update(task, completed=done, total=total, description=label)

@@ -25,7 +25,9 @@ TILE_DTYPE = np.dtype(
         ("folds", np.int64),  # passes through the array
         ("act_load_bytes", np.int64),  # DRAM -> act buffer; 0 if still there
         ("weight_load_bytes", np.int64),  # DRAM -> weight buffer; 0 if still there
-        ("store_bytes", np.int64),  # out buffer -> DRAM; 0 if the outputs are not finished
+        ("sum_load_bytes", np.int64),  # DRAM -> out buffer: unfinished sums that come back
+        ("store_bytes", np.int64),  # out buffer -> DRAM: finished outputs, or sums that make room; 0 if they stay
+        ("opens_output", np.bool_),  # takes a place in the out buffer that the tile before did not have
         ("issue_cycles", np.int64),  # the array is taken: the next tile may enter after them
         ("drain_cycles", np.int64),  # from then until the last result has left the array
         ("first_result_cycles", np.int64),  # issued cycles after which the first result needs a place to go
@@ -55,6 +57,11 @@ class TileTable:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def load_bytes(self) -> NDArray[np.int64]:
+        """Bytes from DRAM that each tile waits for."""
+        return np.asarray(sum(self.rows[c] for c in ("act_load_bytes", "weight_load_bytes", "sum_load_bytes")))
 
     @property
     def array_cycles(self) -> NDArray[np.int64]:

@@ -520,7 +520,7 @@ def test_trace_info():
 def test_without_a_command_help_is_printed():
     out = ok()
     assert out == ok("--help")
-    for command in ("run", "gemm", "trace", "verify", "show", "list", "report"):
+    for command in ("run", "gemm", "trace", "verify", "vectors", "show", "list", "report"):
         assert command in out
 
 

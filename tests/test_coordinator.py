@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simulator import datapath
-from simulator.datapath.coordinator import coordinator_cycles, coordinator_schedule
+from simulator.datapath.coordinator import coordinator_batch, coordinator_cycles, coordinator_schedule
 from simulator.errors import DatapathError
 from tests import naive_blocks
 
@@ -46,6 +46,41 @@ def test_fast_form_is_the_cycle_loop_on_500_random_cases(seed):
         assert naive_blocks.coordinator(*case) == found, case
         assert found["lane_cycles"] == found["steps"] + found["stall_cycles"]
         assert found["total_cycles"] >= max(found["lane_cycles"], len(positions) * S + (len(positions) > 0))
+
+
+@pytest.mark.parametrize("seed", range(10), ids=lambda s: f"seed{s}")
+def test_a_batch_is_every_lane_by_itself(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(50):
+        _, length, *unit = random_case(rng)
+        lanes = [np.flatnonzero(rng.random(length) < rng.choice([0, 0.05, 0.5, 1])) for _ in range(rng.integers(0, 12))]
+        first = np.cumsum([0, *map(len, lanes)])
+        found = coordinator_batch(np.concatenate([[], *lanes]).astype(np.int64), first, length, *unit)
+        expected = [coordinator_cycles(lane, length, *unit) for lane in lanes]
+        assert list(found) == ["steps", "stall_cycles", "lane_cycles", "total_cycles"]
+        for name, each in found.items():
+            assert each.dtype == np.int64
+            assert each.tolist() == [lane[name] for lane in expected], (lanes, length, unit)
+
+
+@pytest.mark.parametrize(
+    ("positions", "first", "message"),
+    [
+        ([1, 0], [0, 2], "positions must ascend without duplicates; position 0 follows 1 at index 1"),
+        ([1, 0, 0], [0, 1, 3], "positions must ascend without duplicates; position 0 follows 0 at index 2"),
+        ([1, 0], [0, 1], "first must be integers that ascend from 0 to 2"),
+        ([1, 0], [1, 2], "first must be integers that ascend from 0 to 2"),
+        ([1, 0], [0, 2, 1, 2], "first must be integers that ascend from 0 to 2"),
+        ([], [], "first must be integers that ascend from 0 to 0"),
+        ([], [[0]], "first must be integers that ascend from 0 to 0"),
+        ([8], [0, 1], "position 8 is outside [0, 8)"),
+    ],
+)
+def test_a_batch_that_makes_no_sense_is_refused_in_one_line(positions, first, message):
+    with pytest.raises(DatapathError) as info:
+        coordinator_batch(np.array(positions, np.int64), np.array(first, np.int64), 8, 2, 2, 2, 2)
+    assert str(info.value) == f"coordinator: {message}"
+    assert coordinator_batch([1, 0], [0, 1, 2], 8, 2, 2, 2, 2)["steps"].tolist() == [4, 4]
 
 
 # One tight test per clause

@@ -16,6 +16,7 @@ from simulator.config import load_cost
 from simulator.datapath import Datapath, Job, OptionError
 from simulator.errors import AccumulatorOverflowError
 from simulator.formats import TensorEncoding
+from simulator.mapping import ArrayShape
 from simulator.study.verify import adversarial_tensors
 from simulator.tiles import TILE_DTYPE
 from tests.datapaths import (
@@ -47,11 +48,28 @@ VARIANTS = [
     ("int_mac", {"act_bits": 16, "weight_bits": 16, "acc_bits": 48}),
     ("int_mac", {"act_zero_point": True}),
     ("ovp", {"pair_rule": "left"}),
+    ("gobo", {"index_bits": 4, "dictionary": "fp16"}),
+    ("gobo_dram", {"index_bits": 3}),
+    ("mixed_int8_fp16", {"outlier_weights": "int8", "fp16_cols": 2}),
+    ("fp8_mac", {"act": "e5m2", "weight": "e5m2"}),
+    ("fp8_mac", {"act": "e4m3", "weight": "e5m2"}),
+    ("mx", {"format": "nvfp4"}),
+    ("mx", {"format": "mxfp8"}),
+    ("mx", {"format": "mxint8"}),
+    ("mx", {"format": "mxfp6_e3m2", "weight": "mxfp6_e2m3"}),
+    ("mx", {"format": "mxfp8", "weight": "mxfp4"}),
     ("ovp", {"normal": "auto"}),
     ("ovp", {"bits": 8}),
     ("ovp", {"bits": 8, "outlier_format": "e2m5", "pair_rule": "left"}),
     ("bitfusion", {"act_bits": 4, "weight_bits": 2}),
     ("bitfusion", {"act_bits": 16, "weight_bits": 16}),
+    ("biscaled", {"acc_bits": 48}),
+    ("olaccel", {"outlier_share": 0.2, "group": 3}),
+    ("olaccel", {"stalls": False}),
+    ("ovp", {"pair_rule": "left"}),
+    ("adaptivfloat", {"acc_bits": 32}),
+    ("ant", {"bits": 8}),
+    ("ant", {"types": "flint-pot", "type_per": "operand"}),
 ]
 """Options beyond the defaults that the contract is held to as well."""
 ADVERSARIAL = [name for name, _, _ in adversarial_tensors(0)]
@@ -253,7 +271,8 @@ def test_costs_of_values_are_none_or_one_count_per_tile(which, known, seed):
     M, N, K = len(act.codes), len(weight.codes), act.length
     tiles = tiles_of(M, N, K, 4)
     kept = tiles.copy()
-    job = Job(M, N, K, *dp.logical_array(4, 4), tiles, *((act, weight) if known else (None, None)), seed)
+    beside = ArrayShape(4, 4, "full").period_beside
+    job = Job(M, N, K, *dp.logical_array(4, 4), tiles, *((act, weight) if known else (None, None)), seed, beside)
     costs, again = dp.tile_costs(job), dp.tile_costs(job)
     without = dp.tile_costs(dataclasses.replace(job, act=None, weight=None))
     assert (costs is None) == (again is None) == (without is None)

@@ -23,11 +23,16 @@ from tests.test_mapping import random_case
 pytestmark = pytest.mark.kernels
 
 
-def table(loads, issues, stores, *, depth=2, out_depth=2, drains=0, first=None, stalls=0):
-    """A hand-made pipeline; every argument a list over tiles or a number for all."""
+def table(loads, issues, stores, *, depth=2, out_depth=2, drains=0, first=None, stalls=0, early=False):
+    """A hand-made pipeline; every argument a list over tiles or a number for all. ``early``: a place in the out
+    scratchpad is taken by the first tile after the last one was left, not by the tile that finishes outputs.
+    """
     rows = np.zeros(len(loads), TILE_DTYPE)
     rows["act_load_bytes"], rows["issue_cycles"], rows["store_bytes"] = loads, issues, stores
     rows["drain_cycles"], rows["outlier_cycles"] = np.where(rows["store_bytes"] > 0, drains, 0), stalls
+    rows["opens_output"] = rows["store_bytes"] > 0
+    if early:
+        rows["opens_output"] = np.concatenate([[True], rows["store_bytes"][:-1] > 0])
     rows["first_result_cycles"] = rows["issue_cycles"] if first is None else first
     return TileTable(rows, int(rows["issue_cycles"].sum() + rows["drain_cycles"][-1]), depth, depth, out_depth)
 
@@ -42,7 +47,7 @@ def tables(draw):
     loads, issues, stores, drains, stalls = (list(column) for column in zip(*tiles, strict=True))
     first = [draw(st.integers(0, issue)) for issue in issues]
     depths = {"depth": draw(st.integers(1, 3)), "out_depth": draw(st.integers(1, 3))}
-    return table(loads, issues, stores, drains=drains, first=first, stalls=stalls, **depths)
+    return table(loads, issues, stores, drains=drains, first=first, stalls=stalls, early=draw(st.booleans()), **depths)
 
 
 drams = st.builds(

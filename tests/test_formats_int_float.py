@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -747,11 +748,15 @@ def test_asymmetric_operands(bits, K):
             step = operand.value_scale
             assert (np.abs(values - decoded * step) <= step * (1 + 1e-5)).all()
             stored = fmt.stored(operand)
-            assert operand.codes.nbytes * 8 == stored.payload_bits + stored.padding_bits
+            assert operand.codes.nbytes * 8 == stored.payload_bits + 3 * (-K % GROUP_OF[bits]) * bits
             assert stored.payload_bits == 3 * K * bits
-            assert stored.padding_bits == 3 * (-K % GROUP_OF[bits]) * bits
+            assert stored.padding_bits == 3 * (-K % GROUP_OF[bits]) * bits + -bits * parameters % 8
             assert stored.scale_bits == 32 * parameters
             assert stored.index_bits == bits * parameters
+            packed = fmt.packed(operand)["zero_point"]
+            assert packed.nbytes == math.ceil(bits * parameters / 8)
+            stream = "".join(f"{z:0{bits}b}" for z in zero.reshape(-1))
+            assert "".join(f"{byte:08b}" for byte in packed) == stream.ljust(8 * packed.nbytes, "0")
 
 
 @pytest.mark.kernels
@@ -922,16 +927,35 @@ def test_adaptivfloat_operands(bits, exp_bits, padding):
                 ):
                     expected = [oracle.encode_adaptivfloat(v, bits, exp_bits, int(b)) for v in row]
                     assert packed.tolist() == oracle.pack(expected, bits)
-                    assert found.tolist() == [oracle.decode_adaptivfloat(c, bits, exp_bits, int(b)) for c in expected]
+                    real = found * 2.0 ** (int(b) - (bits - 1 - exp_bits))
+                    assert real.tolist() == [oracle.decode_adaptivfloat(c, bits, exp_bits, int(b)) for c in expected]
                     if granularity == "row":
                         assert b == oracle.adaptivfloat_bias(row, exp_bits)
-                assert (operand.row_scale == 1).all()
+                assert operand.scale.shape == bias.shape
+                assert operand.row_scale[:, 0].tolist() == [2.0 ** (int(b) - (bits - 1 - exp_bits)) for b in biases]
                 stored = fmt.stored(operand)
                 assert operand.codes.nbytes * 8 == stored.payload_bits + stored.padding_bits
                 assert (stored.payload_bits, stored.padding_bits) == (33 * bits, 3 * padding)
                 assert (stored.scale_bits, stored.index_bits) == (0, 8 * count)
         if granularity == "tensor":
             assert int(bias) == oracle.adaptivfloat_bias(x.ravel(), exp_bits)
+
+
+@pytest.mark.kernels
+@adaptive
+def test_adaptivfloat_operands_are_exact_integers_at_any_bias(bits, exp_bits):
+    """Every code, at both ends of the biases: the float32 scale holds 2^(bias - man_bits), subnormal or not."""
+    fmt, man_bits = adaptivfloat(bits, exp_bits), bits - 1 - exp_bits
+    for magnitude in (1e-45, 1.0, 3.4e38):
+        (operand,) = fmt.encode_operand(np.full((1, 1, 1), magnitude, np.float32), "tensor", "absmax")
+        bias = int(operand.extras["exp_bias"])
+        codes = adaptive_codes(fmt, range(2**bits))
+        every = dataclasses.replace(operand, codes=codes)
+        integers = fmt.decode_operand(every)
+        assert integers.dtype == np.int64
+        expected = [[oracle.decode_adaptivfloat(c, bits, exp_bits, bias)] for c in range(2**bits)]
+        assert (integers * every.value_scale).tolist() == expected
+        assert np.abs(integers).max() == (2 ** (man_bits + 1) - 1) << (2**exp_bits - 1)
 
 
 def test_adaptivfloat_options():

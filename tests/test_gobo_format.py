@@ -14,6 +14,7 @@ from simulator import formats
 from simulator.errors import ConfigError, EncodingError, UnknownNameError
 from simulator.formats.base import Encoded
 from tests import naive_blocks as naive
+from tests.naive import encode_fp16
 
 NAMES = {"gobo3": 3, "gobo4": 4}
 every_width = pytest.mark.parametrize("name", NAMES)
@@ -210,6 +211,25 @@ def test_half_precision_dictionaries_saturate_and_outliers_stay_float32():
     x = weights(0, (16, 16))
     operand = encode("gobo3", x, dictionary="fp16")
     np.testing.assert_array_equal(operand.extras["outlier_value"], x.reshape(-1)[operand.extras["outlier_position"]])
+
+
+@pytest.mark.kernels
+@every_width
+def test_outliers_may_be_halves(name):
+    """Rounded one by one, the same ones, in as many bits."""
+    x = weights(3, (32, 32), outliers=40)
+    kept, halves = (encode(name, x, outliers=kind) for kind in ("fp32", "fp16"))
+    assert len(kept.extras["outlier_value"]) >= 30
+    expected = [encode_fp16(float(v)) for v in kept.extras["outlier_value"]]
+    assert halves.extras["outlier_value"].dtype == np.float32
+    assert halves.extras["outlier_value"].tolist() == expected != kept.extras["outlier_value"].tolist()
+    np.testing.assert_array_equal(halves.extras["outlier_position"], kept.extras["outlier_position"])
+    np.testing.assert_array_equal(halves.codes, kept.codes)
+    rounded = formats.get(name, outliers="fp16")
+    assert rounded.stored(halves) == formats.get(name).stored(kept)
+    assert rounded.decode_operand(halves).reshape(-1)[kept.extras["outlier_position"]].tolist() == expected
+    large = encode(name, np.float32([[1e9, -1e9]]), outliers="fp16", log_probability=0.0)
+    assert large.extras["outlier_value"].tolist() == [65504.0, -65504.0]
 
 
 # Layout and storage

@@ -1,4 +1,4 @@
-"""The register-accurate array against closed forms and integer matmul, and how tight its schedule is."""
+"""The register-accurate arrays against closed forms and integer matmul, and how tight their schedules are."""
 
 from __future__ import annotations
 
@@ -7,22 +7,37 @@ import pytest
 
 from simulator import datapath
 from simulator.engine.pe_array import run_os_array
+from simulator.engine.pe_array_stationary import run_stationary_array
 from simulator.errors import MappingError
-from simulator.mapping import os_fold, os_total
+from simulator.mapping import DATAFLOWS, FOLD_OVERLAPS, ArrayShape, held_total, os_total
 
 pytestmark = pytest.mark.kernels
 
 INT_MAC = datapath.get("int_mac").mac
-SEEDS = range(150)
+SEEDS = range(120)
+every_dataflow = pytest.mark.parametrize("dataflow", DATAFLOWS)
 
 
-def closed_form(folds, K, rows, cols, overlap):
-    """The contract's table, section 3, once more and by hand."""
+def closed_form(dataflow, M, N, K, rows, cols, overlap, words=1):
+    """The contract's table, section 3, once more and by hand; a result of ``words`` words drains that much longer."""
+    F, T = {
+        "os": (-(-M // rows) * -(-N // cols), K),
+        "ws": (-(-K // rows) * -(-N // cols), M),
+        "is": (-(-K // rows) * -(-M // cols), N),
+    }[dataflow]
+    if dataflow == "os":
+        drain = rows * words
+        return {
+            "none": F * (T + rows + drain + cols - 2),
+            "wave": (F - 1) * (T + drain - 1) + T + rows + drain + cols - 2,
+            "full": (F - 1) * max(T, drain) + T + rows + drain + cols - 2,
+            "scalesim": F * (T + rows + cols - 2) - 1,
+        }[overlap]
     return {
-        "none": folds * (K + 2 * rows + cols - 2),
-        "wave": (folds - 1) * (K + rows - 1) + K + 2 * rows + cols - 2,
-        "full": (folds - 1) * max(K, rows) + K + 2 * rows + cols - 2,
-        "scalesim": folds * (K + rows + cols - 2) - 1,
+        "none": F * (T + 2 * rows + cols - 1),
+        "wave": rows + (F - 1) * (T + rows - 1) + T + rows + cols - 1,
+        "full": rows + (F - 1) * max(T, rows) + T + rows + cols - 1,
+        "scalesim": F * (T + 2 * rows + cols - 2) - 1,
     }[overlap]
 
 
@@ -32,51 +47,86 @@ def random_case(seed):
         M = N = K = rows = cols = 1
     else:
         (M, N, K), (rows, cols) = rng.integers(1, 24, 3).tolist(), rng.integers(1, 10, 2).tolist()
-    act, weight = rng.integers(-128, 128, (M, K)), rng.integers(-128, 128, (N, K))
-    return act, weight, rows, cols, -(-M // rows) * -(-N // cols)
+    return rng.integers(-128, 128, (M, K)), rng.integers(-128, 128, (N, K)), rows, cols
 
 
-def run(act, weight, rows, cols, overlap, earlier=0):
-    period = os_fold(act.shape[1], rows, cols, overlap).period_cycles - earlier
-    return run_os_array(
-        act, weight, rows, cols, mac=INT_MAC, period_cycles=period, double_buffered=overlap == "full"
-    )  # fmt: skip
+def run(dataflow, act, weight, rows, cols, overlap, earlier=0, words=1):
+    shape = ArrayShape(rows, cols, overlap, 1, words, dataflow)
+    stream = shape.stream(len(act), len(weight), act.shape[1])
+    how = {
+        "mac": INT_MAC,
+        "period_cycles": shape.fold(stream).period_cycles - earlier,
+        "double_buffered": overlap == "full",
+    }
+    if dataflow == "os":
+        return run_os_array(act, weight, rows, cols, **how, result_words=words)
+    return run_stationary_array(act, weight, rows, cols, **how, held="weight" if dataflow == "ws" else "act")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("overlap", ["none", "wave", "full"])
-def test_cycles_are_the_closed_form_and_values_are_the_product(seed, overlap):
-    act, weight, rows, cols, folds = random_case(seed)
-    result = run(act, weight, rows, cols, overlap)
-    K = act.shape[1]
-    assert result.cycles == closed_form(folds, K, rows, cols, overlap) == os_total(folds, K, rows, cols, overlap)
+@every_dataflow
+def test_cycles_are_the_closed_form_and_values_are_the_product(seed, overlap, dataflow):
+    act, weight, rows, cols = random_case(seed)
+    shape = len(act), len(weight), act.shape[1]
+    result = run(dataflow, act, weight, rows, cols, overlap)
+    expected = closed_form(dataflow, *shape, rows, cols, overlap)
+    assert result.cycles == expected == ArrayShape(rows, cols, overlap, dataflow=dataflow).total(*shape)
     np.testing.assert_array_equal(result.values, act @ weight.T)
     assert result.pe_cycles == result.cycles * rows * cols
 
 
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("overlap", ["none", "wave", "full"])
+@pytest.mark.parametrize("words", [2, 9])
+def test_results_of_several_words_drain_longer(seed, overlap, words):
+    act, weight, rows, cols = random_case(seed)
+    result = run("os", act, weight, rows, cols, overlap, words=words)
+    expected = closed_form("os", len(act), len(weight), act.shape[1], rows, cols, overlap, words)
+    assert result.cycles == expected
+    np.testing.assert_array_equal(result.values, act @ weight.T)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_scalesim_is_its_published_figure(seed):
-    act, _, rows, cols, folds = random_case(seed)
-    K = act.shape[1]
-    assert os_total(folds, K, rows, cols, "scalesim") == closed_form(folds, K, rows, cols, "scalesim")
+@every_dataflow
+def test_scalesim_is_its_published_figure(seed, dataflow):
+    act, weight, rows, cols = random_case(seed)
+    shape = len(act), len(weight), act.shape[1]
+    found = ArrayShape(rows, cols, "scalesim", dataflow=dataflow).total(*shape)
+    assert found == closed_form(dataflow, *shape, rows, cols, "scalesim")
+
+
+@pytest.mark.parametrize("overlap", FOLD_OVERLAPS)
+def test_totals_by_folds_are_those_by_shapes(overlap):
+    assert os_total(6, 7, 3, 4, overlap) == closed_form("os", 6, 12, 7, 3, 4, overlap)
+    assert held_total(6, 7, 3, 4, overlap) == closed_form("ws", 7, 12, 6, 3, 4, overlap)
 
 
 @pytest.mark.parametrize("overlap", ["wave", "full"])
-@pytest.mark.parametrize("shape", [(4, 3, 2), (3, 5, 1), (8, 2, 5)], ids=str)
-def test_one_cycle_earlier_and_results_are_lost(overlap, shape):
-    """Folds that follow one cycle earlier than the closed form allows overwrite results that have not left yet."""
-    rows, cols, K = shape
+@pytest.mark.parametrize("shape", [(4, 3, 2), (3, 5, 1), (8, 2, 5), (2, 9, 1)], ids=str)
+@every_dataflow
+def test_one_cycle_earlier_and_results_are_lost(overlap, shape, dataflow):
+    """Folds that follow one cycle earlier than the closed form allows overwrite what is still needed."""
+    rows, cols, stream = shape
     rng = np.random.default_rng(0)
-    act, weight = rng.integers(1, 100, (2 * rows, K)), rng.integers(1, 100, (2 * cols, K))
-    assert os_fold(K, rows, cols, overlap).period_cycles - 1 >= K, "the case must be bound by the drain, not the feed"
-    np.testing.assert_array_equal(run(act, weight, rows, cols, overlap).values, act @ weight.T)
-    assert (run(act, weight, rows, cols, overlap, earlier=1).values != act @ weight.T).any()
+    M, N, K = {
+        "os": (2 * rows, 2 * cols, stream),
+        "ws": (stream, 2 * cols, 2 * rows),
+        "is": (2 * cols, stream, 2 * rows),
+    }[dataflow]
+    act, weight = rng.integers(1, 100, (M, K)), rng.integers(1, 100, (N, K))
+    period = ArrayShape(rows, cols, overlap, dataflow=dataflow).fold(stream).period_cycles
+    assert period - 1 >= stream, "the case must be bound by the array, not the feed"
+    np.testing.assert_array_equal(run(dataflow, act, weight, rows, cols, overlap).values, act @ weight.T)
+    assert (run(dataflow, act, weight, rows, cols, overlap, earlier=1).values != act @ weight.T).any()
 
 
 def test_feeding_two_folds_at_once_is_refused():
     operand = np.ones((4, 6), np.int64)
     with pytest.raises(MappingError, match=r"^a fold of 6 steps cannot be issued every 5 cycles$"):
         run_os_array(operand, operand, 2, 2, mac=INT_MAC, period_cycles=5, double_buffered=True)
+    with pytest.raises(MappingError, match=r"^a fold of 4 words cannot be issued every 3 cycles$"):
+        run_stationary_array(operand, operand, 2, 2, held="act", mac=INT_MAC, period_cycles=3, double_buffered=True)
 
 
 def test_operands_must_share_k():
@@ -89,4 +139,5 @@ def test_operands_must_share_k():
 @pytest.mark.parametrize("seed", range(1000, 3000))
 def test_many_more_shapes(seed):
     for overlap in ("none", "wave", "full"):
-        test_cycles_are_the_closed_form_and_values_are_the_product(seed, overlap)
+        for dataflow in DATAFLOWS:
+            test_cycles_are_the_closed_form_and_values_are_the_product(seed, overlap, dataflow)

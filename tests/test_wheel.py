@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -92,6 +93,14 @@ def test_gemm(installed):
     python, _, _ = installed
     data = json.loads(python("-m", "simulator.cli", "gemm", "int8_systolic", "-m", 16, "-n", 16, "-k", 16, "--json"))
     assert data["macs"] == 16**3
+
+
+def test_vectors(installed):
+    """The testbench's template is in the package."""
+    python, _, empty = installed
+    python("-m", "simulator.cli", "vectors", "olive_systolic", "--out", "vectors", "-m", 3, "-n", 3, "-k", 3)
+    assert "module olivine_tb;" in (empty / "vectors" / "testbench.sv").read_text(encoding="utf-8")
+    shutil.rmtree(empty / "vectors")
 
 
 def test_demo_runs_by_its_path_in_the_checkout(installed):

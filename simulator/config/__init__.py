@@ -1,6 +1,15 @@
 """YAML in, frozen strict records out, every complaint with file, line and field."""
 
-from simulator.config.catalogue import find_file, is_path, load_cost, load_design, load_study, load_workload, named_at
+from simulator.config.catalogue import (
+    find_file,
+    is_path,
+    load_cost,
+    load_design,
+    load_study,
+    load_workload,
+    named_at,
+    price_lists,
+)
 from simulator.config.cost import CostLibrary
 from simulator.config.design import Design
 from simulator.config.load import (
@@ -34,6 +43,7 @@ __all__ = [
     "merge",
     "named_at",
     "parse_override",
+    "price_lists",
     "read_yaml",
     "validate",
 ]

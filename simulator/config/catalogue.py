@@ -17,13 +17,25 @@ from simulator.config.workload import WorkloadSpec
 from simulator.errors import ConfigError, NoSuchFileError, UnknownNameError, did_you_mean
 from simulator.resources import shipped_dir, shipped_names
 
-__all__ = ["Reference", "find_file", "is_path", "load_cost", "load_design", "load_study", "load_workload", "named_at"]
+__all__ = [
+    "Reference",
+    "find_file",
+    "is_path",
+    "load_cost",
+    "load_design",
+    "load_study",
+    "load_workload",
+    "named_at",
+    "price_lists",
+]
 
 Reference = str | Path | Mapping[str, Any] | Source
 """A shipped name, a path to a YAML file, or the mapping itself, which may know where it was written."""
 
 _R = TypeVar("_R", bound=Record)
 _FOLDERS = {"design": "configs/designs", "cost": "configs/cost", "study": "configs/studies", "workload": "workloads"}
+_EXTENDED_ONLY = ("sram_", "logic_")
+"""Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library."""
 
 
 def load_design(
@@ -65,6 +77,11 @@ def load_study(ref: Reference) -> tuple[Study, Source]:
 def load_workload(ref: Reference, *, near: Path | None = None) -> WorkloadSpec:
     """A workload of shapes by shipped name, path or mapping. Raises: ConfigError."""
     return validate(_read(ref, "workload", near), WorkloadSpec)
+
+
+def price_lists() -> list[str]:
+    """Names of the shipped cost libraries that are whole, without those made to be extended."""
+    return [name for name in shipped_names(_FOLDERS["cost"]) if not name.startswith(_EXTENDED_ONLY)]
 
 
 def is_path(ref: str) -> bool:
@@ -143,7 +160,8 @@ def _document(ref: Reference, kind: str, near: Path | None) -> tuple[Source, str
     else:
         known = shipped_names(_FOLDERS[kind])
         if ref not in known:
-            listed = [n for n in known if not n.startswith("sram_")]
-            raise UnknownNameError(kind if kind != "cost" else "cost library", ref, listed)
+            if kind == "cost":
+                raise UnknownNameError("cost library", ref, price_lists())
+            raise UnknownNameError(kind, ref, known)
         path = shipped_dir(_FOLDERS[kind]) / f"{ref}.yaml"
     return read_yaml(path), str(path.resolve()), path.parent

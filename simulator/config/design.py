@@ -19,6 +19,7 @@ __all__ = [
     "OperandQuantisation",
     "Quantisation",
     "Scratchpad",
+    "Tiling",
 ]
 
 Side = Annotated[int, Field(gt=0, le=65536)]
@@ -30,7 +31,7 @@ class Array(Record):
     kind: Literal["systolic"] = "systolic"
     rows: Side
     cols: Side
-    dataflow: Literal["os"] = "os"
+    dataflow: Literal["os", "ws", "is"] = "os"
     fold_overlap: Literal["none", "wave", "full", "scalesim"] = "full"
 
 
@@ -55,6 +56,19 @@ class Layer(Record):
 
     ops: str = Field(min_length=1)
     datapath: dict[str, Any]
+
+
+class Tiling(Record):
+    """How a GEMM is cut into tiles. Block sizes and loop order that are given are not searched; of all tilings whose
+    cycles are within ``tolerance`` of the least, the one of least DRAM traffic is taken.
+    """
+
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+    m: PositiveInt | None = None
+    n: PositiveInt | None = None
+    k: PositiveInt | None = None
+    order: Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"] | None = None
 
 
 class OperandQuantisation(Record):
@@ -121,6 +135,7 @@ class Design(Record):
     datapath: DatapathSpec
     layers: list[Layer] = Field(default=[], max_length=1000)
     quantisation: Quantisation = Quantisation()
+    tiling: Tiling = Tiling()
     memory: Memory
     cost: str = "open"
 

@@ -1,5 +1,6 @@
 """PE datapaths, one file each, self-registering: drop a file in here and it is installed."""
 
+from simulator.datapath import gobo
 from simulator.datapath.base import Accumulation, Datapath, Lane, Operand
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import ENTRY_POINT_GROUP, OptionError, create, get, load_file, names, register
@@ -17,6 +18,7 @@ __all__ = [
     "Width",
     "create",
     "get",
+    "gobo",
     "load_file",
     "names",
     "register",

@@ -1,4 +1,4 @@
-"""Integer products and accumulators: the exact sums, whether every partial sum fits, which output breaks first."""
+"""Products and accumulators: exact integer sums, whether every partial sum fits, which output breaks first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simulator.errors import AccumulatorOverflowError
 
-__all__ = ["exact_product", "fits", "require_fit"]
+__all__ = ["exact_product", "fits", "require_finite", "require_fit"]
 
 _EXACT_FLOAT32, _EXACT_FLOAT64 = 1 << 24, 1 << 53
 _SHORTEST_FLOAT32 = 128
@@ -87,3 +87,14 @@ def require_fit(act: NDArray[np.integer], weight: NDArray[np.integer], acc_bits:
 
 def _magnitudes(x: NDArray[Any]) -> NDArray[np.int64]:
     return np.abs(x.astype(np.int64))
+
+
+def require_finite(results: NDArray[np.float32], name: str) -> None:
+    """Hold FP32 sums (M, N) to numbers: a sum that once left FP32 stays infinite, or becomes NaN, to its end.
+
+    Raises: AccumulatorOverflowError naming the first output of which a partial sum was too large.
+    """
+    broken = ~np.isfinite(results)
+    if broken.any():
+        where = tuple(int(i) for i in np.unravel_index(int(np.argmax(broken)), results.shape))
+        raise AccumulatorOverflowError(f"{name}: a partial sum of output {where} leaves the FP32 accumulator")

@@ -104,7 +104,7 @@ class Datapath(ABC):
 
     @abstractmethod
     def actions_per_mac(self) -> dict[str, float]:
-        """Priced actions of one PE in one useful MAC, its operand hops included."""
+        """Priced actions of one PE in one useful MAC; hops of operands and sums are counted by the mapping."""
 
     @abstractmethod
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
@@ -167,6 +167,15 @@ class Datapath(ABC):
     def width(self, operand: Operand) -> Width:
         """Bits of an operand in scratchpads and DRAM; as its format packs it."""
         return Width.of(self.act_format if operand == "act" else self.weight_format)
+
+    def register_bits(self, operand: Operand) -> float:
+        """Bits of the register in which an operand hops from PE to PE, per logical MAC and array step."""
+        return (self.act_format if operand == "act" else self.weight_format).bits
+
+    @property
+    def dataflows(self) -> tuple[str, ...]:
+        """Dataflows that this kind of PE can run: what it accumulates must be able to move in ``ws`` and ``is``."""
+        return ("os", "ws", "is") if self.registers == 1 else ("os",)
 
     def logical_array(self, rows: int, cols: int) -> tuple[int, int]:
         """MACs side by side that ``rows x cols`` PEs make at this precision."""

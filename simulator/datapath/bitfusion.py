@@ -92,11 +92,14 @@ class BitFusion(Datapath):
         return self._passes("act") * self._passes("weight")
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One product per pass, and its share of one hop of the unit's two operand registers."""
+        """One product per pass."""
         narrow, wide = sorted(self._widths)
-        products = (_UNIT_BITS // wide) * (_UNIT_BITS // narrow)
-        passes = self.cycles_per_step()
-        return {f"fusion_{wide}x{narrow}": passes, "reg_bit": passes * 2 * _UNIT_BITS / products}
+        return {f"fusion_{wide}x{narrow}": self.cycles_per_step()}
+
+    def register_bits(self, operand: Operand) -> float:
+        """A product's share of one hop of the unit's operand register."""
+        narrow, wide = self._widths
+        return _UNIT_BITS / ((_UNIT_BITS // wide) * (_UNIT_BITS // narrow))
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """Fusion units; nothing at the edges."""

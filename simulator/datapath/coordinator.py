@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import DatapathError
 
-__all__ = ["Schedule", "coordinator_cycles", "coordinator_schedule"]
+__all__ = ["Schedule", "coordinator_batch", "coordinator_cycles", "coordinator_schedule"]
 
 _LIMIT = 1 << 62
 """Cycle counts stay below this, so that int64 sums cannot wrap."""
@@ -59,6 +59,25 @@ def coordinator_cycles(positions: ArrayLike, length: int, P: int, D: int, S: int
     checked = _checked(positions, length, P, D, S, W)
     lane, total = _jump(checked, *(int(n) for n in (length, P, D, S, W)))
     return _report(int(length), int(P), int(lane), int(total))
+
+
+def coordinator_batch(
+    positions: ArrayLike, first: ArrayLike, length: int, P: int, D: int, S: int, W: int
+) -> dict[str, NDArray[np.int64]]:
+    """``coordinator_cycles`` of many lanes of one length, one after another, each from an empty FIFO.
+
+    Args:
+        positions: ascending outlier coordinates of lane 0, of lane 1 ...
+        first: where in ``positions`` each lane begins, and ``len(positions)`` at the end, shape (lanes + 1,).
+    Returns: the same names, int64 of shape (lanes,).
+    Raises: DatapathError for arguments that make no sense.
+    Source: equal to ``coordinator_cycles`` lane by lane (tests/test_coordinator.py).
+    """
+    bounds = _checked_bounds(first, np.size(positions))
+    checked = _checked(positions, length, P, D, S, W, bounds)
+    lane, total = _jump_each(checked, bounds, *(int(n) for n in (length, P, D, S, W)))
+    steps = np.full(len(lane), -(-int(length) // int(P)))
+    return {"steps": steps, "stall_cycles": lane - steps, "lane_cycles": lane, "total_cycles": total}
 
 
 def coordinator_schedule(positions: ArrayLike, length: int, P: int, D: int, S: int, W: int) -> Schedule:
@@ -129,6 +148,15 @@ def _jump(positions, length, P, D, S, W):
     return lane, max(lane, free_at)
 
 
+@njit(cache=True)
+def _jump_each(positions, first, length, P, D, S, W):
+    """``_jump`` of each lane."""
+    lane, total = np.empty((2, first.size - 1), np.int64)
+    for i in range(lane.size):
+        lane[i], total[i] = _jump(positions[first[i] : first[i + 1]], length, P, D, S, W)
+    return lane, total
+
+
 def _report(length: int, P: int, lane_cycles: int, total_cycles: int) -> dict[str, int]:
     steps = -(-length // P)
     return {
@@ -139,8 +167,19 @@ def _report(length: int, P: int, lane_cycles: int, total_cycles: int) -> dict[st
     }
 
 
-def _checked(positions: ArrayLike, length: int, P: int, D: int, S: int, W: int) -> NDArray[np.int64]:
-    """Positions as int64 if all arguments make sense."""
+def _checked_bounds(first: ArrayLike, outliers: int) -> NDArray[np.int64]:
+    """Where lanes begin and end, as int64 if they cover all outliers."""
+    bounds = np.asarray(first)
+    fits = bounds.ndim == 1 and bounds.size > 0 and bounds.dtype.kind in "iu"
+    if not fits or bounds[0] != 0 or bounds[-1] != outliers or (bounds[1:] < bounds[:-1]).any():
+        raise DatapathError(f"coordinator: first must be integers that ascend from 0 to {outliers}")
+    return bounds.astype(np.int64)
+
+
+def _checked(
+    positions: ArrayLike, length: int, P: int, D: int, S: int, W: int, bounds: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Positions as int64 if all arguments make sense; they may start again where a lane begins."""
     for name, value in {"length": length, "P": P, "D": D, "S": S, "W": W}.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value < _LIMIT:
             raise DatapathError(f"coordinator: {name} must be a positive integer below 2^62, got {value!r}")
@@ -154,9 +193,11 @@ def _checked(positions: ArrayLike, length: int, P: int, D: int, S: int, W: int) 
         bad = given[np.argmax(outside)]
         raise DatapathError(f"coordinator: position {bad} is outside [0, {length})")
     ordered = given.astype(np.int64)
-    wrong = np.diff(ordered) <= 0
+    wrong = np.diff(ordered, prepend=-1) <= 0
+    if bounds is not None:
+        wrong[bounds[bounds < len(ordered)]] = False
     if wrong.any():
-        at = int(np.argmax(wrong)) + 1
+        at = int(np.argmax(wrong))
         raise DatapathError(
             f"coordinator: positions must ascend without duplicates; "
             f"position {ordered[at]} follows {ordered[at - 1]} at index {at}"

@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 
 from simulator import formats
 from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.float_sums import mac_in_order, matmul_in_order
 from simulator.datapath.registry import register
-from simulator.formats import Encoded, Format
+from simulator.formats import Encoded, Format, TensorEncoding
 
 __all__ = ["Fp16Mac"]
-
-
-@njit(cache=True)
-def _mac(state, act, weight):
-    """One step of one PE: the product of two FP16 values is exact in FP32, so only the addition rounds."""
-    state[0] = np.float32(state[0] + np.float32(act * weight))
 
 
 @njit(cache=True)
@@ -47,26 +42,12 @@ def _from_half(codes, length):
     return out
 
 
-@njit(cache=True)
-def _accumulate(act, weight_t):
-    """(M, K) x (K, N) float32 -> (M, N); every output sums k = 0, 1 ... K-1 in that order, outputs side by side."""
-    M, K = act.shape
-    N = weight_t.shape[1]
-    out = np.zeros((M, N), np.float32)
-    for m in range(M):
-        for k in range(K):
-            a = act[m, k]
-            for n in range(N):
-                out[m, n] = np.float32(out[m, n] + np.float32(a * weight_t[k, n]))
-    return out
-
-
 @register("fp16_mac")
 @dataclass(frozen=True)
 class Fp16Mac(Datapath):
     """FP16 operands (subnormals included), exact products, FP32 accumulation rounded to nearest even at every step."""
 
-    mac = staticmethod(_mac)
+    mac = staticmethod(mac_in_order)
 
     @property
     def act_format(self) -> Format:
@@ -74,7 +55,7 @@ class Fp16Mac(Datapath):
         return formats.get("fp16")
 
     @property
-    def weight_format(self) -> Format:
+    def weight_format(self) -> TensorEncoding:
         """``fp16``."""
         return formats.get("fp16")
 
@@ -84,8 +65,8 @@ class Fp16Mac(Datapath):
         return Accumulation("fp32_sequential", 32)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One multiply-accumulate; one hop of each 16-bit operand register."""
-        return {"mac_fp16_acc32": 1, "reg_bit": 32}
+        """One multiply-accumulate."""
+        return {"mac_fp16_acc32": 1}
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """PEs with pass-through registers; nothing at the edges."""
@@ -97,5 +78,4 @@ class Fp16Mac(Datapath):
 
     def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
-        a, w = self.edge_words(act, "act"), self.edge_words(weight, "weight")
-        return np.asarray(_accumulate(a, np.ascontiguousarray(w.T)))
+        return matmul_in_order(self.edge_words(act, "act"), self.edge_words(weight, "weight"))

@@ -76,8 +76,8 @@ class IntMac(Datapath):
         return Accumulation("int", self.acc_bits)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """One multiply-accumulate; one hop of each operand register."""
-        return {f"mac_{self._kind}": 1, "reg_bit": self.act_bits + self.weight_bits}
+        """One multiply-accumulate."""
+        return {f"mac_{self._kind}": 1}
 
     def actions_per_output(self) -> dict[str, float]:
         """With a zero point, one subtraction: priced as the 32-bit adder that it is."""

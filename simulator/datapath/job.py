@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 from simulator.formats import Encoded
 
 __all__ = ["Job", "TileCosts"]
+
+
+def _no_timing(steps: int, rows: int, cols: int) -> int:
+    raise AssertionError("this job was made without the timing of its array's folds")
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Job:
         tiles: table of ``tiles.TILE_DTYPE``, in time order.
         act, weight: operands, or None when only shapes are known.
         seed: of what is drawn then.
+        fold_period: cycles between folds of that many steps on an array of ``rows x cols`` PEs of one MAC and one
+            result word each that overlaps its folds as the main array does: for arrays beside it.
     """
 
     M: int
@@ -34,6 +41,7 @@ class Job:
     act: Encoded | None
     weight: Encoded | None
     seed: int
+    fold_period: Callable[[int, int, int], int] = _no_timing
 
 
 @dataclass(frozen=True)

@@ -25,41 +25,15 @@ from numpy.typing import NDArray
 from simulator import formats
 from simulator.datapath.accumulate import exact_product, require_fit
 from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.exponent_integer import mac, mac_halves, values, words
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, TensorEncoding
 from simulator.formats.ovp import OutlierFormat, PairRule
 
 __all__ = ["Ovp"]
 
-_WORD_SHIFT = 8
-"""An operand word is ``exponent << 8 | integer & 0xFF``."""
 _OUTLIERS8 = {"e4m3": (3, 4), "e2m5": (5, 2)}
 """Mantissa bits and bias of 8-bit outliers (``formats.Ovp8``)."""
-
-
-@njit(cache=True)
-def _product(act_exponent, act_integer, weight_exponent, weight_integer):
-    """One 4-bit PE: <a, b> x <c, d> = (b * d) << (a + c)."""
-    return (act_integer * weight_integer) << (act_exponent + weight_exponent)
-
-
-@njit(cache=True)
-def _mac4(state, act, weight):
-    """One step of one PE; the integer is the word's low byte, sign-extended."""
-    state[0] += _product(act >> 8, (act & 0xFF ^ 0x80) - 0x80, weight >> 8, (weight & 0xFF ^ 0x80) - 0x80)
-
-
-@njit(cache=True)
-def _mac8(state, act, weight):
-    """One step of four PEs: high halves signed, low halves not."""
-    a_high, a_low, a_exponent = (act >> 4 & 0xF ^ 0x8) - 0x8, act & 0xF, act >> 8
-    w_high, w_low, w_exponent = (weight >> 4 & 0xF ^ 0x8) - 0x8, weight & 0xF, weight >> 8
-    state[0] += (
-        _product(a_exponent + 4, a_high, w_exponent + 4, w_high)
-        + _product(a_exponent + 4, a_high, w_exponent, w_low)
-        + _product(a_exponent, a_low, w_exponent + 4, w_high)
-        + _product(a_exponent, a_low, w_exponent, w_low)
-    )
 
 
 @njit(cache=True)
@@ -143,7 +117,7 @@ class Ovp(Datapath):
     @property
     def mac(self) -> Callable[..., Any]:
         """One 4-bit PE, or four."""
-        return _mac4 if self.bits == 4 else _mac8
+        return mac if self.bits == 4 else mac_halves
 
     @property
     def act_format(self) -> TensorEncoding:
@@ -168,14 +142,14 @@ class Ovp(Datapath):
         return (rows, cols) if self.bits == 4 else (rows // 2, cols // 2)
 
     def actions_per_mac(self) -> dict[str, float]:
-        """Multiply-accumulates of 4-bit PEs and hops of their two operands, as many bits as can toggle.
+        """Multiply-accumulates of 4-bit PEs; at 8 bits four of them, and one more addition that joins the four."""
+        return {"mac_ei4_acc32": 1} if self.bits == 4 else {"mac_ei4_acc32": 4, "merge_int32": 1}
 
-        4 bits: a 3-bit exponent (6 at most) and a 4-bit integer. 8 bits: a 4-bit exponent (12 at most; the 4 of a high
-        half is wired) and half an integer, in each of four PEs; one more addition joins the four.
+    def register_bits(self, operand: Operand) -> float:
+        """As many bits as can toggle. 4 bits: a 3-bit exponent (6 at most) and a 4-bit integer. 8 bits: a 4-bit
+        exponent (12 at most; the 4 of a high half is wired) and half an integer, in each of four PEs.
         """
-        if self.bits == 4:
-            return {"mac_ei4_acc32": 1, "reg_bit": 2 * 7}
-        return {"mac_ei4_acc32": 4, "merge_int32": 1, "reg_bit": 4 * 2 * 8}
+        return 7 if self.bits == 4 else 4 * 8
 
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """One pair decode serves two values."""
@@ -194,12 +168,11 @@ class Ovp(Datapath):
 
     def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
         """Exponent-integer words; at 8 bits a word holds what the two halves share."""
-        exponent, integer = self._decoded(encoded)
-        return (exponent.astype(np.int64) << _WORD_SHIFT) | (integer.astype(np.int64) & 0xFF)
+        return words(*self._decoded(encoded))
 
     def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
-        a, w = (_values(*self._decoded(operand)) for operand in (act, weight))
+        a, w = (values(*self._decoded(operand)) for operand in (act, weight))
         require_fit(a, w, self.accumulation.bits, self.name)
         return exact_product(a, w)
 
@@ -222,7 +195,3 @@ class Ovp(Datapath):
         if self.normal == "auto":
             return bool(encoded.extras["types"][0] >> 7)
         return self.normal == "flint"
-
-
-def _values(exponent: NDArray[np.int8], integer: NDArray[np.int8]) -> NDArray[np.int32]:
-    return integer.astype(np.int32) << exponent

@@ -118,7 +118,7 @@ def create(name: str, options: Mapping[str, Any]) -> Datapath:
     Raises: UnknownNameError; OptionError naming the option, what was found and what is allowed.
     """
     cls = get(name)
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for option, value in options.items():
         if option not in known:

@@ -14,7 +14,7 @@ def run_bound(table: TileTable, dram: IdealDram) -> Timing:
     tiles = table.rows
     outlier, vector = int(tiles["outlier_cycles"].sum()), int(tiles["vector_cycles"].sum())
     array = table.compute_cycles + outlier + vector
-    moved_bytes = int(sum(tiles[c].sum() for c in ("act_load_bytes", "weight_load_bytes", "store_bytes")))
+    moved_bytes = int(table.load_bytes.sum() + tiles["store_bytes"].sum())
     memory = int(moved_bytes / dram.bytes_per_cycle)
     waiting = max(0, memory - array)
     stalls = {"stall_dram_read": waiting, "stall_dram_write": 0, "stall_outlier": outlier, "stall_vector": vector}

@@ -43,7 +43,7 @@ class _Machine:
             [self.env.event() for _ in range(len(table))] for _ in range(4)
         )
         tiles = table.rows
-        self.load_cycles = dram.channel_cycles(tiles["act_load_bytes"] + tiles["weight_load_bytes"])
+        self.load_cycles = dram.channel_cycles(table.load_bytes)
         self.store_cycles = dram.channel_cycles(tiles["store_bytes"])
         self.array_cycles = table.array_cycles
 
@@ -92,19 +92,22 @@ class _Machine:
     def array(self) -> Generator[simpy.Event, Any, None]:
         """Run the tiles one after another; one that finishes outputs may have to wait for a place to put them."""
         out_depth = self.table.out_buffer_depth or len(self.table)
-        finished: list[int] = []
+        opened = 0
+        closers: list[int] = []  # the tile that frees each place, in the order in which places were taken
         for tile, cycles in enumerate(self.array_cycles.tolist()):
             yield self.loaded[tile]
             self.events[tile, 2] = self.env.now
-            if self.table.rows["store_bytes"][tile] > 0:
+            if self.table.rows["opens_output"][tile]:
                 first_result = int(self.table.rows["first_result_cycles"][tile])
                 yield self.env.timeout(first_result)
-                if len(finished) >= out_depth:
-                    yield self.stored[finished[-out_depth]]
+                if opened >= out_depth:
+                    yield self.stored[closers[opened - out_depth]]
                 yield self.env.timeout(cycles - first_result)
-                finished.append(tile)
+                opened += 1
             else:
                 yield self.env.timeout(cycles)
+            if self.table.rows["store_bytes"][tile] > 0:
+                closers.append(tile)
             self.events[tile, 3] = self.env.now
             self.left[tile].succeed()
             self.env.process(self._drain(tile))

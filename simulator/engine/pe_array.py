@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from simulator.errors import MappingError
 
-__all__ = ["ArrayRun", "run_os_array"]
+__all__ = ["ArrayRun", "first_register", "run_os_array"]
 
 _BUBBLE, _PRODUCT, _FIRST, _LAST = 0, 1, 2, 4
 """Tags are sums of these flags: a fold of one step is first and last."""
 
 
 @njit
-def _first_register(state, constants):
+def first_register(state: Any, constants: Any) -> Any:
     """The result of a PE that has one accumulator."""
     return state[0]
 
@@ -55,7 +55,7 @@ def run_os_array(
     mac: Callable[..., Any],
     period_cycles: int,
     double_buffered: bool,
-    finish: Callable[..., Any] = _first_register,
+    finish: Callable[..., Any] = first_register,
     constants: NDArray[Any] | None = None,
     registers: int = 1,
     state_type: type[Any] = np.int64,

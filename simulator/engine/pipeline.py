@@ -7,8 +7,8 @@ Resources: one DRAM channel, the array, and ``depth`` places for tiles in each s
 2. Load i may start once tile i - depth has left the array, which frees its place. Its data is there a latency after its
    last burst. Nothing to load takes no time.
 3. Tile i enters the array when the array is free and its operands are there, and holds it for its issue and stall
-   cycles. If it finishes outputs, it freezes when its first result would leave before the out scratchpad has a place:
-   before the store of the finished tile ``out_depth`` places earlier has ended.
+   cycles. If it needs another place in the out scratchpad than the tile before, it freezes when its first result would
+   leave before there is one: before the store that frees the place taken ``out_depth`` places earlier has ended.
 4. Store i may start when the tile's last result has left the array, a drain after its issue has ended.
 
 Every start is a maximum of earlier times and every end adds a duration, so neither a shorter transfer nor a deeper
@@ -33,16 +33,16 @@ def run_pipeline(table: TileTable, dram: IdealDram) -> Timing:
     events = empty_events(table)
     durations = np.stack(
         [
-            dram.channel_cycles(tiles["act_load_bytes"] + tiles["weight_load_bytes"]),
+            dram.channel_cycles(table.load_bytes),
             table.array_cycles,
             tiles["first_result_cycles"],
             tiles["drain_cycles"],
             dram.channel_cycles(tiles["store_bytes"]),
         ]
     )
-    finishes = tiles["store_bytes"] > 0
+    flags = tiles["opens_output"], tiles["store_bytes"] > 0
     depths = (operand_depth(table), table.out_buffer_depth or len(table))
-    _recurrence(durations, finishes, dram.latency_cycles, depths, events)
+    _recurrence(durations, flags, dram.latency_cycles, depths, events)
     return attribute(table, events)
 
 
@@ -53,29 +53,30 @@ def operand_depth(table: TileTable) -> int:
 
 
 @njit(cache=True)
-def _recurrence(durations, finishes, latency, depths, events):
+def _recurrence(durations, flags, latency, depths, events):
     """Fill ``events`` (T, 6) from durations (5, T): load, array, first result, drain, store; see the module's rules."""
     load, array, first_result, drain, store = durations
+    opens, closes = flags
     depth, out_depth = depths
     T = len(load)
     stored = np.zeros(out_depth, np.int64)  # ends of the latest stores, in a ring
-    finished = 0
+    opened = 0  # places in the out scratchpad taken so far
     channel = _load(0, load, latency, 0, 0, events)
     for i in range(T):
         start = max(events[i - 1, 3] if i > 0 else 0, events[i, 1])
         end = start + array[i]
-        if finishes[i]:
-            end = max(end, stored[finished % out_depth] + array[i] - first_result[i])
+        if opens[i]:
+            end = max(end, stored[opened % out_depth] + array[i] - first_result[i])
+            opened += 1
         events[i, 2], events[i, 3] = start, end
         if i + 1 < T:
             place_free = events[i + 1 - depth, 3] if i + 1 >= depth else 0
             channel = _load(i + 1, load, latency, place_free, channel, events)
         events[i, 4] = events[i, 5] = end + drain[i]
-        if finishes[i]:
+        if closes[i]:
             events[i, 4] = max(end + drain[i], channel)
             events[i, 5] = channel = events[i, 4] + store[i]
-            stored[finished % out_depth] = channel
-            finished += 1
+            stored[(opened - 1) % out_depth] = channel
 
 
 @njit(cache=True)

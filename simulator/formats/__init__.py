@@ -13,7 +13,7 @@ from simulator.formats.abfloat import Abfloat
 from simulator.formats.adaptivfloat import AdaptivFloat
 from simulator.formats.ant import Ant4
 from simulator.formats.asymmetric import Int2Asym, Int3Asym, Int4Asym, Int5Asym, Int6Asym, Int7Asym, Int8Asym
-from simulator.formats.base import Encoded, Format, Granularity, Storage, TensorEncoding
+from simulator.formats.base import ROW_BLOCK, Encoded, Format, Granularity, Storage, TensorEncoding
 from simulator.formats.biscaled import BiScaled6
 from simulator.formats.flint import Flint4, Flint4Unsigned
 from simulator.formats.float16 import Fp16
@@ -29,6 +29,7 @@ from simulator.formats.ovp_auto import Ovp4Auto
 from simulator.formats.pot import Pot4
 
 __all__ = [
+    "ROW_BLOCK",
     "Encoded",
     "Format",
     "Fp16",

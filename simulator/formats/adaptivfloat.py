@@ -10,8 +10,10 @@ infinities or NaNs. The code with exponent and mantissa zero is zero: the magnit
 - Else the mantissa to nearest, ties to the even mantissa as in the authors' code; so to the even code, except that
   without mantissa bits the tie 1.5 goes up. Beyond ``(2 - 2^-man_bits) * 2^(top exponent)`` it saturates.
 
-There is no scale, so ``Encoded.scale`` is 1 and not counted; the bias is ``extras["exp_bias"]``, 8 bits each in
-``index_bits``. The published rule knows no search: a calibration method is checked and then has no influence.
+The bias is ``extras["exp_bias"]``, 8 bits each in ``index_bits``. No scale is stored beside it: ``Encoded.scale`` is
+what the bias stands for, ``2^(bias - man_bits)``, of which all values are multiples. So the grid is exact integers,
+``(2^man_bits + mantissa) << exponent``, as the paper's integer accumulators see them. The published rule knows no
+search: a calibration method is checked and then has no influence.
 Layout: one bit stream per row, first element in the most significant bits, padded with zero bits.
 """
 
@@ -85,6 +87,9 @@ class AdaptivFloat(TensorEncoding):
     exp_bits: int = 3
 
     name: ClassVar[str] = "adaptivfloat8"
+    has_scale: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
+    rows_alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for option, value, low, high in (("bits", self.bits, 4, 8), ("exp_bits", self.exp_bits, 1, 5)):
@@ -133,14 +138,16 @@ class AdaptivFloat(TensorEncoding):
         bias = self.calibrate(tensor, None if granularity == "tensor" else -1, method)
         codes = self.encode(tensor, bias)
         per_gemm = np.broadcast_to(bias, (len(tensor),)) if bias.ndim == 0 else bias
-        one = np.ones((), np.float32)
         return [
-            Encoded(c, one, tensor.shape[-1], {"exp_bias": np.asarray(b)}) for c, b in zip(codes, per_gemm, strict=True)
+            Encoded(c, self._step(b), tensor.shape[-1], {"exp_bias": np.asarray(b)})
+            for c, b in zip(codes, per_gemm, strict=True)
         ]
 
-    def decode_operand(self, operand: Encoded) -> NDArray[np.float32]:
-        """See ``TensorEncoding.decode_operand``."""
-        return self.decode(operand.codes, operand.length, operand.extras["exp_bias"])
+    def decode_operand(self, operand: Encoded) -> NDArray[np.int64]:
+        """See ``TensorEncoding.decode_operand``; integers that a scale of ``2^(bias - man_bits)`` makes real."""
+        rows = checked_codes(operand.codes, packed_bytes(operand.length, self.bits), self.name)
+        integers = np.ldexp(self._values(), self._man_bits).astype(np.int64)
+        return unpack(rows, self.bits, operand.length, integers)
 
     def stored(self, operand: Encoded) -> Storage:
         """See ``TensorEncoding.stored``; biases are ``index_bits``."""
@@ -156,6 +163,10 @@ class AdaptivFloat(TensorEncoding):
     @property
     def _top_exponent(self) -> int:
         return (1 << self.exp_bits) - 1
+
+    def _step(self, exp_bias: NDArray[np.int8]) -> NDArray[np.float32]:
+        """What all values at that bias are multiples of; exact, if need be as a subnormal."""
+        return np.asarray(np.ldexp(np.float32(1), np.asarray(exp_bias, np.int32) - self._man_bits))
 
     def _values(self) -> NDArray[np.float32]:
         """Value of every code at bias 0."""

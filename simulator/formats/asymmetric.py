@@ -12,14 +12,15 @@ others are ours):
 - ``mse``: of 1.00, 0.98 ... 0.50 times the min-max range, the one of least squared error; the first of equals.
 
 Layout: one bit stream per row, first element in the most significant bits, padded with zero bits. A zero point takes as
-many bits as a code; ``Storage`` counts them as ``index_bits``, in memory each is a byte.
+many bits as a code: stored they are one more bit stream, row by row, which ``Storage`` counts as ``index_bits``; in
+memory each is a byte.
 Source: the usual affine quantiser (Jacob et al., CVPR 2018); group scales as in weight-only quantisers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -95,6 +96,8 @@ class _Asymmetric(TensorEncoding):
 
     group: int | None = None
 
+    rows_alone: ClassVar[bool] = True
+
     def __init_subclass__(cls) -> None:
         cls.name = f"int{cls.bits}_asym"
         cls.values_per_group = values_per_group(cls.bits)
@@ -166,9 +169,15 @@ class _Asymmetric(TensorEncoding):
         """See ``TensorEncoding.stored``; each zero point counts as many bits as a code, in ``index_bits``."""
         values = len(operand.codes) * operand.length
         payload = values * self.bits
-        padding = len(operand.codes) * packed_bytes(operand.length, self.bits) * 8 - payload
         zero_bits = operand.extras["zero_point"].size * self.bits
+        padding = len(operand.codes) * packed_bytes(operand.length, self.bits) * 8 - payload + -zero_bits % 8
         return Storage(payload, padding, operand.scale.size * SCALE_BITS, values, zero_bits)
+
+    def packed(self, operand: Encoded) -> dict[str, NDArray[Any]]:
+        """See ``TensorEncoding.packed``; zero points as one bit stream."""
+        zero = operand.extras["zero_point"].reshape(1, -1)
+        zero_bytes = -(-zero.size * self.bits // 8)
+        return super().packed(operand) | {"zero_point": pack(zero, self.bits)[0, :zero_bytes]}
 
     @property
     def _top(self) -> int:

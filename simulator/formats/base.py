@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.errors import EncodingError, UnknownNameError
 
 __all__ = [
+    "ROW_BLOCK",
     "Calibration",
     "Encoded",
     "Format",
@@ -29,6 +30,8 @@ Granularity = Literal["tensor", "row"]
 """What shares a scale: all GEMMs and rows of an operand, or each row (a token of A, an output channel of W)."""
 SCALE_BITS = 32
 """Bits of one stored scale (float32)."""
+ROW_BLOCK = 8
+"""Rows that always fill whole bytes, whatever number of bits is stored for each."""
 _CANDIDATES = np.arange(75, 250, 2) / 100.0
 """Multiples of the three-sigma start tried by ``calibrate(method="mse")`` (contract, section 4)."""
 
@@ -101,11 +104,19 @@ class TensorEncoding(ABC):
         name: as users write it.
         bits: bits per value that every value has; ``Storage`` says what comes on top.
         values_per_group: neighbours along K that share one packed unit and are never split by a tile.
+        has_scale: whether ``Encoded.scale`` is stored beside the codes; if not, it is 1.
+        calibrated: whether the calibration method has an influence.
+        rows_alone: whether with a scale per row each row is encoded for itself. Blocks of ``ROW_BLOCK`` rows (the last
+            one may have fewer) can then be encoded one after another: what is stored of them, put end to end, is what
+            is stored of the whole operand. The others need all rows at once.
     """
 
     name: ClassVar[str]
     bits: ClassVar[int]
     values_per_group: ClassVar[int] = 1
+    has_scale: ClassVar[bool] = True
+    calibrated: ClassVar[bool] = True
+    rows_alone: ClassVar[bool] = False
 
     @abstractmethod
     def encode_operand(self, x: ArrayLike, granularity: Granularity, method: Calibration) -> list[Encoded]:
@@ -116,15 +127,24 @@ class TensorEncoding(ABC):
 
     @abstractmethod
     def decode_operand(self, operand: Encoded) -> NDArray[Any]:
-        """Grid values (rows, K) of one encoded operand before its scale: int32, or floats that are exact."""
+        """Grid values (rows, K) of one encoded operand before its scale: integers, or floats that are exact."""
 
     @abstractmethod
     def stored(self, operand: Encoded) -> Storage:
         """Exact size of one encoded operand, everything that is needed to decode it included."""
 
+    def packed(self, operand: Encoded) -> dict[str, NDArray[Any]]:
+        """The arrays that are stored, by name: they take ``stored(operand).total_bits``, no bit more or less."""
+        scale = {"scale": np.atleast_1d(operand.scale)} if self.has_scale else {}
+        return {"codes": operand.codes} | scale | {k: np.atleast_1d(extra) for k, extra in operand.extras.items()}
+
     def census(self, operand: Encoded) -> dict[str, int]:
-        """What the encoding itself can count in an operand: victims, listed outliers ... Nothing by default."""
+        """What the encoding itself can count in an operand: listed outliers, chosen types ... Nothing by default."""
         return {}
+
+    def victims(self, operand: Encoded, x: NDArray[np.float32]) -> int:
+        """How many values of ``x`` (rows, K), not zero, were given up for an outlier beside them. None by default."""
+        return 0
 
 
 class Format(TensorEncoding):
@@ -132,11 +152,10 @@ class Format(TensorEncoding):
 
     Attributes:
         max_normal: grid value on which the calibrated real maximum lies.
-        has_scale: whether a scale is stored beside the codes.
     """
 
     max_normal: ClassVar[float]
-    has_scale: ClassVar[bool] = True
+    rows_alone: ClassVar[bool] = True
 
     @abstractmethod
     def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:

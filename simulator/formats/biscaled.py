@@ -130,6 +130,7 @@ class BiScaled6(TensorEncoding):
     name: ClassVar[str] = "biscaled6"
     bits: ClassVar[int] = 6
     values_per_group: ClassVar[int] = 4
+    rows_alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if type(self.block) is not int or self.block not in _BLOCKS:

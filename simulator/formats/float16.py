@@ -21,6 +21,7 @@ class Fp16(Format):
     bits: ClassVar[int] = 16
     max_normal: ClassVar[float] = 65504
     has_scale: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
 
     def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:
         """See ``Format.encode``."""

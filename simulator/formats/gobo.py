@@ -17,6 +17,7 @@ Per operand of one GEMM, in this order:
 
 Layout (contract, section 4): indices LSB first, each row padded to whole bytes. Outliers are ``uint32`` coordinate
 ``row * K + k`` and ``float32`` value, ascending. Every position has an index; at an outlier it is 0 and means nothing.
+Outliers may be rounded to half precision, for hardware that computes in it; they are stored as before.
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ from simulator.formats.base import (
     require_known_calibration,
 )
 
-__all__ = ["DictionaryFormat", "Gobo3", "Gobo4"]
+__all__ = ["DictionaryFormat", "Gobo3", "Gobo4", "OutlierFormat"]
 
 DictionaryFormat = Literal["fp32", "fp16"]
+OutlierFormat = Literal["fp32", "fp16"]
 _DICTIONARY_DTYPE = {"fp32": np.float32, "fp16": np.float16}
+_HALF_MAX = 65504
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _MAX_ROUNDS = 1000
 """Guard against a cycle of equal distances through rounding; the published loop takes about ten rounds."""
@@ -189,12 +192,16 @@ def _decode(codes, bits, dictionary, out):
 class _Gobo(TensorEncoding):
     """What the two widths share."""
 
+    has_scale: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
     log_probability: float
     dictionary: DictionaryFormat
+    outliers: OutlierFormat
 
     def __post_init__(self) -> None:
-        if self.dictionary not in get_args(DictionaryFormat):
-            raise UnknownNameError("dictionary", str(self.dictionary), get_args(DictionaryFormat))
+        for option, known in (("dictionary", DictionaryFormat), ("outliers", OutlierFormat)):
+            if getattr(self, option) not in get_args(known):
+                raise UnknownNameError(option, str(getattr(self, option)), get_args(known))
         if not isinstance(self.log_probability, int | float) or not math.isfinite(self.log_probability):
             raise ConfigError(f"{self.name}: log_probability must be a finite number, got {self.log_probability!r}")
 
@@ -220,6 +227,8 @@ class _Gobo(TensorEncoding):
         position, value = np.empty(outliers, np.uint32), np.empty(outliers, np.float32)
         midpoints = _midpoints(dictionary.astype(np.float32))
         _encode(rows, least, most, midpoints, self.bits, codes, position, value)
+        if self.outliers == "fp16":
+            value = np.clip(value, -_HALF_MAX, _HALF_MAX).astype(np.float16).astype(np.float32)
         extras = {"dictionary": dictionary, "outlier_position": position, "outlier_value": value}
         return Encoded(codes, np.ones((), np.float32), rows.shape[1], extras)
 
@@ -270,15 +279,17 @@ class _Gobo(TensorEncoding):
 
 @dataclass(frozen=True)
 class Gobo3(_Gobo):
-    """GOBO with 3-bit indices into 8 centroids, and a list of float32 outliers.
+    """GOBO with 3-bit indices into 8 centroids, and a list of outliers.
 
     Args:
         log_probability: natural log of the Gaussian density below which a value is an outlier (-4 is ``assumed``).
         dictionary: ``fp32``, or ``fp16``: centroids are rounded to half precision before indices are chosen.
+        outliers: ``fp32``: as they are, or ``fp16``: rounded to half precision, at most 65504 in magnitude.
     """
 
     log_probability: float = -4.0
     dictionary: DictionaryFormat = "fp32"
+    outliers: OutlierFormat = "fp32"
 
     name: ClassVar[str] = "gobo3"
     bits: ClassVar[int] = 3
@@ -286,14 +297,15 @@ class Gobo3(_Gobo):
 
 @dataclass(frozen=True)
 class Gobo4(_Gobo):
-    """GOBO with 4-bit indices into 16 centroids, and a list of float32 outliers.
+    """GOBO with 4-bit indices into 16 centroids, and a list of outliers.
 
     Args:
-        log_probability, dictionary: see ``Gobo3``.
+        log_probability, dictionary, outliers: see ``Gobo3``.
     """
 
     log_probability: float = -4.0
     dictionary: DictionaryFormat = "fp32"
+    outliers: OutlierFormat = "fp32"
 
     name: ClassVar[str] = "gobo4"
     bits: ClassVar[int] = 4

@@ -130,6 +130,8 @@ class LlmInt8(TensorEncoding):
 
     name: ClassVar[str] = "llm_int8"
     bits: ClassVar[int] = 8
+    has_scale: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _require_positive(self.threshold)

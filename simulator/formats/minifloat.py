@@ -138,6 +138,7 @@ class Bf16(_MiniFloat):
     name: ClassVar[str] = "bf16"
     dtype: ClassVar[type[Any]] = ml_dtypes.bfloat16
     has_scale: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ class _Mx(BlockFormat):
 
     values_per_group: ClassVar[int] = 32
     has_scale: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
     scale_values: ClassVar[NDArray[np.float32]] = _BYTES.view(ml_dtypes.float8_e8m0fnu).astype(np.float32)
     emax: ClassVar[int]
 

@@ -43,6 +43,7 @@ class NvFp4(BlockFormat):
     bits: ClassVar[int] = 4
     values_per_group: ClassVar[int] = 16
     max_normal: ClassVar[float] = 6 * 448
+    calibrated: ClassVar[bool] = False
     scale_values: ClassVar[NDArray[np.float32]] = _scale_table()
     element_values: ClassVar[NDArray[np.float32]] = np.arange(16, dtype=np.uint8).view(_ELEMENT).astype(np.float32)
 

@@ -22,7 +22,7 @@ from simulator.formats.abfloat import abfloat_magnitudes
 from simulator.formats.base import Encoded, Format, checked_codes, scaled_rows
 from simulator.formats.flint import flint_magnitudes
 
-__all__ = ["OutlierFormat", "Ovp4", "Ovp4Flint", "Ovp8", "PairRule"]
+__all__ = ["OutlierFormat", "Ovp4", "Ovp4Flint", "Ovp8", "PairRule", "identifiers"]
 
 PairRule = Literal["larger", "left"]
 OutlierFormat = Literal["e4m3", "e2m5"]
@@ -173,6 +173,14 @@ def _decode(pairs, values, legal, out):
     return -1
 
 
+def identifiers(codes: NDArray[np.uint8], bits: int) -> NDArray[np.bool_]:
+    """Where packed rows (R, bytes) hold the identifier, per code: (R, codes)."""
+    if bits == 8:
+        return codes == 0x80
+    nibbles = np.stack([codes >> 4, codes & 0xF], axis=-1).reshape(len(codes), -1)
+    return nibbles == 8
+
+
 @dataclass(frozen=True)
 class _Ovp(Format):
     """What all kinds of pairs share."""
@@ -215,9 +223,11 @@ class _Ovp(Format):
 
     def census(self, operand: Encoded) -> dict[str, int]:
         """Outliers stored: as many as there are identifiers, each in the place of a victim or of padding."""
-        codes, identifier = operand.codes, 1 << (self.bits - 1)
-        by_code = (codes >> 4, codes & 0xF) if self.bits == 4 else (codes,)
-        return {"outliers": sum(int((code == identifier).sum()) for code in by_code)}
+        return {"outliers": int(np.count_nonzero(identifiers(operand.codes, self.bits)))}
+
+    def victims(self, operand: Encoded, x: NDArray[np.float32]) -> int:
+        """See ``TensorEncoding.victims``: the values other than zero where an identifier is."""
+        return int(np.count_nonzero(identifiers(operand.codes, self.bits)[:, : operand.length] & (x != 0)))
 
     @property
     def _pair_type(self) -> np.dtype[Any]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from simulator.formats.base import Format
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.formats.base import Encoded, Format
 from simulator.formats.ovp import Ovp4, Ovp4Flint, PairRule
 from simulator.formats.selection import Selection
 
@@ -43,3 +46,7 @@ class Ovp4Auto(Selection):
     def type_per_scale(self) -> bool:
         """One type for the operand, also where rows have their own scales."""
         return False
+
+    def victims(self, operand: Encoded, x: NDArray[np.float32]) -> int:
+        """See ``TensorEncoding.victims``; both types have the same identifier."""
+        return Ovp4(self.pair_rule).victims(operand, x)

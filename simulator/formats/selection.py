@@ -48,6 +48,11 @@ class Selection(TensorEncoding):
     def type_per_scale(self) -> bool:
         """Whether each scale has a type of its own, or the operand has one."""
 
+    @property
+    def rows_alone(self) -> bool:  # type: ignore[override]
+        """See ``TensorEncoding``: a type for the operand is chosen over all its rows."""
+        return self.type_per_scale
+
     def encode_operand(self, x: ArrayLike, granularity: Granularity, method: Calibration) -> list[Encoded]:
         """See ``TensorEncoding.encode_operand``."""
         tensor = checked_tensor(operand_tensor(x, self.name))

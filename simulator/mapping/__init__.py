@@ -1,19 +1,26 @@
 """A GEMM on an array becomes a tile table."""
 
-from simulator.mapping.blocking import Blocking, BufferLimits, OperandBits, blockings
-from simulator.mapping.closed_forms import FOLD_OVERLAPS, FoldOverlap, os_fold, os_total
-from simulator.mapping.output_stationary import ArrayShape, lower, mapping_util
+from simulator.mapping.array_shape import DATAFLOWS, ArrayShape, mapping_util
+from simulator.mapping.blocking import ORDERS, Blocking, BufferLimits, OperandBits, Pinned, candidates
+from simulator.mapping.closed_forms import FOLD_OVERLAPS, FoldOverlap, held_fold, held_total, os_fold, os_total
+from simulator.mapping.lower import lower, table_of
 
 __all__ = [
+    "DATAFLOWS",
     "FOLD_OVERLAPS",
+    "ORDERS",
     "ArrayShape",
     "Blocking",
     "BufferLimits",
     "FoldOverlap",
     "OperandBits",
-    "blockings",
+    "Pinned",
+    "candidates",
+    "held_fold",
+    "held_total",
     "lower",
     "mapping_util",
     "os_fold",
     "os_total",
+    "table_of",
 ]

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from math import lcm
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import gcd, lcm, prod
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simulator.datapath import Width
 from simulator.errors import MappingError
+from simulator.mapping.array_shape import ArrayShape
 from simulator.workload import Op
 
-__all__ = ["Blocking", "BufferLimits", "OperandBits", "blockings", "traffic_bits"]
+__all__ = ["ORDERS", "Blocking", "BufferLimits", "Candidates", "OperandBits", "Pinned", "candidates"]
 
-Order = Literal["mn", "nm"]
+Order = Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"]
+ORDERS: tuple[Order, ...] = ("mnk", "mkn", "nmk", "nkm", "kmn", "knm")
+"""Loops over blocks, outermost first."""
+_STREAM_GRANULE = 16
+"""Blocks along a streamed M or N are multiples of this many, so that few are tried."""
+_MOST_TILES = 1 << 18
+"""Blockings of more tiles are not tried where there are others."""
 
 
 @dataclass(frozen=True)
@@ -42,84 +52,212 @@ class BufferLimits:
 
 @dataclass(frozen=True)
 class Blocking:
-    """Tile of ``m x n`` outputs and ``k`` reduction steps; ``mn`` runs all n-blocks of an m-block before the next."""
+    """Tile of ``m x n`` outputs and ``k`` reduction steps, and the order of the loops over them."""
 
     m: int
     n: int
     k: int
-    order: Order
+    order: Order = "mnk"
 
 
-def blockings(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits | None) -> list[Blocking]:
-    """The blockings worth trying, those of least DRAM traffic first; never empty.
+class Pinned(NamedTuple):
+    """What the user fixes of the blocking; None leaves it to the search."""
 
-    Blocks are whole folds and hold all of K if one fold of it fits: each dimension cut into 1, 2, 4, 8 ... blocks, and
-    into as few as fit, in both loop orders. Otherwise a block is one fold, whose sums stay in the PEs while K streams
-    through in chunks. No limits: one tile.
+    m: int | None = None
+    n: int | None = None
+    k: int | None = None
+    order: Order | None = None
 
-    Raises: MappingError naming the scratchpad that cannot hold the smallest tile.
+
+@dataclass(frozen=True)
+class Candidates:
+    """Blockings worth trying, as arrays of one entry each.
+
+    Attributes:
+        sizes: (m, n, k); order: index into ``ORDERS``; counts: blocks along (m, n, k).
+        read_bits, write_bits: DRAM traffic, spilled sums included; tiles.
     """
+
+    sizes: NDArray[np.int64]
+    order: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    read_bits: NDArray[Any]
+    write_bits: NDArray[Any]
+    tiles: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tiles", self.counts.prod(axis=1))
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, i: int) -> Blocking:
+        m, n, k = (int(size) for size in self.sizes[i])
+        return Blocking(m, n, k, ORDERS[self.order[i]])
+
+
+def candidates(
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    limits: BufferLimits | None,
+    pinned: Pinned | None = None,
+    spills: bool = True,
+) -> Candidates:
+    """All blockings into whole folds that fit, whatever the capacity: a larger scratchpad only adds to them.
+
+    Each dimension is cut into blocks of each size that some number of blocks needs. Output-stationary blocks hold all
+    of K; where no fold does, a block is one fold, whose sums stay in the PEs while K streams through in chunks. No
+    limits: one tile. What is pinned is taken as it is, if it fits. Without ``spills`` no output block is left before
+    its K is done: sums that come back need a place of their own in the out scratchpad while others are in it.
+
+    Raises: MappingError naming the scratchpad that cannot hold the smallest tile, or the pinned one.
+    """
+    pinned = pinned or Pinned()
     if limits is None:
-        return [Blocking(op.M, op.N, op.K, "mn")]
-    _require_one_fold(op, rows, cols, bits, limits)
-    whole_k = list(_whole_k(op, rows, cols, bits, limits))
-    if not whole_k:
-        return [_one_fold_in_chunks(op, rows, cols, bits, limits)]
-    return sorted(whole_k, key=lambda b: (traffic_bits(op, b, bits), _tiles(op, b), b.order))
+        return _with_traffic(op, bits, np.array([[op.M, op.N, op.K]]), ["mnk"])
+    sizes = _grid(op, array, bits, pinned)
+    fits = _fits(sizes, bits, limits)
+    orders: Iterable[Order] = ORDERS
+    if array.dataflow == "os":
+        orders = ("mnk", "nmk")
+        if not fits.any() and pinned.k is None:
+            sizes, fits, orders = _one_fold_in_chunks(op, array, bits, limits), np.array([True]), ("mnk",)
+    if not fits.any():
+        raise _too_large(op, sizes[np.argmin(sizes.prod(axis=1))], bits, limits)
+    orders = [o for o in orders if pinned.order in (None, o)] or [pinned.order]  # type: ignore[list-item]
+    found = _with_traffic(op, bits, sizes[fits], orders)
+    if spills:
+        return found
+    stay = found.write_bits <= op.M * op.N * bits.output
+    if not stay.any():
+        raise MappingError("a single-buffered out scratchpad cannot take sums back; pin another order or no k")
+    return Candidates(
+        found.sizes[stay], found.order[stay], found.counts[stay], found.read_bits[stay], found.write_bits[stay]
+    )
 
 
-def _require_one_fold(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> None:
-    """The smallest tile: one fold of outputs, one aligned step of K."""
-    m, n = min(rows, op.M), min(cols, op.N)
+def _grid(op: Op, array: ArrayShape, bits: OperandBits, pinned: Pinned) -> NDArray[np.int64]:
+    """All combinations (m, n, k) of block sizes."""
+    granules = _granules(op, array, bits)
+    fixed = (pinned.m, pinned.n, pinned.k)
+    axes = [
+        [min(pin, length)] if pin else block_sizes(length, granule)
+        for pin, length, granule in zip(fixed, (op.M, op.N, op.K), granules, strict=True)
+    ]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _granules(op: Op, array: ArrayShape, bits: OperandBits) -> tuple[int, int, int]:
+    """What blocks along M, N and K are multiples of: whole folds."""
+    if array.dataflow == "os":
+        return array.rows, array.cols, op.K
+    down = lcm(bits.k_align, array.rows // gcd(array.rows, array.cycles_per_step))
+    if array.dataflow == "ws":
+        return _STREAM_GRANULE, array.cols, down
+    return array.cols, _STREAM_GRANULE, down
+
+
+def block_sizes(length: int, granule: int) -> list[int]:
+    """Every block size, in whole granules, that is the smallest for some number of blocks; ascending."""
+    most = -(-length // granule)
+    sizes, count = set(), 1
+    while count <= most:
+        size = -(-most // count)
+        sizes.add(size)
+        count = max(count + 1, -(-most // (size - 1))) if size > 1 else most + 1
+    return sorted({min(length, size * granule) for size in sizes})
+
+
+def _fits(sizes: NDArray[np.int64], bits: OperandBits, limits: BufferLimits) -> NDArray[np.bool_]:
+    m, n, k = sizes.T
+    act, weight = m * bits.act.row_bits(k), n * bits.weight.row_bits(k)
+    return np.asarray(
+        (act <= limits.act_bits) & (weight <= limits.weight_bits) & (m * n * bits.accumulator <= limits.out_bits)
+    )
+
+
+def _one_fold_in_chunks(op: Op, array: ArrayShape, bits: OperandBits, limits: BufferLimits) -> NDArray[np.int64]:
+    """One output-stationary fold per tile and the longest chunk of K that both operand scratchpads hold."""
+    m, n = min(array.rows, op.M), min(array.cols, op.N)
+    smallest = np.array([m, n, bits.k_align])
+    if not _fits(smallest[None], bits, limits).all():
+        raise _too_large(op, smallest, bits, limits)
+    longest = min(bits.act.longest(limits.act_bits // m), bits.weight.longest(limits.weight_bits // n), op.K)
+    return np.array([[m, n, max(bits.k_align, longest // bits.k_align * bits.k_align)]])
+
+
+def _too_large(op: Op, size: NDArray[np.int64], bits: OperandBits, limits: BufferLimits) -> MappingError:
+    """The complaint about the first scratchpad that does not hold a tile."""
+    m, n, k = (int(s) for s in size)
     needs = {
-        "act_buffer": (m * bits.act.row_bits(bits.k_align), limits.act_bits, f"{m} x {bits.k_align} activations"),
-        "weight_buffer": (n * bits.weight.row_bits(bits.k_align), limits.weight_bits, f"{bits.k_align} x {n} weights"),
+        "act_buffer": (m * bits.act.row_bits(k), limits.act_bits, f"{m} x {k} activations"),
+        "weight_buffer": (n * bits.weight.row_bits(k), limits.weight_bits, f"{k} x {n} weights"),
         "out_buffer": (m * n * bits.accumulator, limits.out_bits, f"{m} x {n} partial sums"),
     }
-    for buffer, (needed, usable, what) in needs.items():
-        if needed > usable:
-            raise MappingError(
-                f"{usable / 8192:g} KiB usable for one tile cannot hold {what} ({needed / 8192:g} KiB); "
-                f"enlarge it, shrink the array, or set double_buffer: false",
-                field=("memory", buffer, "capacity_kib"),
-            )
+    buffer, (needed, usable, what) = next(item for item in needs.items() if item[1][0] > item[1][1])
+    return MappingError(
+        f"{usable / 8192:g} KiB usable for one tile cannot hold {what} ({needed / 8192:g} KiB); "
+        f"enlarge it, shrink the array, or set double_buffer: false",
+        field=("memory", buffer, "capacity_kib"),
+    )
 
 
-def _whole_k(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> Iterator[Blocking]:
-    """Blockings of whole folds that hold all of K, in both loop orders (one, if one dimension is not cut)."""
-    most_m, most_n = limits.act_bits // bits.act.row_bits(op.K), limits.weight_bits // bits.weight.row_bits(op.K)
-    for m in _block_sizes(op.M, rows, most_m):
-        for n in _block_sizes(op.N, cols, min(most_n, limits.out_bits // (m * bits.accumulator))):
-            yield Blocking(m, n, op.K, "mn")
-            if m < op.M and n < op.N:
-                yield Blocking(m, n, op.K, "nm")
+def _with_traffic(op: Op, bits: OperandBits, sizes: NDArray[np.int64], orders: Iterable[Order]) -> Candidates:
+    """Every size in every order that makes a difference, with its traffic."""
+    counts = -(-np.array([op.M, op.N, op.K]) // sizes)
+    few = counts.prod(axis=1) <= _MOST_TILES
+    if few.any():
+        sizes, counts = sizes[few], counts[few]
+    parts = []
+    for order in orders:
+        chosen = _canonical(counts, order) if len(list(orders)) > 1 else np.ones(len(counts), np.bool_)
+        parts.append((sizes[chosen], counts[chosen], np.full(chosen.sum(), ORDERS.index(order))))
+    all_sizes, all_counts, all_orders = (np.concatenate(column) for column in zip(*parts, strict=True))
+    read, write = traffic_bits(op, bits, all_sizes, all_counts, all_orders)
+    return Candidates(all_sizes, all_orders, all_counts, read, write)
 
 
-def _block_sizes(length: int, side: int, most: int) -> list[int]:
-    """Block lengths of at most ``most``, in whole folds: as few blocks as that allows, and 1, 2, 4, 8 ... blocks."""
-    if most < min(side, length):
-        return []
-    folds = -(-length // side)
-    fewest = 1 if most >= length else -(-folds // (most // side))
-    counts = {fewest, folds} | {1 << i for i in range(folds.bit_length()) if fewest <= 1 << i <= folds}
-    return sorted({min(length, -(-folds // count) * side) for count in counts})
+def _canonical(counts: NDArray[np.int64], order: Order) -> NDArray[np.bool_]:
+    """Whether ``order`` is the one that stands for all orders that differ only in loops of one block."""
+    positions = ["mnk".index(d) for d in order]
+    single = counts[:, positions] == 1
+    late = ~(single[:, :-1] & ~single[:, 1:]).any(axis=1)  # loops of one block come last ...
+    ascending = np.array([positions[i] < positions[i + 1] for i in range(2)])
+    return np.asarray(late & ~((single[:, :-1] & single[:, 1:]) & ~ascending).any(axis=1))  # ... in the order m, n, k
 
 
-def traffic_bits(op: Op, b: Blocking, bits: OperandBits) -> int:
-    """Bits read from DRAM by whole-K blocks; an operand block that stays from one tile to the next is read once."""
-    act, weight = op.M * bits.act.dram_row_bits(op.K), op.N * bits.weight.dram_row_bits(op.K)
-    m_blocks, n_blocks = -(-op.M // b.m), -(-op.N // b.n)
-    if b.order == "mn":
-        return act + weight * (m_blocks if n_blocks > 1 else 1)
-    return weight + act * (n_blocks if m_blocks > 1 else 1)
+def traffic_bits(
+    op: Op, bits: OperandBits, sizes: NDArray[np.int64], counts: NDArray[np.int64], orders: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Bits read from and written to DRAM; an operand block that stays from one tile to the next is read once.
+
+    Sums of an output block that is left before its K is done are written and read back at accumulator width.
+    Products are kept as float64: traffic is compared, not counted, here.
+    """
+    visits = {name: _visits(counts, orders, name) for name in ("mk", "nk", "mn")}
+    act = op.M * bits.act.dram_row_bits(op.K) * visits["mk"] / counts[:, [0, 2]].prod(axis=1)
+    weight = op.N * bits.weight.dram_row_bits(op.K) * visits["nk"] / counts[:, [1, 2]].prod(axis=1)
+    spills = op.M * op.N * bits.accumulator * (visits["mn"] / counts[:, :2].prod(axis=1) - 1)
+    return act + weight + spills, op.M * op.N * bits.output + spills
 
 
-def _tiles(op: Op, b: Blocking) -> int:
-    return -(-op.M // b.m) * -(-op.N // b.n)
+def _visits(counts: NDArray[np.int64], orders: NDArray[np.int64], dims: str) -> NDArray[np.int64]:
+    """How often a block of the dimensions ``dims`` becomes another one's place: all loops down to its innermost one."""
+    out = np.ones(len(counts), np.int64)
+    for index, order in enumerate(ORDERS):
+        mine = orders == index
+        if not mine.any():
+            continue
+        along = counts[mine][:, ["mnk".index(d) for d in order]]
+        total = np.ones(len(along), np.int64)
+        for depth, dim in enumerate(order):
+            if dim in dims:
+                total = np.where(along[:, depth] > 1, along[:, : depth + 1].prod(axis=1), total)
+        out[mine] = total
+    return out
 
 
-def _one_fold_in_chunks(op: Op, rows: int, cols: int, bits: OperandBits, limits: BufferLimits) -> Blocking:
-    """One fold per tile and the longest chunk of K that both operand scratchpads hold."""
-    m, n = min(rows, op.M), min(cols, op.N)
-    longest = min(bits.act.longest(limits.act_bits // m), bits.weight.longest(limits.weight_bits // n), op.K)
-    return Blocking(m, n, max(bits.k_align, longest // bits.k_align * bits.k_align), "mn")
+def blocks(op: Op, b: Blocking) -> int:
+    """Tiles of a blocking."""
+    return prod(-(-length // size) for length, size in ((op.M, b.m), (op.N, b.n), (op.K, b.k)))

@@ -1,15 +1,21 @@
-"""Cycles of an output-stationary GEMM in closed form (contract, section 3), split into issue and drain.
+"""Cycles of a GEMM in closed form (contract, section 3), split into fill, issue and drain of a fold.
 
-Operand k of fold f enters row 0 at cycle ``f * period + k``; PE (r, c) multiplies it ``r + c`` cycles later. Results
-leave through the bottom of each column, one hop per cycle, once the column's last PE is done.
+``os``: operand k of fold f enters row 0 at cycle ``f * period + k``; PE (r, c) multiplies it ``r + c`` cycles later.
+Results leave through the bottom of each column, one hop per cycle, once the column's last PE is done.
+
+``ws`` and ``is``: the held operand of a fold enters in the ``rows`` cycles before its stream; word m of fold f enters
+row 0 at ``rows + f * period + m``, and its sum leaves the edge register of column c ``rows + c`` cycles later.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
-__all__ = ["FOLD_OVERLAPS", "FoldOverlap", "FoldTiming", "os_fold", "os_total"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FOLD_OVERLAPS", "FoldOverlap", "FoldTiming", "held_fold", "held_total", "os_fold", "os_total"]
 
 FoldOverlap = Literal["none", "wave", "full", "scalesim"]
 FOLD_OVERLAPS: tuple[FoldOverlap, ...] = ("none", "wave", "full", "scalesim")
@@ -19,11 +25,17 @@ FOLD_OVERLAPS: tuple[FoldOverlap, ...] = ("none", "wave", "full", "scalesim")
 class FoldTiming:
     """One fold: cycles until the next fold may enter, and from there until this fold's last result has left.
 
-    ``drain_cycles`` is -1 for ``scalesim``, a compatibility figure and no hardware.
+    ``fill_cycles`` come once, before the first fold. ``drain_cycles`` is -1 for ``scalesim``, a compatibility figure
+    and no hardware.
     """
 
     period_cycles: int
     drain_cycles: int
+    fill_cycles: int = 0
+
+    def total(self, folds: int) -> int:
+        """Cycles of that many such folds."""
+        return self.fill_cycles + folds * self.period_cycles + self.drain_cycles
 
 
 def os_fold(steps: int, rows: int, cols: int, overlap: FoldOverlap, result_words: int = 1) -> FoldTiming:
@@ -49,6 +61,40 @@ def os_fold(steps: int, rows: int, cols: int, overlap: FoldOverlap, result_words
 
 
 def os_total(folds: int, steps: int, rows: int, cols: int, overlap: FoldOverlap, result_words: int = 1) -> int:
-    """Cycles of ``folds`` folds, from the first operand entering to the last result leaving."""
-    fold = os_fold(steps, rows, cols, overlap, result_words)
-    return folds * fold.period_cycles + fold.drain_cycles
+    """Cycles of ``folds`` output-stationary folds, from the first operand entering to the last result leaving."""
+    return os_fold(steps, rows, cols, overlap, result_words).total(folds)
+
+
+@overload
+def held_period(stream: int, rows: int, cols: int, overlap: FoldOverlap) -> int: ...
+@overload
+def held_period(stream: NDArray[np.int64], rows: int, cols: int, overlap: FoldOverlap) -> NDArray[np.int64]: ...
+def held_period(stream, rows, cols, overlap):
+    """Cycles from a fold to the next one, for a stream or an array of them; see ``held_fold``."""
+    if overlap == "none":
+        return stream + 2 * rows + cols - 1
+    if overlap == "scalesim":
+        return stream + 2 * rows + cols - 2
+    return stream + rows - 1 if overlap == "wave" else stream + np.maximum(rows - stream, 0)
+
+
+def held_fold(stream: int, rows: int, cols: int, overlap: FoldOverlap) -> FoldTiming:
+    """Timing of one fold that holds one operand and streams ``stream`` words of the other (``ws``: M, ``is``: N).
+
+    ``none``: a fold is loaded, streams and empties alone. ``wave``: one register per PE; the next held words follow the
+    wavefront of the last streamed word down and right. ``full``: a second register per PE is loaded meanwhile, which
+    takes ``rows`` cycles; that is also how soon a sum can enter again at the top.
+
+    Source: derived above; equal to the register-accurate array (tests/test_pe_array.py).
+    """
+    period = int(held_period(stream, rows, cols, overlap))
+    if overlap == "none":
+        return FoldTiming(period, 0)
+    if overlap == "scalesim":
+        return FoldTiming(period, -1)
+    return FoldTiming(period, stream + rows + cols - 1 - period, rows)
+
+
+def held_total(folds: int, stream: int, rows: int, cols: int, overlap: FoldOverlap) -> int:
+    """Cycles of ``folds`` such folds, from the first held word entering to the last sum leaving."""
+    return held_fold(stream, rows, cols, overlap).total(folds)

@@ -1,27 +1,45 @@
-"""Counts of an output-stationary GEMM: what moved between DRAM, scratchpads and the array edge, and what the PEs did.
+"""Counts of a GEMM: what moved between DRAM, scratchpads and the array edge, and what the PEs did.
 
-Operands are read from a scratchpad once per fold that uses them and then hop from PE to PE; partial sums stay in the
-PEs; each result is written to the out scratchpad once, at accumulator width, and read once for write-back.
+| | ``os`` | ``ws`` | ``is`` |
+| --- | --- | --- | --- |
+| activations read from their scratchpad | once per column fold | once per column fold | once per block of N |
+| weights read from theirs | once per row fold | once per block of M | once per column fold |
+| sums written to the out scratchpad | once | once per row fold | once per row fold |
+| sums read from it | for write-back | for write-back, and to go on from | as ``ws`` |
+
+Operands then hop from PE to PE: a streamed one through one register per MAC, a held one down to its row. Sums hop down
+their column: ``os`` when they leave, ``ws`` and ``is`` through all rows of every fold.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from simulator.counts import Counts, Traffic
 from simulator.datapath import Datapath, TileCosts, Width
+from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import OperandBits
-from simulator.mapping.output_stationary import ArrayShape
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["count_os"]
+__all__ = ["count"]
+
+Side = Literal["act", "weight"]
 
 
-def count_os(
+class _Passes(NamedTuple):
+    """How often each operand is read from its scratchpad, and how many sums leave the array per output."""
+
+    act: int
+    weight: int
+    sums: int
+
+
+def count(
     op: Op,
     table: TileTable,
     array: ArrayShape,
@@ -41,26 +59,18 @@ def count_os(
     macs = int(tiles["macs"].sum())
     assert macs == op.M * op.N * op.K, "tiles must cover the GEMM exactly once"
     costs = costs or TileCosts.none(tiles)
-    passes = {"act": -(-op.N // array.cols), "weight": -(-op.M // array.rows)}
-    lines = {"act": op.M, "weight": op.N}
-    moved = {
-        operand: _operand(tiles, operand, lines[operand], passes[operand], op.K, getattr(bits, operand), costs)
-        for operand in ("act", "weight")
-    }
-    results = op.M * op.N * bits.accumulator
-    stored = int(tiles["store_bytes"].sum()) * 8
-    edge_reads = {operand: lines[operand] * op.K * passes[operand] for operand in lines}
+    passes = _passes(op, array, tiles)
     counts = Counts(
         macs,
         cycles,
-        _actions(op, edge_reads, _drain_bits(op, array, bits), datapath, costs),
+        _actions(op, array, bits, datapath, passes, costs),
         {
-            ("dram", "act"): Traffic(read_bits=int(tiles["act_load_bytes"].sum()) * 8),
-            ("dram", "weight"): Traffic(read_bits=int(tiles["weight_load_bytes"].sum()) * 8),
-            ("dram", "out"): Traffic(write_bits=stored),
-            ("act_buffer", "act"): moved["act"],
-            ("weight_buffer", "weight"): moved["weight"],
-            ("out_buffer", "out"): Traffic(results, results),
+            ("dram", "act"): Traffic(read_bits=_bits(tiles["act_load_bytes"])),
+            ("dram", "weight"): Traffic(read_bits=_bits(tiles["weight_load_bytes"])),
+            ("dram", "out"): Traffic(_bits(tiles["sum_load_bytes"]), _bits(tiles["store_bytes"])),
+            ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs),
+            ("weight_buffer", "weight"): _operand(tiles, "weight", op.N * passes.weight, op.K, bits.weight, costs),
+            ("out_buffer", "out"): _sums(op, tiles, bits, passes),
         },
     )
     act_bits, weight_bits = (
@@ -70,27 +80,48 @@ def count_os(
     return counts
 
 
-def _operand(
-    tiles: NDArray[Any], operand: str, lines: int, passes: int, K: int, width: Width, costs: TileCosts
-) -> Traffic:
-    """Scratchpad traffic of one operand: read once per pass over the array, written as it is loaded."""
-    loaded = tiles[f"{operand}_load_bytes"] > 0
-    rows = tiles["m" if operand == "act" else "n"]
+def _passes(op: Op, array: ArrayShape, tiles: NDArray[Any]) -> _Passes:
+    down, across = array.places(op.M, op.N, op.K)
+    row_folds, col_folds = -(-down // array.rows), -(-across // array.cols)
+    if array.dataflow == "os":
+        return _Passes(col_folds, row_folds, 1)
+    if array.dataflow == "ws":
+        return _Passes(col_folds, len(np.unique(tiles["m0"])), row_folds)
+    return _Passes(len(np.unique(tiles["n0"])), col_folds, row_folds)
+
+
+def _bits(byte_counts: NDArray[Any]) -> int:
+    return int(byte_counts.sum()) * 8
+
+
+def _operand(tiles: NDArray[Any], side: Side, lines: int, K: int, width: Width, costs: TileCosts) -> Traffic:
+    """Scratchpad traffic of one operand: ``lines`` rows of K values read in all, written as they are loaded."""
+    loaded = tiles[f"{side}_load_bytes"] > 0
+    rows = tiles["m" if side == "act" else "n"]
     written = (-(-rows * width.row_bits(tiles["k"]) // 8) * 8)[loaded].sum()
-    more_read, more_written = getattr(costs, f"{operand}_buffer_bits")
-    return Traffic(passes * lines * width.row_bits(K) + more_read, int(written) + more_written)
+    more_read, more_written = costs.act_buffer_bits if side == "act" else costs.weight_buffer_bits
+    return Traffic(lines * width.row_bits(K) + more_read, int(written) + more_written)
+
+
+def _sums(op: Op, tiles: NDArray[Any], bits: OperandBits, passes: _Passes) -> Traffic:
+    """Scratchpad traffic of sums: in from the array and from DRAM, out to the array and to DRAM."""
+    outputs = op.M * op.N
+    returned = int((tiles["m"] * tiles["n"])[tiles["sum_load_bytes"] > 0].sum())
+    stored = int((tiles["m"] * tiles["n"])[tiles["store_bytes"] > 0].sum())
+    read, written = outputs * (passes.sums - 1) + stored, outputs * passes.sums + returned
+    return Traffic(read * bits.accumulator, written * bits.accumulator)
 
 
 def _actions(
-    op: Op, edge_reads: dict[str, int], drain_bits: int, datapath: Datapath, costs: TileCosts
+    op: Op, array: ArrayShape, bits: OperandBits, datapath: Datapath, passes: _Passes, costs: TileCosts
 ) -> dict[str, float]:
     actions: dict[str, float] = defaultdict(float)
     for per_one, times in (
         (datapath.actions_per_mac(), op.M * op.N * op.K),
-        (datapath.actions_per_operand("act"), edge_reads["act"]),
-        (datapath.actions_per_operand("weight"), edge_reads["weight"]),
+        (datapath.actions_per_operand("act"), op.M * op.K * passes.act),
+        (datapath.actions_per_operand("weight"), op.N * op.K * passes.weight),
         (datapath.actions_per_output(), op.M * op.N),
-        ({"reg_bit": 1}, drain_bits),
+        ({"reg_bit": 1}, _operand_hop_bits(op, array, datapath, passes) + _sum_hop_bits(op, array, bits, passes)),
         (costs.actions, 1),
     ):
         for action, n in per_one.items():
@@ -98,12 +129,28 @@ def _actions(
     return dict(actions)
 
 
-def _drain_bits(op: Op, array: ArrayShape, bits: OperandBits) -> int:
-    """Register bits that results hop through on their way out: ``rows - r`` hops for a result of array row ``r``."""
-    full, ragged = divmod(op.M, array.rows)
-    hops = full * _hops(array.rows, array.rows) + _hops(ragged, array.rows)
-    return hops * op.N * bits.accumulator * array.result_words
+def _operand_hop_bits(op: Op, array: ArrayShape, datapath: Datapath, passes: _Passes) -> float:
+    """Register bits that operands hop through inside the array."""
+    streamed = op.M * op.N * op.K * array.cycles_per_step
+    act, weight = datapath.register_bits("act"), datapath.register_bits("weight")
+    if array.dataflow == "os":
+        return streamed * (act + weight)
+    down = op.K * array.cycles_per_step
+    to_their_rows = _triangles(down, array.rows)
+    if array.dataflow == "ws":
+        return streamed * act + op.N * to_their_rows * passes.weight * weight
+    return streamed * weight + op.M * to_their_rows * passes.act * act
 
 
-def _hops(rows_used: int, rows: int) -> int:
-    return sum(rows - r for r in range(rows_used))
+def _sum_hop_bits(op: Op, array: ArrayShape, bits: OperandBits, passes: _Passes) -> int:
+    """Register bits that sums hop through: out of the array (``os``), or down through all rows of every fold."""
+    if array.dataflow == "os":
+        hops = op.M * (array.rows + 1) - _triangles(op.M, array.rows)  # rows - r hops for a result of array row r
+        return hops * op.N * bits.accumulator * array.result_words
+    return op.M * op.N * passes.sums * array.rows * bits.accumulator
+
+
+def _triangles(length: int, rows: int) -> int:
+    """Sum of r + 1 over the array rows r that ``length`` lines take, fold after fold."""
+    full, ragged = divmod(length, rows)
+    return full * rows * (rows + 1) // 2 + ragged * (ragged + 1) // 2

@@ -1,4 +1,4 @@
-"""What encodings did to tensors: distribution before and after, accuracy against stored bits, one table."""
+"""What encodings did to tensors: accuracy against stored bits as one table, one page, one figure; histograms."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from simulator.report.formatting import common_start, elide
-from simulator.report.style import GRID, INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
+from simulator.report.format_figures import histogram_figure, sqnr_bits_figure
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
     from rich.table import Table
 
-__all__ = ["format_table", "histogram_figure", "terminal_table_of_formats", "tradeoff_of_formats", "write_quantisation"]
+__all__ = ["format_page", "format_table", "mean_sqnr_db", "terminal_table_of_formats", "write_quantisation"]
 
 Statistics = dict[str, Any]
 """``TensorStatistics.to_dict()`` of one tensor in one format."""
-_PANELS = 8
-
 
 _HEADINGS = {
     "format": "Format",
     "bits_per_value": "Bits per value",
-    "activations_sqnr_db": "Activations SQNR (dB)",
-    "activations_worst_db": "worst",
-    "weights_sqnr_db": "Weights SQNR (dB)",
-    "weights_worst_db": "worst ",
+    "victim_share": "Victims (%)",
+    "activations_sqnr_db": "Activations: SQNR (dB)",
+    "activations_worst_db": "Activations: worst (dB)",
+    "weights_sqnr_db": "Weights: SQNR (dB)",
+    "weights_worst_db": "Weights: worst (dB)",
 }
+_ONE_KIND = {"weights_sqnr_db": "SQNR (dB)", "weights_worst_db": "Worst (dB)"}
 
 
-def write_quantisation(out: Path, statistics: Sequence[Statistics], edges: Sequence[float]) -> pd.DataFrame:
-    """Statistics, the table of formats (CSV, Markdown, LaTeX) and figures into ``out``; returns the table.
+def write_quantisation(
+    out: Path, statistics: Sequence[Statistics], edges: Sequence[float], source: str, command: str
+) -> pd.DataFrame:
+    """Statistics, the table of formats (CSV, Markdown, LaTeX, a page) and figures into ``out``; returns the table.
 
+    Args:
+        source: where the tensors are from; command: what makes all this again.
     Raises: OutputError if the folder cannot be written.
     """
     from simulator.report.atomic import write_bytes
@@ -45,47 +46,26 @@ def write_quantisation(out: Path, statistics: Sequence[Statistics], edges: Seque
     from simulator.report.tables import latex_table, markdown_table
 
     table = format_table(statistics)
-    record = {"histogram_edges_sigma": list(edges), "tensors": list(statistics)}
-    write_bytes(out / "statistics.json", (json.dumps(record, indent=1) + "\n").encode())
+    record = {"command": command, "histogram_edges_sigma": list(edges), "tensors": list(statistics)}
+    write_bytes(out / "statistics.json", (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     write_bytes(out / "formats.csv", table.to_csv(index=False, lineterminator="\n").encode())
     shown = _for_people(table)
     write_bytes(out / "tables" / "formats.md", markdown_table(shown).encode())
     write_bytes(out / "tables" / "formats.tex", latex_table(shown).encode())
     for name in table["format"]:
         save_figure(histogram_figure(statistics, edges, name), out / "figures" / f"histogram_{name}")
-    figure = tradeoff_of_formats(table)
+    figure = sqnr_bits_figure(_by_size(table))
     if figure is not None:
         save_figure(figure, out / "figures" / "sqnr_bits")
+    write_bytes(out / "formats.md", format_page(table, source, command, pictured=figure is not None).encode())
     return table
 
 
-def terminal_table_of_formats(table: pd.DataFrame) -> Table:
-    """The table of formats for a terminal."""
-    from rich.table import Table
-
-    shown = _for_people(table)
-    drawn = Table(header_style="bold")
-    for i, column in enumerate(shown.columns):
-        drawn.add_column(column.strip(), justify="right" if i else "left")
-    for row in shown.itertuples(index=False):
-        drawn.add_row(*map(str, row))
-    return drawn
-
-
-def _for_people(table: pd.DataFrame) -> pd.DataFrame:
-    """Rounded, with headings; columns without a number are left out."""
-    kept = [c for c in table.columns if c == "format" or table[c].notna().any()]
-    shown = table[kept].copy()
-    for column in kept[1:]:
-        digits = 2 if column == "bits_per_value" else 1
-        shown[column] = ["∞" if math.isinf(v) else "" if math.isnan(v) else f"{v:.{digits}f}" for v in table[column]]
-    return shown.rename(columns=_HEADINGS)
-
-
 def format_table(statistics: Sequence[Statistics]) -> pd.DataFrame:
-    """One row per format: stored bits per value, and mean and worst SQNR over activations (``.a``) and the rest.
+    """One row per format: stored bits per value, victims, mean and worst SQNR.
 
-    Bits per value are over all values; the mean SQNR is that of the mean relative noise power.
+    Activations are the tensors with one scale for all, weights those with a scale per row. Bits and victims are over
+    all values; the mean SQNR is that of the mean relative noise power.
     """
     import pandas as pd
 
@@ -93,16 +73,17 @@ def format_table(statistics: Sequence[Statistics]) -> pd.DataFrame:
     for name in dict.fromkeys(s["format"] for s in statistics):
         mine = [s for s in statistics if s["format"] == name]
         values = sum(s["values"] for s in mine)
-        row = {"format": name, "bits_per_value": sum(s["bits_per_value"] * s["values"] for s in mine) / values}
-        for kind, chosen in (("activations", _of_kind(mine, True)), ("weights", _of_kind(mine, False))):
+        row = {
+            "format": name,
+            "bits_per_value": sum(s["stored_bits"] for s in mine) / values,
+            "victim_share": sum(s["victims"] for s in mine) / values,
+        }
+        for kind, granularity in (("activations", "tensor"), ("weights", "row")):
+            chosen = [s for s in mine if s["granularity"] == granularity]
             row[f"{kind}_sqnr_db"] = mean_sqnr_db(chosen)
             row[f"{kind}_worst_db"] = min((_db(s) for s in chosen), default=math.nan)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _of_kind(statistics: Sequence[Statistics], activations: bool) -> list[Statistics]:
-    return [s for s in statistics if s["tensor"].endswith(".a") == activations]
 
 
 def _db(statistics: Statistics) -> float:
@@ -117,66 +98,80 @@ def mean_sqnr_db(statistics: Sequence[Statistics]) -> float:
     return math.inf if noise == 0 else -10 * math.log10(noise)
 
 
-@styled
-def histogram_figure(statistics: Sequence[Statistics], edges: Sequence[float], format_name: str) -> Figure:
-    """Distribution of each tensor (the first eight) before and after one format, on a logarithmic scale."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
-    shown = [s for s in statistics if s["format"] == format_name][:_PANELS]
-    start = len(common_start([s["tensor"] for s in shown]))
-    n_cols = min(len(shown), 2)
-    n_rows = -(-len(shown) // n_cols)
-    figure = Figure(figsize=(WIDTH_IN if n_cols > 1 else 4.6, 0.5 + 1.6 * n_rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(n_rows, n_cols, squeeze=False, sharex=True)
-    middles = (np.asarray(edges)[1:] + np.asarray(edges)[:-1]) / 2
-    width = float(edges[1] - edges[0])
-    for i, axes in enumerate(grid.flat):
-        axes.set_visible(i < len(shown))
-        if i >= len(shown):
-            continue
-        before, after = (
-            np.asarray(shown[i][k], float) / shown[i]["values"] for k in ("histogram", "decoded_histogram")
-        )
-        axes.bar(middles, after, width=width, color="#8fc1e3", label=f"decoded {format_name}")
-        axes.step(middles, before, where="mid", color=INK, linewidth=0.9, label="as captured")
-        axes.set_yscale("log")
-        axes.set_ylim(0.5 / shown[i]["values"], 1.5)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_title(elide(shown[i]["tensor"][start:], 44), fontsize=7)
-        axes.grid(color=GRID, axis="y")
-        if i == 0:
-            axes.legend(loc="upper left", fontsize=6.5)
-    figure.supxlabel("value (standard deviations; the last bins hold all beyond)", fontsize=8)
-    figure.supylabel("share of values", fontsize=8)
-    return figure
+def _by_size(table: pd.DataFrame) -> pd.DataFrame:
+    """Fewest bits first, then the least accurate first."""
+    accuracy = table[["activations_sqnr_db", "weights_sqnr_db"]].min(axis=1)
+    keys = table.assign(size=table["bits_per_value"].round(2), accuracy=accuracy.round(1))
+    return table.loc[keys.sort_values(["size", "accuracy", "format"]).index]
 
 
-@styled
-def tradeoff_of_formats(table: pd.DataFrame) -> Figure | None:
-    """SQNR of activations and weights against stored bits per value; None for fewer than two formats."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _for_people(table: pd.DataFrame) -> pd.DataFrame:
+    """Rounded, with headings; columns without a number, and victims where there is none, are left out."""
+    kept = [c for c in table.columns if c == "format" or table[c].notna().any()]
+    if not table["victim_share"].any():
+        kept.remove("victim_share")
+    shown = table[kept].copy()
+    for column in kept[1:]:
+        shown[column] = [_cell(column, value) for value in table[column]]
+    headings = _HEADINGS if "activations_sqnr_db" in kept else _HEADINGS | _ONE_KIND
+    return shown.rename(columns=headings)
 
-    kinds = [k for k in ("activations", "weights") if np.isfinite(table[f"{k}_sqnr_db"].astype(float)).any()]
-    if len(table) < 2 or not kinds:
-        return None
-    figure = Figure(figsize=(WIDTH_IN, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    colours = design_colours(list(table["format"]))
-    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False).flat, kinds, strict=True):
-        for _, row in table.iterrows():
-            x, y = float(row["bits_per_value"]), float(row[f"{kind}_sqnr_db"])
-            if math.isfinite(y):
-                axes.scatter(x, y, s=22, color=colours[row["format"]]["facecolor"], edgecolor=PAPER, zorder=3)
-                axes.annotate(
-                    row["format"], (x, y), xytext=(4, 2), textcoords="offset points", fontsize=5.5, color=MUTED
-                )
-        axes.set_title(kind)
-        axes.set_xlabel("stored bits per value")
-        axes.grid(color=GRID)
-    figure.supylabel("SQNR (dB)", fontsize=8)
-    return figure
+
+def _cell(column: str, value: float) -> str:
+    if column == "victim_share":
+        return f"{100 * value:.2f}" if value else ""
+    if math.isfinite(value):
+        return f"{value:.{2 if column == 'bits_per_value' else 1}f}"
+    return "∞" if math.isinf(value) else ""
+
+
+def terminal_table_of_formats(table: pd.DataFrame) -> Table:
+    """The table of formats for a terminal of 80 columns."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = _for_people(table)
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    for i, column in enumerate(shown.columns):
+        head = column.replace(": ", "\n") if ": " in column else column.replace("per ", "per\n").replace(" (%", "\n(%")
+        drawn.add_column(Text(head), justify="right" if i else "left", no_wrap=True)
+    for row in shown.itertuples(index=False):
+        drawn.add_row(*(Text(str(cell)) for cell in row))
+    return drawn
+
+
+def format_page(table: pd.DataFrame, source: str, command: str, pictured: bool) -> str:
+    """A Markdown page: what was done, the table with the fewest bits first, and what its columns mean."""
+    from simulator.report.tables import markdown_table
+
+    both = table["activations_sqnr_db"].notna().any()
+    scales = (
+        "Weights have a scale per output channel, activations one per tensor, as in OliVe's quantiser"
+        if both
+        else "Every row (all axes but the last) has a scale of its own"
+    )
+    scales += "; block formats have their own scales on top, and formats that define their scale keep to it."
+    parts = [
+        f"# Number formats on {source}",
+        f"Made by `{command}`.",
+        fill(scales, 112),
+        markdown_table(_for_people(_by_size(table))).rstrip(),
+        _LEGEND,
+    ]
+    if pictured:
+        parts.insert(3, "![SQNR of every format, fewest stored bits first](figures/sqnr_bits.svg)")
+    return "\n\n".join(parts) + "\n"
+
+
+_LEGEND = """\
+- **Bits per value**: all that is stored, over all values: codes, scales, zero points, dictionaries, outlier lists,
+  padding. It is the size of the arrays in the files that `olivine quantize` writes, to the bit.
+- **SQNR**: power of the values over power of the error, `10 log10(sum x^2 / sum (x - decoded)^2)`; over several tensors
+  that of the mean relative noise power. **worst** is the tensor with the lowest one. ∞: every value came back, as from
+  `fp16` where the tensors are stored in half precision.
+- **Victims**: values other than zero that were given up because an outlier is stored beside them (`ovp*`).
+- `*_unsigned` is for tensors without negative values; on others it stores every negative value as zero.
+
+An SQNR says what an encoding does to the values, not what it does to a model's answers: a few large errors on values
+that matter little weigh as much here as many small ones on those that do."""

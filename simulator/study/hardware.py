@@ -15,7 +15,7 @@ from simulator.cost import Bill, make_bill
 from simulator.datapath import Datapath, OptionError
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
-from simulator.mapping import ArrayShape, BufferLimits, OperandBits, mapping_util
+from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
 from simulator.workload import Op
 
 __all__ = ["Hardware", "build", "priced_actions"]
@@ -37,6 +37,8 @@ class Hardware:
     depths: tuple[int, int, int]
     dram: IdealDram
     bill: Bill
+    pinned: Pinned
+    tolerance: float
     layers: tuple[tuple[str, Hardware], ...] = field(default=(), repr=False)
 
     @property
@@ -47,8 +49,7 @@ class Hardware:
 
     def mapping_util(self, op: Op) -> float:
         """Share of PEs that hold work of ``op``, averaged over folds."""
-        array = self.for_op(op).array
-        return mapping_util(op, array.rows, array.cols)
+        return mapping_util(op, self.for_op(op).array)
 
     @property
     def precisions(self) -> list[Hardware]:
@@ -86,18 +87,25 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
     memory, array = design.memory, design.array
     pads = (memory.act_buffer, memory.weight_buffer, memory.out_buffer)
     limited = memory.dram.model != "none"
+    if array.dataflow not in datapath.dataflows:
+        raise ConfigError(
+            f"{design.where('array', 'dataflow')}: '{datapath.name}' cannot run {array.dataflow}; "
+            f"allowed: {', '.join(datapath.dataflows)}"
+        )
     rows, cols = datapath.logical_array(array.rows, array.cols)
     if rows < 1 or cols < 1:
         raise ConfigError(f"{design.where('array')}: {array.rows} x {array.cols} PEs make no MAC at this precision")
     return Hardware(
         design,
         datapath,
-        ArrayShape(rows, cols, array.fold_overlap, datapath.cycles_per_step(), datapath.result_words),
+        ArrayShape(rows, cols, array.fold_overlap, datapath.cycles_per_step(), datapath.result_words, array.dataflow),
         _operand_bits(datapath, memory.output_bits),
         BufferLimits(*(_usable_bits(p) for p in pads)) if limited else None,
         tuple(2 if p.double_buffer else 1 for p in pads) if limited else (0, 0, 0),  # type: ignore[arg-type]
         _dram(design) if limited else NO_MEMORY_LIMIT,
         _bill(design, datapath),
+        Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
+        design.tiling.tolerance,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.datapath import Datapath
-from simulator.datapath.accumulate import require_fit
+from simulator.datapath.accumulate import require_finite, require_fit
 from simulator.formats import Encoded
 from simulator.reference import exact_matmul, first_mismatch, noise_energy, precise_matmul, sqnr_db
 
@@ -65,6 +65,7 @@ def check_values(
     for index, (found, pair) in enumerate(zip(results, operands, strict=True)):
         _require_accumulator(datapath, *pair)
         expected = _reference(datapath, *pair)
+        require_finite(expected, datapath.name)
         mismatch = mismatch or _describe(name, datapath.name, index, len(results), found, expected)
         real = np.matmul(act[index].astype(np.float64), weight[index].astype(np.float64).T)
         result, precise = datapath.real(found, *pair), _precise(datapath, found, *pair)
@@ -84,7 +85,7 @@ def _precise(datapath: Datapath, found: NDArray[Any], act: Encoded, weight: Enco
     if datapath.accumulation.kind == "int":
         return datapath.real(found, act, weight)
     a, w = datapath.decoded(act, weight)
-    return precise_matmul(a, w) * (act.row_scale * weight.row_scale.T)
+    return datapath.real(precise_matmul(a, w), act, weight)
 
 
 def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded) -> None:

@@ -1,215 +1,114 @@
-"""Tensors through a format: codes to disk, and what the encoding did to the values."""
+"""Tensors through a format: codes to disk, and what the encoding did to the values.
+
+A format that encodes each row for itself gets a tensor a block of rows at a time, so that memory holds blocks, whatever
+the tensor's size. The others (``TensorEncoding.rows_alone`` is false, or one scale for all rows) get it whole, up to
+a limit.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from simulator import formats
-from simulator.errors import OlivineError, TraceError, UnknownNameError
-from simulator.formats import Encoded, Granularity, TensorEncoding
+from simulator.errors import OlivineError, UnknownNameError
+from simulator.formats import Encoded, TensorEncoding
 from simulator.formats.base import Calibration
-from simulator.reference import sqnr_db
-from simulator.report.atomic import write_bytes
 from simulator.report.quantisation import write_quantisation
-from simulator.study.workloads import resolve_workload
-from simulator.tracing import Trace
+from simulator.study.codes import CodesFile, codes_path
+from simulator.study.distortion import HISTOGRAM_SIGMAS, Distortion, Profile, TensorStatistics, profile
+from simulator.study.tensors import Block, NamedTensor, named_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "HISTOGRAM_SIGMAS",
-    "NamedTensor",
-    "TensorStatistics",
-    "encode_statistics",
-    "named_tensors",
-    "quantise_to_folder",
-    "save_codes",
-]
+__all__ = ["WHOLE_GIB", "encode_tensor", "encoded_blocks", "quantise_to_folder", "streams"]
 
-HISTOGRAM_SIGMAS = np.linspace(-8.0, 8.0, 161)
-"""Bin edges of the histograms, in standard deviations; what lies beyond is counted in the last bins."""
+WHOLE_GIB = 1.0
+"""Largest tensor, as float32, that is held whole unless told otherwise [GiB]; encoding it takes about thrice that."""
+
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class NamedTensor:
-    """A tensor to encode: ``load`` gives it as (count, rows, K), float32."""
+class _Candidate:
+    """A tensor encoded with one calibration method."""
 
-    name: str
-    load: Callable[[], NDArray[np.float32]]
-    granularity: Granularity
-
-
-@dataclass(frozen=True)
-class TensorStatistics:
-    """What one format did to one tensor.
-
-    Attributes:
-        outlier_share: values beyond 3 standard deviations; pair shares are of (even, odd) neighbours along K.
-        bits_per_value: everything stored, scales and lists and padding included.
-        sqnr_db: power of the values over power of the error; max_abs_error_sigma: in standard deviations.
-        census: what the format itself counts (victims, outliers in its list ...), if it does.
-        histogram, decoded_histogram: values per bin of ``HISTOGRAM_SIGMAS``, before and after.
-    """
-
-    tensor: str
-    format: str
-    values: int
-    sigma: float
-    outlier_share: float
-    pairs_normal_normal: float
-    pairs_outlier_normal: float
-    pairs_outlier_outlier: float
-    bits_per_value: float
-    sqnr_db: float
-    max_abs_error_sigma: float
-    census: dict[str, int]
-    histogram: list[int]
-    decoded_histogram: list[int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; an infinite SQNR becomes None."""
-        return asdict(self) | {"sqnr_db": None if math.isinf(self.sqnr_db) else self.sqnr_db}
+    method: str
+    distortion: Distortion
+    codes: CodesFile | None
 
 
-def named_tensors(source: str, pattern: str | None = None) -> list[NamedTensor]:
-    """Tensors of a safetensors file (rows share nothing: one scale each), or both operands of every op of a trace.
-
-    A trace's weights get a scale per row (output channel), its activations one per tensor, as in the OliVe quantiser.
-    Raises: OlivineError if the source cannot be read or no tensor matches ``pattern`` (shell wildcards).
-    """
-    found = list(_of_file(Path(source)) if source.endswith(".safetensors") else _of_trace(source))
-    if pattern is None:
-        return found
-    from fnmatch import fnmatchcase
-
-    chosen = [t for t in found if fnmatchcase(t.name, pattern)]
-    if not chosen:
-        raise UnknownNameError("tensor", pattern, [t.name for t in found])
-    return chosen
+def streams(encoding: TensorEncoding, tensor: NamedTensor) -> bool:
+    """Whether a block of rows of the tensor can be encoded without the others."""
+    return encoding.rows_alone and tensor.granularity == "row"
 
 
-def _of_file(path: Path) -> Iterator[NamedTensor]:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise TraceError(f"{path}: no such file")
-
-    def load(name: str) -> NDArray[np.float32]:
-        try:
-            with safe_open(path, framework="numpy") as file:
-                tensor = file.get_tensor(name)
-        except (OSError, SafetensorError, TypeError) as error:
-            raise TraceError(f"{path}: tensor '{name}': cannot read it: {' '.join(str(error).split())}") from None
-        return np.ascontiguousarray(tensor, np.float32).reshape(1, -1, tensor.shape[-1] if tensor.ndim else 1)
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = list(file.keys())
-    except (OSError, SafetensorError) as error:
-        raise TraceError(f"{path}: not a safetensors file: {' '.join(str(error).split())}") from None
-    for name in names:
-        yield NamedTensor(name, partial(load, name), "row")
+def encoded_blocks(
+    encoding: TensorEncoding, tensor: NamedTensor, method: Calibration
+) -> Iterator[tuple[Block, Encoded]]:
+    """The tensor and what it is encoded as: in blocks of rows if it ``streams``, else each GEMM's operand whole."""
+    if streams(encoding, tensor):
+        for block in tensor.blocks():
+            yield block, encoding.encode_operand(block.values[None], "row", method)[0]
+        return
+    values = tensor.whole()
+    for gemm, operand in enumerate(encoding.encode_operand(values, tensor.granularity, method)):
+        yield Block(gemm, values[gemm]), operand
 
 
-def _of_trace(source: str) -> Iterator[NamedTensor]:
-    workload = resolve_workload(source)
-    trace = workload.trace
-    if trace is None:
-        raise OlivineError(f"{source}: a workload of shapes has no tensors; name a trace or a .safetensors file")
-    for op in workload.ops:
-        yield NamedTensor(f"{op.name}.a", partial(_operand, trace, op.name, 0), "tensor")
-        yield NamedTensor(f"{op.name}.w", partial(_operand, trace, op.name, 1), "row")
-
-
-def _operand(trace: Trace, op: str, side: int) -> NDArray[np.float32]:
-    return trace.load(op)[side]
-
-
-def encode_statistics(
-    tensor: NamedTensor, format_name: str, calibration: str = "best"
-) -> tuple[TensorStatistics, list[Encoded]]:
-    """Encode one tensor and compare what comes back with what went in.
+def encode_tensor(
+    tensor: NamedTensor,
+    before: Profile,
+    format_name: str,
+    calibration: str = "best",
+    out: Path | None = None,
+    advance: Callable[[int], None] = lambda nbytes: None,
+) -> TensorStatistics:
+    """Encode one tensor, compare what comes back with what went in, and write the codes if there is a place for them.
 
     Args:
         calibration: ``mse``, ``absmax``, ``three_sigma``, or ``best``: the less noisy one of ``mse`` and ``absmax``.
-    Raises: EncodingError.
+        out: the folder under which the codes go; None: nowhere.
+        advance: is told the bytes of each block, as float32, when it is done.
+    Raises: EncodingError; OutputError if the codes cannot be written.
     """
-    values = tensor.load()
     encoding: TensorEncoding = formats.get(format_name)
-    methods: tuple[Any, ...] = ("mse", "absmax") if calibration == "best" else (calibration,)
-    candidates = [encoding.encode_operand(values, tensor.granularity, method) for method in methods]
-    noises = [_noise(encoding, values, encoded) for encoded in candidates]
-    encoded = candidates[noises.index(min(noises))]
-    sigma = float(values.std(dtype=np.float64)) or 1.0
-    largest = 0.0
-    decoded_counts = np.zeros(len(HISTOGRAM_SIGMAS) - 1, np.int64)
-    for block, operand in zip(values, encoded, strict=True):
-        decoded = _decoded(encoding, operand)
-        largest = max(largest, float(np.abs(block - decoded).max()))
-        decoded_counts += _histogram(decoded / sigma)
-    signal = float(np.vdot(values.astype(np.float64), values))
-    storage = [encoding.stored(operand) for operand in encoded]
-    pairs = _pair_shares(values, sigma)
-    return TensorStatistics(
-        tensor=tensor.name,
-        format=format_name,
-        values=values.size,
-        sigma=sigma,
-        outlier_share=float((np.abs(values - values.mean(dtype=np.float64)) > 3 * sigma).mean()),
-        pairs_normal_normal=pairs[0],
-        pairs_outlier_normal=pairs[1],
-        pairs_outlier_outlier=pairs[2],
-        bits_per_value=sum(s.total_bits for s in storage) / values.size,
-        sqnr_db=sqnr_db(signal, min(noises)),
-        max_abs_error_sigma=largest / sigma,
-        census=_summed_census(encoding, encoded),
-        histogram=_histogram(values / sigma).tolist(),
-        decoded_histogram=decoded_counts.tolist(),
-    ), encoded
+    candidates = []
+    with ExitStack() as stack:
+        for method in _methods(encoding, calibration):
+            codes = stack.enter_context(_codes_file(out, encoding, tensor, method)) if out else None
+            candidates.append(_Candidate(method, Distortion(encoding, before.sigma), codes))
+            for block, operand in encoded_blocks(encoding, tensor, method):
+                candidates[-1].distortion.add(block.values, operand)
+                if codes:
+                    prefix = f"{block.gemm}." if tensor.count > 1 else ""
+                    codes.append({prefix + name: array for name, array in encoding.packed(operand).items()})
+                advance(block.values.nbytes)
+        best = min(candidates, key=lambda candidate: candidate.distortion.noise)
+        if best.codes:
+            best.codes.publish()
+    return best.distortion.statistics(tensor, best.method, before)
 
 
-def _decoded(encoding: TensorEncoding, operand: Encoded) -> NDArray[np.float64]:
-    """Real values (rows, K) that an operand stands for."""
-    return encoding.decode_operand(operand).astype(np.float64) * operand.value_scale
+def _methods(encoding: TensorEncoding, calibration: str) -> tuple[Any, ...]:
+    if calibration != "best":
+        return (calibration,)
+    return ("mse", "absmax") if encoding.calibrated else ("absmax",)
 
 
-def _noise(encoding: TensorEncoding, values: NDArray[np.float32], encoded: list[Encoded]) -> float:
-    """Energy of the error of an encoded tensor (count, rows, K)."""
-    errors = (block - _decoded(encoding, operand) for block, operand in zip(values, encoded, strict=True))
-    return sum(float(np.vdot(error, error)) for error in errors)
-
-
-def _histogram(sigmas: NDArray[Any]) -> NDArray[np.int64]:
-    inside = np.clip(sigmas, HISTOGRAM_SIGMAS[0], HISTOGRAM_SIGMAS[-1])
-    return np.histogram(inside, HISTOGRAM_SIGMAS)[0]
-
-
-def _pair_shares(values: NDArray[np.float32], sigma: float) -> tuple[float, float, float]:
-    """Shares of pairs with no, one and two values beyond 3 sigma; a last odd value pairs with a normal zero."""
-    outlier = np.abs(values - values.mean(dtype=np.float64)) > 3 * sigma
-    left, right = outlier[..., 0::2], outlier[..., 1::2]
-    if right.shape[-1] < left.shape[-1]:
-        right = np.concatenate([right, np.zeros((*right.shape[:-1], 1), np.bool_)], axis=-1)
-    both = left.astype(np.int8) + right
-    shares = [float((both == n).mean()) for n in (0, 1, 2)]
-    return shares[0], shares[1], shares[2]
-
-
-def _summed_census(encoding: TensorEncoding, encoded: list[Encoded]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for operand in encoded:
-        for what, count in encoding.census(operand).items():
-            total[what] = total.get(what, 0) + count
-    return total
+def _codes_file(out: Path, encoding: TensorEncoding, tensor: NamedTensor, method: str) -> CodesFile:
+    about = {
+        "format": encoding.name,
+        "count_rows_K": " ".join(map(str, tensor.shape)),
+        "granularity": tensor.granularity,
+        "calibration": method,
+    }
+    return CodesFile(codes_path(out, encoding.name, tensor.name), about)
 
 
 def quantise_to_folder(
@@ -219,41 +118,66 @@ def quantise_to_folder(
     pattern: str | None = None,
     calibration: str = "best",
     write_codes: bool = True,
-    progress: Callable[[int, int, str], None] | None = None,
+    whole_gib: float = WHOLE_GIB,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Encode every tensor in every format and write ``statistics.json``, tables, figures and, if asked, codes.
 
+    Every tensor is looked at before the first is encoded: one that holds a NaN leaves nothing behind.
+
     Args:
         format_names: comma-separated, or ``all``.
+        whole_gib: largest tensor, as float32, for a format that needs it whole.
+        progress: is told the bytes done, those to do, and what was worked on.
     Returns: one row per format (``report.quantisation.format_table``).
     Raises: OlivineError, one line, before anything is written for what can be known then.
     """
-    chosen = formats.names() if format_names == "all" else [f.strip() for f in format_names.split(",")]
-    for name in chosen:
-        formats.get(name)
+    asked = formats.names() if format_names == "all" else [name.strip() for name in format_names.split(",")]
+    encodings: dict[str, TensorEncoding] = {name: formats.get(name) for name in asked}
     if calibration not in (known := ("best", *get_args(Calibration))):
         raise UnknownNameError("calibration", calibration, known)
     tensors = named_tensors(source, pattern)
-    work = [(tensor, name) for tensor in tensors for name in chosen]
-    statistics = []
-    for done, (tensor, name) in enumerate(work, start=1):
-        found, encoded = encode_statistics(tensor, name, calibration)
-        statistics.append(found.to_dict())
-        if write_codes:
-            save_codes(out / "codes" / name / f"{tensor.name}.safetensors", encoded)
-        if progress:
-            progress(done, len(work), f"{tensor.name} in {name}")
-    return write_quantisation(out, statistics, HISTOGRAM_SIGMAS.tolist())
+    _require_room(tensors, list(encodings.values()), whole_gib)
+    passes = 2 + sum(len(_methods(encoding, calibration)) for encoding in encodings.values())
+    meter = _Meter(sum(tensor.nbytes for tensor in tensors) * passes, progress)
+    profiles = [profile(tensor, meter.reads(tensor.name)) for tensor in tensors]
+    statistics = [
+        encode_tensor(
+            tensor, before, name, calibration, out if write_codes else None, meter.reads(f"{tensor.name} in {name}")
+        ).to_dict()
+        for tensor, before in zip(tensors, profiles, strict=True)
+        for name in encodings
+    ]
+    options = {"--tensor": pattern, "--calibration": calibration if calibration != "best" else None, "--out": str(out)}
+    given = [text for option, value in options.items() if value is not None for text in (option, value)]
+    command = shlex.join(["olivine", "quantize", source, "--format", format_names, *given])
+    return write_quantisation(out, statistics, HISTOGRAM_SIGMAS.tolist(), source, command)
 
 
-def save_codes(path: Path, encoded: list[Encoded]) -> None:
-    """Codes, scales and all else that is stored, one set of tensors per GEMM, as safetensors."""
-    from safetensors.numpy import save
+def _require_room(tensors: Sequence[NamedTensor], encodings: Sequence[TensorEncoding], whole_gib: float) -> None:
+    """Refuse tensors that are too large for a format that cannot take them a block at a time."""
+    for tensor in tensors:
+        whole = [encoding.name for encoding in encodings if not streams(encoding, tensor)]
+        gib = tensor.nbytes / 2**30
+        if whole and gib > whole_gib:
+            raise OlivineError(
+                f"tensor '{tensor.name}' takes {gib:.2f} GiB as float32, and {', '.join(whole)} must hold it whole, "
+                f"which is allowed up to {whole_gib:g} GiB; leave the format out, choose --tensor, or raise --whole-gib"
+            )
 
-    tensors: dict[str, NDArray[Any]] = {}
-    for index, operand in enumerate(encoded):
-        prefix = f"{index}." if len(encoded) > 1 else ""
-        tensors[f"{prefix}codes"] = operand.codes
-        tensors[f"{prefix}scale"] = np.atleast_1d(operand.scale)
-        tensors |= {f"{prefix}{name}": np.atleast_1d(extra) for name, extra in operand.extras.items()}
-    write_bytes(path, save({name: np.ascontiguousarray(t) for name, t in tensors.items()}))
+
+class _Meter:
+    """Bytes done of bytes to do."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def reads(self, label: str) -> Callable[[int], None]:
+        """A callback that counts the bytes it is told."""
+
+        def advance(nbytes: int) -> None:
+            self._done += nbytes
+            if self._progress:
+                self._progress(self._done, self._total, label)
+
+        return advance

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from simulator.datapath import Lane
 from simulator.engine.pe_array import run_os_array
+from simulator.engine.pe_array_stationary import run_stationary_array
 from simulator.errors import ConfigError, MismatchError
 from simulator.formats import Encoded
 from simulator.study.hardware import Hardware
@@ -31,7 +32,7 @@ def run_registers(hardware: Hardware, act: Encoded, weight: Encoded, table: Tile
     for index, lane in enumerate(lanes):
         values, cycles = _run(hardware, lane)
         expected = _closed_form(hardware, lane)
-        if index == 0 and (lane.rows, lane.cols) == (array.rows, array.cols):
+        if index == 0 and (array.dataflow == "os" or len(table) == 1):  # else blocks of the stream take more folds
             expected = table.compute_cycles
         if cycles != expected:
             raise MismatchError(f"the array took {cycles} cycles, the closed form says {expected}")
@@ -44,22 +45,28 @@ def _shape(hardware: Hardware, lane: Lane) -> Any:
 
 
 def _closed_form(hardware: Hardware, lane: Lane) -> int:
-    return int(_shape(hardware, lane).total(len(lane.act), len(lane.weight), lane.act.shape[1]))
+    return int(_shape(hardware, lane).total(*_lengths(lane)))
+
+
+def _lengths(lane: Lane) -> tuple[int, int, int]:
+    """M, N, and the steps of K."""
+    return len(lane.act), len(lane.weight), lane.act.shape[1]
 
 
 def _run(hardware: Hardware, lane: Lane) -> tuple[NDArray[Any], int]:
-    run = run_os_array(
-        lane.act,
-        lane.weight,
-        lane.rows,
-        lane.cols,
-        mac=lane.mac,
-        period_cycles=_shape(hardware, lane).fold(lane.act.shape[1]).period_cycles,
-        double_buffered=hardware.array.overlap == "full",
-        finish=lane.finish,
-        constants=lane.constants,
-        registers=lane.registers,
-        state_type=lane.state_type,
-        result_words=lane.result_words,
-    )
+    shape = _shape(hardware, lane)
+    how: dict[str, Any] = {
+        "mac": lane.mac,
+        "period_cycles": shape.fold(shape.stream(*_lengths(lane))).period_cycles,
+        "double_buffered": shape.overlap == "full",
+        "finish": lane.finish,
+        "constants": lane.constants,
+        "registers": lane.registers,
+        "state_type": lane.state_type,
+    }
+    sides = lane.act, lane.weight, lane.rows, lane.cols
+    if shape.dataflow == "os":
+        run = run_os_array(*sides, **how, result_words=lane.result_words)
+    else:
+        run = run_stationary_array(*sides, **how, held="weight" if shape.dataflow == "ws" else "act")
     return run.values, run.cycles

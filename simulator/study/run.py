@@ -30,6 +30,7 @@ from simulator.study.hardware import priced_actions
 from simulator.study.rows import CONTRACT_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import simulate_op
 from simulator.study.store import Store, code_sha256, point_key
+from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +68,7 @@ def run_study(
     set: Mapping[str, Any] | None = None,
     workers: int = 1,
     fresh: bool = False,
+    timeline: bool = False,
 ) -> pd.DataFrame:
     """Run a study by shipped name, path or mapping; returns one row per point and writes the run folder.
 
@@ -75,9 +77,10 @@ def run_study(
         set: dotted path -> value, applied to every design.
         workers: processes.
         fresh: run points again that are already stored.
+        timeline: also write ``timeline.json``, a Chrome trace of every tile of every point.
     Raises: OlivineError, one line.
     """
-    return execute(study, out, overrides=set, workers=workers, fresh=fresh).results
+    return execute(study, out, overrides=set, workers=workers, fresh=fresh, timeline=timeline).results
 
 
 def execute(
@@ -87,12 +90,15 @@ def execute(
     overrides: Mapping[str, Any] | None = None,
     workers: int = 1,
     fresh: bool = False,
+    timeline: bool = False,
     progress: Progress | None = None,
     plugins: Sequence[Path] = (),
 ) -> RunOutcome:
     """As ``run_study``, with progress ``(done, total, label)`` and the whole outcome."""
     started = time.perf_counter()
     record, source = load_study(study)
+    if timeline:
+        require_timeline(record.fidelity)
     points = expand(record, source, overrides or {})
     folder = _writable(Path(out) if out is not None else Path("reports") / record.name)
     store = Store(folder)
@@ -116,6 +122,8 @@ def execute(
         "points_reused": len(points) - len(missing),
     }
     page = _report(folder, results, layers_table, _manifest(record, source, points, timings))
+    if timeline:
+        save_timeline(folder / TIMELINE_NAME, timelines(points, record.fidelity, record.seed))
     wrong = [line for i in sorted(mismatches) for line in mismatches[i]]
     stale = [
         f"{r['design']} on {r['workload']}: stored values differ" for r, _ in stored.values() if r["exact"] is False

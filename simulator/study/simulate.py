@@ -17,8 +17,8 @@ from simulator.datapath import Job, TileCosts
 from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pipeline
 from simulator.errors import ConfigError, ConservationError, MappingError, WorkloadError
 from simulator.formats import Encoded, Storage
-from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower
-from simulator.mapping.counting import count_os
+from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
+from simulator.mapping.counting import count
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
 from simulator.study.quality import Quality, check_values
@@ -26,7 +26,7 @@ from simulator.study.storage import storage_of
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["OpResult", "plan", "simulate_op"]
+__all__ = ["OpResult", "plan", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
 
@@ -71,7 +71,8 @@ def plan(hardware: Hardware, op: Op) -> TileTable:
     _require_feasible(hardware, op)
     try:
         shape = Op("any", op.M, op.N, op.K)
-        return _best_table(shape, hardware.array, hardware.bits, hardware.limits, hardware.depths, hardware.dram)
+        memory = hardware.limits, hardware.depths, hardware.dram
+        return _best_table(shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance)
     except MappingError as error:
         where = hardware.design.where(*error.field) if error.field else hardware.design.name
         raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
@@ -84,7 +85,7 @@ def _require_feasible(hardware: Hardware, op: Op) -> None:
     if op.macs > _MOST_MACS:
         raise WorkloadError(f"op '{op.name}': {op.macs} MACs; at most {_MOST_MACS} are simulated; split the op")
     array = hardware.array
-    folds = -(-op.M // array.rows) * -(-op.N // array.cols)
+    folds = array.folds(op.M, op.N, op.K)
     if hardware.limits is not None and folds > _MOST_FOLDS:
         raise WorkloadError(
             f"op '{op.name}': {folds} folds of the {array.rows} x {array.cols} array of '{hardware.design.name}'; "
@@ -100,9 +101,21 @@ def _best_table(
     limits: BufferLimits | None,
     depths: tuple[int, int, int],
     dram: IdealDram,
+    pinned: Pinned,
+    tolerance: float,
 ) -> TileTable:
-    """The table of least pipeline cycles; the same shape on the same hardware is searched once."""
-    return lower(shape, array, bits, limits, depths, cycles=lambda table: run_pipeline(table, dram).total_cycles)
+    """The table that ``lower`` finds with pipeline cycles; the same shape on the same hardware is searched once."""
+    return lower(
+        shape,
+        array,
+        bits,
+        limits,
+        depths,
+        cycles=lambda table: run_pipeline(table, dram).total_cycles,
+        bytes_per_cycle=dram.bytes_per_cycle,
+        pinned=pinned,
+        tolerance=tolerance,
+    )
 
 
 def simulate_op(
@@ -140,6 +153,34 @@ def simulate_op(
     return OpResult(op, len(table), timing, counts, energy, values, operands, quality, storage)
 
 
+def timing_of(
+    hardware: Hardware,
+    op: Op,
+    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    fidelity: Fidelity = "pipeline",
+    seed: int = 0,
+) -> tuple[TileTable, Timing]:
+    """Tiles of the op's first GEMM, and the timing of all; its events are those of the first.
+
+    Args:
+        tensors: as for ``simulate_op``; encoded only where time depends on them.
+    """
+    hardware = hardware.for_op(op)
+    table = plan(hardware, op)
+    known: Sequence[tuple[Encoded | None, Encoded | None]] = [(None, None)] * op.count
+    if tensors is not None and hardware.datapath.assumed_distribution:
+        known = encode(hardware.design, hardware.datapath, *tensors)
+    timing, _ = _costs(hardware, op, table, known, fidelity, seed)
+    costs = hardware.datapath.tile_costs(_job(hardware, op, table, *known[0], seed))
+    return table if costs is None else _with_costs(table, costs), timing
+
+
+def _job(hardware: Hardware, op: Op, table: TileTable, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
+    array = hardware.array
+    return Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed, array.period_beside)
+
+
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable, fidelity: Fidelity) -> NDArray[Any]:
     """Results of one GEMM: from the datapath, or from the registers of its arrays."""
     if fidelity != "pe_array":
@@ -161,12 +202,11 @@ def _costs(
     timings, counts = [], []
     array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
     for index, (act, weight) in enumerate(operands):
-        job = Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed + index)
-        costs = datapath.tile_costs(job)
+        costs = datapath.tile_costs(_job(hardware, op, table, act, weight, seed + index))
         tiles = table if costs is None else _with_costs(table, costs)
         timing = _run(hardware, tiles, fidelity)
         timings.append(timing)
-        counts.append(count_os(op, tiles, array, bits, datapath, timing.total_cycles, costs))
+        counts.append(count(op, tiles, array, bits, datapath, timing.total_cycles, costs))
         if costs is None:
             return _scaled(timing, len(operands)), counts[0].times(len(operands))
     return reduce(_sum, timings), reduce(add, counts)

@@ -1,0 +1,101 @@
+"""``gobo_dram``: GOBO as memory compression only, as OliVe (Guo et al., ISCA 2023, section 5.1) compares with it.
+
+Weights are 3- or 4-bit indices and a list of outliers in DRAM. On their way into the weight scratchpad each index
+becomes its dictionary entry and each listed outlier its value, all of them FP16; from there on this is ``fp16_mac``.
+
+Decompressors take as many values per cycle as the DRAM port delivers, so they never hold up a load; they put outliers
+in their places at no time of their own (both ``assumed``). The list is loaded with a tile's weights and not kept.
+
+The second operand of a GEMM is encoded like weights even where it is none by nature (attention scores and values).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from simulator import formats
+from simulator.datapath.base import Operand
+from simulator.datapath.fp16_mac import Fp16Mac
+from simulator.datapath.gobo import Share, indices
+from simulator.datapath.job import Job, TileCosts
+from simulator.datapath.registry import register
+from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bernoulli, column_ranges
+from simulator.datapath.width import Width
+from simulator.formats import Encoded, TensorEncoding
+
+__all__ = ["GoboDram"]
+
+
+@register("gobo_dram")
+@dataclass(frozen=True)
+class GoboDram(Fp16Mac):
+    """FP16 PEs behind decompressors of GOBO weights.
+
+    Args:
+        index_bits: bits of a weight in DRAM [bits].
+        log_probability: natural log of the density below which a weight is an outlier (``formats.gobo``; ``assumed``).
+        port_bits: bits that DRAM delivers in a cycle; set it to what the design's bandwidth makes [bits].
+        outlier_share: of the weights, where only shapes are known: about 0.1 % on average (GOBO, abstract).
+    """
+
+    index_bits: Literal[3, 4] = 4
+    log_probability: float = -4.0
+    port_bits: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
+    outlier_share: Share = 0.001
+
+    @property
+    def weight_format(self) -> TensorEncoding:
+        """``gobo3`` or ``gobo4``, dictionary and outliers in half precision."""
+        options = {"dictionary": "fp16", "outliers": "fp16", "log_probability": self.log_probability}
+        return formats.get(f"gobo{self.index_bits}", **options)
+
+    def width(self, operand: Operand) -> Width:
+        """16 bits in the scratchpads; indices in DRAM."""
+        return Width.plain(16) if operand == "act" else Width.plain(16, self.index_bits)
+
+    def register_bits(self, operand: Operand) -> float:
+        """FP16 on both sides."""
+        return 16
+
+    def data_dependent_actions(self) -> tuple[str, ...]:
+        """Decompression of every value that is loaded."""
+        return ("decompress_gobo_value",)
+
+    def area_bill(self, rows: int, cols: int) -> dict[str, int]:
+        """PEs, and a decompressor for each value that the DRAM port delivers in a cycle."""
+        return super().area_bill(rows, cols) | {"decompressor_gobo": -(-self.port_bits // self.index_bits)}
+
+    def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.float32]:
+        """FP16 values in FP32 registers: activations as they are, weights decompressed."""
+        if operand == "act":
+            return super().edge_words(encoded, operand)
+        values = np.asarray(encoded.extras["dictionary"], np.float32)[indices(encoded, self.index_bits)]
+        values.reshape(-1)[encoded.extras["outlier_position"]] = encoded.extras["outlier_value"]
+        return values
+
+    @property
+    def assumed_distribution(self) -> str:
+        """See ``weight_outliers``."""
+        return bernoulli(self.outlier_share)
+
+    def tile_costs(self, job: Job) -> TileCosts:
+        """The list of outliers, loaded with the weights, and their decompression."""
+        tiles = job.tiles
+        loaded = tiles["weight_load_bytes"] > 0
+        values = int((tiles["n"] * tiles["k"])[loaded].sum())
+        return replace(
+            TileCosts.none(tiles),
+            weight_load_bytes=np.where(loaded, self._listed(job) * (LISTED_BITS // 8), 0),
+            actions={"decompress_gobo_value": values},
+        )
+
+    def _listed(self, job: Job) -> NDArray[Any]:
+        """Outliers among the weights of each tile."""
+        outliers = WeightOutliers.of(job, self.outlier_share)
+        ranges, which = column_ranges(job.tiles)
+        return np.array([len(outliers.lanes(block)[0]) for block in ranges], np.int64)[which]

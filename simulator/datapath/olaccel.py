@@ -1,0 +1,208 @@
+"""``olaccel``: dense 4-bit MACs with units of their own for outliers (OLAccel; Park et al., ISCA 2018).
+
+Both operands are int4 with a list of their largest values at 16 bits, at whose places the codes are 0. A PE multiplies
+4 x 4 bits. Each group of 16 columns has an outlier lane per row, for one outlier weight per step (16 x 4 bits); each
+group of 16 rows has a high-precision MAC per column, for one outlier activation per step (16 x 16 bits, as its weight
+may be an outlier). More outliers of one group in one step take a cycle each, while the lock-step array waits:
+
+    cycles of a step = 1 + max(0, outlier weights of the fullest column group - 1, those of activations likewise - 1)
+
+Published (abstract): 4-bit MACs for the dense part, about 3 % of the data at high precision, an extra MAC lane per SIMD
+group so that one outlier weight costs no cycle, dedicated high-precision MACs for outlier activations, partial sums
+updated by both in a pipelined way. Recalled: groups of 16 lanes, 16-bit outliers. ``Assumed``: the output-stationary
+array of the ANT / OliVe comparison, which models no stalls (``stalls: false``); groups of rows likewise; that every
+further outlier costs a cycle. An output has three exact sums: 24 bits of dense products, 32 bits of the outlier lane's,
+48 bits of the high-precision MAC's. They are added as it leaves, in 48 bits. Beyond any of these is an error. A unit's
+price has one sum: those of the other outputs that it serves are not in the bill, nor is room for the lists in the
+scratchpads. A list entry is loaded with its tile's operand and read again with each pass: 32 bits of position, 16 of
+value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field
+
+from simulator import formats
+from simulator.datapath.accumulate import exact_product, require_fit
+from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.job import Job, TileCosts
+from simulator.datapath.outlier_groups import GroupedOutliers, waiting_cycles
+from simulator.datapath.packed_integers import signed_integers
+from simulator.datapath.registry import register
+from simulator.formats import Encoded, TensorEncoding
+
+__all__ = ["OlAccel"]
+
+_DENSE_BITS, _LANE_BITS, _SUM_BITS = 24, 32, 48
+_OUTLIER_BITS = 16
+_LISTED_BYTES = 6
+_MARK_SHIFT = 16
+"""An operand word is ``is outlier << 16 | value & 0xFFFF``."""
+
+
+@njit(cache=True)
+def _mac(state, act, weight):
+    """One step of one output: its PE, or the outlier lane, or the high-precision MAC."""
+    product = ((act & 0xFFFF ^ 0x8000) - 0x8000) * ((weight & 0xFFFF ^ 0x8000) - 0x8000)
+    if act >> 16:
+        state[2] += product
+    elif weight >> 16:
+        state[1] += product
+    else:
+        state[0] += product
+
+
+@njit(cache=True)
+def _finish(state, constants):
+    """The three sums of an output."""
+    return state[0] + state[1] + state[2]
+
+
+@register("olaccel")
+@dataclass(frozen=True)
+class OlAccel(Datapath):
+    """4-bit operands with 16-bit outliers, separate exact sums with overflow detected.
+
+    Args:
+        outlier_share: of each tensor's values, those of largest magnitude; where only shapes are known, of all values.
+        group: columns, and rows, that share units for one outlier per step.
+        stalls: whether the array waits for further outliers.
+    """
+
+    outlier_share: Annotated[float, Field(ge=0, le=1)] = 0.03
+    group: Annotated[int, Field(ge=1, le=1024)] = 16
+    stalls: bool = True
+
+    mac = staticmethod(_mac)
+
+    @property
+    def act_format(self) -> TensorEncoding:
+        """``olaccel4``."""
+        return formats.get("olaccel4", outlier_share=self.outlier_share)
+
+    @property
+    def weight_format(self) -> TensorEncoding:
+        """As ``act_format``."""
+        return self.act_format
+
+    @property
+    def accumulation(self) -> Accumulation:
+        """Exact, within 48 bits."""
+        return Accumulation("int", _SUM_BITS)
+
+    def actions_per_mac(self) -> dict[str, float]:
+        """One dense multiply-accumulate, of 0 where an operand is an outlier."""
+        return {"mac_int4x4_acc24": 1}
+
+    def actions_per_output(self) -> dict[str, float]:
+        """Two additions of its three sums, priced as 32-bit ones."""
+        return {"merge_int32": 2}
+
+    def data_dependent_actions(self) -> tuple[str, ...]:
+        """Products of outliers, and their hops."""
+        return ("outlier_mac_int16x4_acc32", "outlier_mac_int16x16_acc48", "reg_bit")
+
+    def area_bill(self, rows: int, cols: int) -> dict[str, int]:
+        """PEs; a lane per row and column group; a high-precision MAC per column and row group; two adders a column."""
+        return {
+            "pe_olaccel4_acc24": rows * cols,
+            "outlier_pe_int16x4_acc32": rows * -(-cols // self.group),
+            "outlier_pe_int16x16_acc48": cols * -(-rows // self.group),
+            "merge_adder32": 2 * cols,
+        }
+
+    def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
+        """Values, marked where they are outliers."""
+        dense, outliers = self._parts(encoded)
+        words = (dense + outliers).astype(np.int64) & 0xFFFF
+        words.reshape(-1)[encoded.extras["outlier_position"]] |= 1 << _MARK_SHIFT
+        return words
+
+    def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
+        """See ``Datapath.matmul``."""
+        (a, a_listed), (w, w_listed) = self._parts(act), self._parts(weight)
+        both = a + a_listed, w + w_listed
+        for x, y, bits in ((a, w, _DENSE_BITS), (a, w_listed, _LANE_BITS), (a_listed, both[1], _SUM_BITS)):
+            require_fit(x, y, bits, self.name)
+        require_fit(*both, _SUM_BITS, self.name)
+        return exact_product(*both)
+
+    def _parts(self, encoded: Encoded) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Dense values and outliers, (R, K) each, 0 where there is none."""
+        position = encoded.extras["outlier_position"]
+        dense = signed_integers(encoded.codes, 4, encoded.length).astype(np.int16)
+        outliers = np.zeros(dense.shape, np.int16)
+        dense.reshape(-1)[position], outliers.reshape(-1)[position] = 0, encoded.extras["outlier_value"]
+        return dense, outliers
+
+    # The register-accurate array
+
+    @property
+    def finish(self) -> Callable[..., Any]:
+        """The adders below a column."""
+        return _finish
+
+    @property
+    def registers(self) -> int:
+        """Dense sum, sum of the outlier lane, sum of the high-precision MAC."""
+        return 3
+
+    # What depends on where outliers are
+
+    @property
+    def assumed_distribution(self) -> str:
+        """Independent outliers."""
+        return f"each value of both operands is an outlier with probability {self.outlier_share:g}, independently"
+
+    def tile_costs(self, job: Job) -> TileCosts:
+        """Stalls of every fold, both lists, the products of outliers with all that they meet, and their hops."""
+        tiles = job.tiles
+        act, weight = self._grouped(job, "act"), self._grouped(job, "weight")
+        act_blocks, weight_blocks = _blocks(tiles, "m", job.rows), _blocks(tiles, "n", job.cols)
+        acts, weights = act.within(act_blocks), weight.within(weight_blocks)
+        waiting = waiting_cycles(act, weight, act_blocks, weight_blocks) if self.stalls else np.zeros_like(acts)
+        loaded = [
+            np.where(tiles[f"{x}_load_bytes"] > 0, listed, 0) for x, listed in (("act", acts), ("weight", weights))
+        ]
+        passes = -(-tiles["n"] // job.cols), -(-tiles["m"] // job.rows)
+        read = int((acts * passes[0]).sum()), int((weights * passes[1]).sum())
+        lane, precise = int((weights * tiles["m"]).sum()), int((acts * tiles["n"]).sum())
+        return replace(
+            TileCosts.none(tiles),
+            outlier_cycles=waiting,
+            act_load_bytes=loaded[0] * _LISTED_BYTES,
+            weight_load_bytes=loaded[1] * _LISTED_BYTES,
+            act_buffer_bits=(8 * _LISTED_BYTES * read[0], 8 * _LISTED_BYTES * int(loaded[0].sum())),
+            weight_buffer_bits=(8 * _LISTED_BYTES * read[1], 8 * _LISTED_BYTES * int(loaded[1].sum())),
+            actions={
+                "outlier_mac_int16x4_acc32": lane,
+                "outlier_mac_int16x16_acc48": precise,
+                "reg_bit": (lane + precise) * self._hop_bits,
+            },
+        )
+
+    @property
+    def _hop_bits(self) -> int:
+        """An outlier and its place in its group."""
+        return _OUTLIER_BITS + (self.group - 1).bit_length()
+
+    def _grouped(self, job: Job, operand: Operand) -> GroupedOutliers:
+        encoded, lines, side = (job.act, job.M, job.rows) if operand == "act" else (job.weight, job.N, job.cols)
+        shape = (lines, job.K, side, self.group)
+        if encoded is None:
+            return GroupedOutliers.drawn(self.outlier_share, [job.seed, operand == "act"], *shape)
+        return GroupedOutliers.known(np.asarray(encoded.extras["outlier_position"], np.int64), *shape)
+
+
+def _blocks(tiles: NDArray[Any], line: str, side: int) -> NDArray[np.int64]:
+    """Blocks of lines and steps of each tile: (first block, end, first step, end)."""
+    first, k0 = tiles[f"{line}0"], tiles["k0"]
+    assert not (first % side).any(), "tiles are whole folds"
+    return np.stack([first // side, -(-(first + tiles[line]) // side), k0, k0 + tiles["k"]], axis=-1)

@@ -1,0 +1,107 @@
+"""Outliers of one operand as a lock-step array meets them: per block of lines, group of lines and step. No datapath.
+
+Lines (rows of A, columns of W) fill the array in blocks of ``side``, one block per fold; a block is cut into groups of
+``group`` lines, of which the last may be short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["GroupedOutliers", "waiting_cycles"]
+
+
+@dataclass(frozen=True)
+class GroupedOutliers:
+    """Counts of one operand, (blocks, K) each.
+
+    Attributes:
+        listed: outliers of a block in one step.
+        more: those of its fullest group beyond the first one.
+    """
+
+    listed: NDArray[np.uint16]
+    more: NDArray[np.uint16]
+
+    @classmethod
+    def known(cls, position: NDArray[np.int64], lines: int, K: int, side: int, group: int) -> GroupedOutliers:
+        """From a list of coordinates ``line * K + k``, ascending."""
+
+        def counted() -> Iterator[NDArray[np.int64]]:
+            for first in range(0, lines, side):
+                low, high = np.searchsorted(position, [first * K, (first + side) * K])
+                line, k = np.divmod(position[low:high], K)
+                groups = len(_group_lines(first, lines, side, group))
+                yield np.bincount((line - first) // group * K + k, minlength=groups * K).reshape(groups, K)
+
+        return cls._of(counted(), -(-lines // side), K)
+
+    @classmethod
+    def drawn(cls, share: float, seed: list[int], lines: int, K: int, side: int, group: int) -> GroupedOutliers:
+        """As if each value were an outlier with probability ``share``, independently."""
+
+        def counted() -> Iterator[NDArray[np.int64]]:
+            for first in range(0, lines, side):
+                sizes = _group_lines(first, lines, side, group)
+                rng = np.random.default_rng([*seed, first])
+                yield rng.binomial(sizes[:, None], share, (len(sizes), K))
+
+        return cls._of(counted(), -(-lines // side), K)
+
+    @classmethod
+    def _of(cls, counts: Iterator[NDArray[np.int64]], blocks: int, K: int) -> GroupedOutliers:
+        """From the counts (groups, K) of each block."""
+        listed, more = np.empty((blocks, K), np.uint16), np.empty((blocks, K), np.uint16)
+        for block, in_groups in enumerate(counts):
+            listed[block] = in_groups.sum(axis=0)
+            more[block] = np.maximum(in_groups.max(axis=0), 1) - 1
+        return cls(listed, more)
+
+    def within(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Outliers in each range of blocks and steps, rows (first block, end, first step, end)."""
+        ranges, which = np.unique(blocks, axis=0, return_inverse=True)
+        found = [int(self.listed[b0:b1, k0:k1].sum(dtype=np.int64)) for b0, b1, k0, k1 in ranges.tolist()]
+        return np.array(found, np.int64)[which.reshape(-1)]
+
+
+def _group_lines(first: int, lines: int, side: int, group: int) -> NDArray[np.int64]:
+    """Lines of each group of the block that begins with line ``first``."""
+    used = min(side, lines - first)
+    return np.minimum(group, used - np.arange(0, used, group))
+
+
+@njit(cache=True)
+def _waiting(act_blocks, weight_blocks, act_more, weight_more):
+    """Cycles (tiles,) that all folds of each tile wait: in each step, for the operand that has more."""
+    out = np.zeros(len(act_blocks), np.int64)
+    for t in range(len(act_blocks)):
+        a0, a1, k0, k1 = act_blocks[t]
+        w0, w1 = weight_blocks[t, 0], weight_blocks[t, 1]
+        for i in range(a0, a1):
+            for j in range(w0, w1):
+                for first in range(k0, k1, 1 << 16):  # so many 16-bit counts fit the sum, and 32-bit sums are fast
+                    a, w = act_more[i, first : first + (1 << 16)], weight_more[j, first : first + (1 << 16)]
+                    cycles = np.uint32(0)
+                    for k in range(min(k1 - first, a.size)):
+                        cycles = np.uint32(cycles + np.uint32(max(a[k], w[k])))
+                    out[t] += cycles
+    return out
+
+
+def waiting_cycles(
+    act: GroupedOutliers,
+    weight: GroupedOutliers,
+    act_blocks: NDArray[np.int64],
+    weight_blocks: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Cycles (tiles,) that a lock-step array waits when each group of either operand takes one outlier a cycle.
+
+    Args:
+        act_blocks, weight_blocks: ranges of each tile, rows (first block, end, first step, end), the steps the same.
+    """
+    return np.asarray(_waiting(act_blocks, weight_blocks, act.more, weight.more))

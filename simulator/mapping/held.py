@@ -1,0 +1,57 @@
+"""What ``ws`` and ``is`` share: rows hold K, one operand stays for a fold, the other streams, sums leave every fold."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.mapping.array_shape import ArrayShape
+from simulator.mapping.closed_forms import held_fold, held_period
+from simulator.workload import Op
+
+__all__ = ["Sides", "add_folds", "compute_cycles"]
+
+
+class Sides(NamedTuple):
+    """Which dimension of a tile streams and which one the columns hold."""
+
+    stream: str
+    across: str
+
+
+def add_folds(tiles: NDArray[Any], op: Op, array: ArrayShape, sides: Sides) -> None:
+    """Folds and cycles of each tile. The first held operand of all fills the array; a fold pays its own period."""
+    rows, cols = array.rows, array.cols
+    stream = tiles[sides.stream]
+    folds = -(-tiles["k"] * array.cycles_per_step // rows) * -(-tiles[sides.across] // cols)
+    period = held_period(stream, rows, cols, array.overlap)
+    timing = held_fold(int(stream[-1]), rows, cols, array.overlap)
+    tiles["folds"] = folds
+    tiles["issue_cycles"] = folds * period
+    tiles["issue_cycles"][0] += timing.fill_cycles
+    tiles["issue_cycles"][-1] += min(timing.drain_cycles, 0)
+    if timing.fill_cycles:
+        tiles["drain_cycles"] = stream + rows + cols - 1 - period
+    first_sum = np.full(len(tiles), rows)
+    first_sum[0] += timing.fill_cycles
+    tiles["first_result_cycles"] = np.minimum(first_sum, tiles["issue_cycles"])
+    tiles["opens_output"] = _arrives(tiles)
+
+
+def _arrives(tiles: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether a tile's outputs are others than those of the tile before."""
+    new = np.ones(len(tiles), np.bool_)
+    new[1:] = (tiles["m0"][1:] != tiles["m0"][:-1]) | (tiles["n0"][1:] != tiles["n0"][:-1])
+    return new
+
+
+def compute_cycles(op: Op, array: ArrayShape, streamed: int, block: int) -> int:
+    """Closed form of the whole GEMM whose streamed dimension comes in blocks: every block streams through all folds."""
+    folds = array.folds(op.M, op.N, op.K)
+    whole, rest = divmod(streamed, block)
+    streams = [block] * whole + [rest] * (rest > 0)
+    timings = [held_fold(s, array.rows, array.cols, array.overlap) for s in streams]
+    last = timings[-1]
+    return last.fill_cycles + sum(folds * t.period_cycles for t in timings) + last.drain_cycles

@@ -1,0 +1,159 @@
+"""A GEMM becomes tiles: the blocking of least cycles, and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.mapping import input_stationary, output_stationary, weight_stationary
+from simulator.mapping.array_shape import ArrayShape
+from simulator.mapping.blocking import Blocking, BufferLimits, Candidates, OperandBits, Pinned, candidates
+from simulator.tiles import TILE_DTYPE, TileTable
+from simulator.workload import Op
+
+__all__ = ["lower", "table_of"]
+
+_MAPPINGS: dict[str, ModuleType] = {"os": output_stationary, "ws": weight_stationary, "is": input_stationary}
+Cycles = Callable[[TileTable], int]
+
+
+def lower(
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    limits: BufferLimits | None,
+    depths: tuple[int, int, int] = (0, 0, 0),
+    *,
+    cycles: Cycles | None = None,
+    bytes_per_cycle: float = np.inf,
+    pinned: Pinned | None = None,
+    tolerance: float = 0.0,
+) -> TileTable:
+    """Tiles of one of the op's GEMMs, in time order: of all blockings that tie for least cycles the one of least DRAM
+    traffic.
+
+    Args:
+        limits: what one tile may take of each scratchpad; None for no memory limits (one tile).
+        depths: tiles that the act, weight and out scratchpads hold at a time.
+        cycles: makespan of a table on the memory at hand; without it, least traffic decides.
+        bytes_per_cycle: what DRAM moves at most; with it, blockings that cannot win are not tried.
+        pinned: block sizes and loop order that are not searched.
+        tolerance: share of the least cycles within which blockings tie.
+    Raises: MappingError if a scratchpad cannot hold the smallest tile.
+    """
+    choices = candidates(op, array, bits, limits, pinned, spills=depths[2] != 1)
+    traffic = choices.read_bits + choices.write_bits
+    if cycles is None or len(choices) == 1:
+        best = np.lexsort((choices.order, choices.tiles, traffic))[0]
+        return table_of(op, array, bits, choices[int(best)], depths)
+    bounds = _lower_bounds(op, array, bits, choices, traffic, bytes_per_cycle)
+
+    @cache
+    def tried(i: int) -> tuple[int, TileTable]:
+        table = table_of(op, array, bits, choices[i], depths)
+        return cycles(table), table
+
+    enough = _least_cycles(bounds, traffic, lambda i: tried(i)[0], tolerance) * (1 + tolerance)
+    for i in _ascending(choices.order, choices.tiles, traffic):
+        if bounds[i] <= enough and tried(i)[0] <= enough:
+            return tried(i)[1]
+    raise AssertionError("the blocking of least cycles ties with itself")
+
+
+def _least_cycles(bounds: NDArray[Any], traffic: NDArray[Any], cycles: Callable[[int], int], tolerance: float) -> int:
+    """Least cycles of all blockings, within a quarter of the tolerance: those that cannot be faster than the best found
+    by more than that are not tried. Of blockings with about the least bound, those of least traffic come first.
+    """
+    slack = 1 + tolerance / 4
+    promising = np.maximum(bounds, bounds.min() * slack)
+    best: int | None = None
+    for i in _ascending(bounds, traffic, promising):
+        if best is None or bounds[i] * slack < best:
+            best = cycles(i) if best is None else min(best, cycles(i))
+    assert best is not None, "there is at least one blocking"
+    return best
+
+
+def _ascending(*keys: NDArray[Any]) -> Iterator[int]:
+    """Positions in ascending order of the last key, then of those before it."""
+    yield from (int(i) for i in np.lexsort(keys))
+
+
+def _lower_bounds(
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    choices: Candidates,
+    traffic: NDArray[Any],
+    bytes_per_cycle: float,
+) -> NDArray[np.float64]:
+    """Cycles that a blocking takes at least: all transfers one after another, or the array between the first tile's
+    load and the last tile's store.
+    """
+    m, n, k = choices.sizes.T
+    block = m if array.dataflow == "ws" else n
+    compute = np.full(len(choices), float(array.total(op.M, op.N, op.K)))
+    if array.dataflow != "os":
+        sizes, inverse = np.unique(block, return_inverse=True)
+        mapping = _MAPPINGS[array.dataflow]
+        compute = np.array([float(mapping.compute_cycles(op, array, int(s), int(s))) for s in sizes])[inverse]
+    first_load = m * bits.act.dram_row_bits(k) + n * bits.weight.dram_row_bits(k)
+    last = [(length - 1) % size + 1 for length, size in ((op.M, m), (op.N, n))]
+    last_store = last[0] * last[1] * bits.output
+    per_cycle = 8 * bytes_per_cycle
+    around = np.floor(first_load / per_cycle) + compute + np.floor(last_store / per_cycle)
+    return np.asarray(np.maximum(np.floor(traffic / per_cycle), around))
+
+
+def table_of(
+    op: Op, array: ArrayShape, bits: OperandBits, blocking: Blocking, depths: tuple[int, int, int] = (0, 0, 0)
+) -> TileTable:
+    """The tile table of one blocking."""
+    mapping = _MAPPINGS[array.dataflow]
+    tiles = _block_coordinates(op, blocking)
+    tiles["macs"] = tiles["m"] * tiles["n"] * tiles["k"]
+    mapping.add_folds(tiles, op, array)
+    _add_traffic(tiles, op, bits)
+    tiles.flags.writeable = False
+    return TileTable(tiles, mapping.compute_cycles(op, array, blocking.m, blocking.n), *depths)
+
+
+def _block_coordinates(op: Op, b: Blocking) -> NDArray[np.void]:
+    """One row per block with its corner and size, in the order of the loops."""
+    extents = {"m": (op.M, b.m), "n": (op.N, b.n), "k": (op.K, b.k)}
+    starts = {dim: np.arange(0, *extent) for dim, extent in extents.items()}
+    grid = dict(zip(b.order, np.meshgrid(*(starts[dim] for dim in b.order), indexing="ij"), strict=True))
+    tiles = np.zeros(grid["m"].size, TILE_DTYPE)
+    for dim, (total, size) in extents.items():
+        tiles[f"{dim}0"] = grid[dim].ravel()
+        tiles[dim] = np.minimum(size, total - grid[dim].ravel())
+    return tiles
+
+
+def _add_traffic(tiles: NDArray[np.void], op: Op, bits: OperandBits) -> None:
+    """Bytes per tile: an operand block is loaded unless the tile before left it there, sums of an output block that
+    comes back are read again, and an output block is written when it is left, finished or not.
+    """
+    act = -(-tiles["m"] * bits.act.dram_row_bits(tiles["k"]) // 8)
+    weight = -(-tiles["n"] * bits.weight.dram_row_bits(tiles["k"]) // 8)
+    tiles["act_load_bytes"] = np.where(_same_as_before(tiles, "m0", "k0"), 0, act)
+    tiles["weight_load_bytes"] = np.where(_same_as_before(tiles, "n0", "k0"), 0, weight)
+    outputs = tiles["m"] * tiles["n"]
+    stays = _same_as_before(tiles, "m0", "n0")
+    left = np.ones(len(tiles), np.bool_)
+    left[:-1] = ~stays[1:]
+    finished = tiles["k0"] + tiles["k"] == op.K
+    tiles["sum_load_bytes"] = np.where(~stays & (tiles["k0"] > 0), -(-outputs * bits.accumulator // 8), 0)
+    width = np.where(finished, bits.output, bits.accumulator)
+    tiles["store_bytes"] = np.where(left, -(-outputs * width // 8), 0)
+
+
+def _same_as_before(tiles: NDArray[np.void], *corner: str) -> NDArray[np.bool_]:
+    same = np.zeros(len(tiles), np.bool_)
+    same[1:] = np.logical_and.reduce([tiles[c][1:] == tiles[c][:-1] for c in corner])
+    return same

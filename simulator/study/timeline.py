@@ -1,0 +1,94 @@
+"""When each tile of a run was loaded, computed and written back, and what the array waited for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.config.study import Fidelity
+from simulator.errors import OlivineError
+from simulator.report.atomic import whole_file
+from simulator.report.timeline import OpTimeline, write_timeline
+from simulator.study.expand import Point
+from simulator.study.hardware import Hardware
+from simulator.study.simulate import timing_of
+from simulator.tiles import TileTable
+from simulator.workload import Op
+
+__all__ = ["TIMELINE_NAME", "gemm_timeline", "require_timeline", "save_timeline", "timelines"]
+
+_CAUSES = {"outlier_cycles": "stall_outlier", "vector_cycles": "stall_vector"}
+
+
+TIMELINE_NAME = "timeline.json"
+
+
+def require_timeline(fidelity: str) -> None:
+    """Refuse an engine that has no notion of when. Raises: OlivineError."""
+    if fidelity == "bound":
+        raise OlivineError("a timeline needs fidelity pipeline or event; bound does not know when things happen")
+
+
+def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterator[OpTimeline]:
+    """The first GEMM of every op of every point; ops follow each other as they run.
+
+    Values are not computed again, but operands are encoded where time depends on them.
+    """
+    for point in points:
+        elapsed = 0
+        for op in point.workload.ops:
+            tensors = point.workload.trace.load(op.name) if point.workload.trace else None
+            table, timing = timing_of(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
+            yield gemm_timeline(point.hardware, point.label, op, table, timing.events, elapsed)
+            elapsed += timing.total_cycles
+
+
+def gemm_timeline(
+    hardware: Hardware, process: str, op: Op, table: TileTable, events: NDArray[np.int64] | None, elapsed: int = 0
+) -> OpTimeline:
+    """One GEMM's tiles, ``elapsed`` cycles after the start."""
+    assert events is not None, "only an engine with a notion of when has a timeline"
+    load_start, load_end, start, end, store_start, store_end = events.T
+    free = np.concatenate([[0], end[:-1]])
+    waits = {"stall_dram_read": np.stack([free, start], axis=1)}
+    at = end.copy()
+    for column, cause in _CAUSES.items():
+        cycles = table.rows[column]
+        waits[cause] = np.stack([at - cycles, at], axis=1)
+        at = at - cycles
+    frozen = end - start - table.array_cycles
+    waits["stall_dram_write"] = np.stack([at - frozen, at], axis=1)
+    us_per_cycle = 1 / hardware.design.clock_mhz
+    return OpTimeline(
+        process,
+        op.name,
+        elapsed * us_per_cycle,
+        us_per_cycle,
+        np.stack([load_start, load_end], axis=1),
+        np.stack([start, at - frozen], axis=1),
+        np.stack([store_start, store_end], axis=1),
+        waits,
+        [_label(tile) for tile in table.rows],
+    )
+
+
+def _label(tile: Any) -> dict[str, Any]:
+    return {
+        "m": [int(tile["m0"]), int(tile["m0"] + tile["m"])],
+        "n": [int(tile["n0"]), int(tile["n0"] + tile["n"])],
+        "k": [int(tile["k0"]), int(tile["k0"] + tile["k"])],
+        "load_bytes": int(tile["act_load_bytes"] + tile["weight_load_bytes"] + tile["sum_load_bytes"]),
+        "store_bytes": int(tile["store_bytes"]),
+        "macs": int(tile["macs"]),
+    }
+
+
+def save_timeline(path: Path, entries: Iterator[OpTimeline]) -> int:
+    """Write a Chrome trace to ``path``, whole or not at all; returns how many intervals it has."""
+    with whole_file(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as text:
+        return write_timeline(text, entries)

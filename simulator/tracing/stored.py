@@ -1,0 +1,97 @@
+"""The tensors of a safetensors file, read a block of rows at a time: memory holds the block, never the tensor."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from simulator.errors import TraceError
+from simulator.tracing.messages import one_line
+
+__all__ = ["StoredTensor", "stored_tensors"]
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+} | {f"{kind.upper()}{8 * size}": np.dtype(f"<{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)}
+"""The safetensors header's word -> the type that reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Where a tensor lies in its file; its last axis is K, all others are rows.
+
+    Attributes:
+        dtype: the safetensors header's word for it.
+        offset: of its first value in the file [byte].
+    """
+
+    path: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def K(self) -> int:
+        """Values of a row."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def rows(self) -> int:
+        """All axes but the last."""
+        return math.prod(self.shape[:-1])
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        """Rows ``[first, last)`` as float32, shape (last - first, K); what float32 cannot hold becomes infinite.
+
+        Raises: TraceError if the type is none that is read, or the file cannot be read.
+        """
+        if self.dtype not in _DTYPES:
+            raise TraceError(f"{self.path}: tensor '{self.name}' is {self.dtype}; known: {', '.join(_DTYPES)}")
+        dtype = _DTYPES[self.dtype]
+        values = np.empty((last - first, self.K), dtype)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset + first * self.K * dtype.itemsize)
+                got = file.readinto(values.view(np.uint8).data)
+        except OSError as error:
+            raise TraceError(f"{self.path}: tensor '{self.name}': cannot read it: {one_line(error)}") from None
+        if got != values.nbytes:
+            raise TraceError(f"{self.path}: tensor '{self.name}': the file has become shorter while it was read")
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32, copy=False)
+
+
+def stored_tensors(path: Path) -> dict[str, StoredTensor]:
+    """All tensors of a safetensors file by name, in the order of their names; only the header is read.
+
+    Raises: TraceError if the file is missing or not one.
+    """
+    if not path.is_file():
+        raise TraceError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="numpy"):  # holds the header against the file's size
+            pass
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TraceError(f"{path}: not a readable safetensors file: {one_line(error)}") from None
+    header.pop("__metadata__", None)
+    return {
+        name: StoredTensor(path, name, entry["dtype"], tuple(entry["shape"]), 8 + size + entry["data_offsets"][0])
+        for name, entry in sorted(header.items())
+    }
