@@ -169,7 +169,8 @@ def test_arrays_passes_and_bills(a_bits, w_bits, array, cycles, action, reg_bits
     dp = make(a_bits, w_bits)
     assert dp.logical_array(32, 16) == array
     assert dp.cycles_per_step() == cycles
-    assert dp.actions_per_mac() == {action: cycles, "reg_bit": reg_bits}
+    assert dp.actions_per_mac() == {action: cycles}
+    assert cycles * (dp.register_bits("act") + dp.register_bits("weight")) == reg_bits
     assert dp.area_bill(32, 16) == {"pe_fusion8_acc32": 512}
 
 

@@ -195,7 +195,7 @@ def test_operands_fit_the_registers_that_are_charged(kind):
     assert (words >> 8).max() <= (6 if bits == 4 else 12)
     assert integers.min() >= -(2 ** (bits - 1))
     assert integers.max() < 2 ** (bits - 1)
-    assert dp.actions_per_mac()["reg_bit"] == (2 * (3 + 4) if bits == 4 else 4 * 2 * (4 + 4))
+    assert dp.register_bits("act") == dp.register_bits("weight") == (3 + 4 if bits == 4 else 4 * (4 + 4))
 
 
 # The type comes with the operand
@@ -277,8 +277,8 @@ def test_table_11():
 
 def test_what_a_mac_and_an_operand_cost():
     four, flint, eight = (datapath.create("ovp", o) for o in ({}, {"normal": "auto"}, {"bits": 8, "normal": "auto"}))
-    assert four.actions_per_mac() == flint.actions_per_mac() == {"mac_ei4_acc32": 1, "reg_bit": 14}
-    assert eight.actions_per_mac() == {"mac_ei4_acc32": 4, "merge_int32": 1, "reg_bit": 64}
+    assert four.actions_per_mac() == flint.actions_per_mac() == {"mac_ei4_acc32": 1}
+    assert eight.actions_per_mac() == {"mac_ei4_acc32": 4, "merge_int32": 1}
     decodes = [dp.actions_per_operand("act") for dp in (four, flint, eight)]
     assert decodes == [{"decode_ovp4_pair": 0.5}, {"decode_ovp4f_pair": 0.5}, {"decode_ovp8_pair": 0.5}]
 
