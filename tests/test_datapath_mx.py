@@ -181,6 +181,16 @@ def test_a_block_rounds_once_and_not_at_every_product():
     assert np.float32(65536) + half + half == 65536
 
 
+def test_a_subnormal_block_is_not_rounded_to_24_bits_first():
+    """768 - 2^-18 at 2^-158 is just below 1.5 subnormals; 24 bits of it would be 1.5, and a tie."""
+    code = {ELEMENTS["mxfp8"].value(c): c for c in finite("mxfp8")}
+    rows = [[code[24], code[Fraction(1, 512)]]], [[code[32], code[Fraction(-1, 512)]]]
+    check(make("mxfp8"), "mxfp8", "mxfp8", ([48], [48]), rows)
+    pair = [packed("mxfp8", [48], r) for r in rows]
+    assert make("mxfp8").matmul(*pair).tolist() == [[2.0**-149]]
+    same_bits(reference(make("mxfp8"), pair), make("mxfp8").matmul(*pair))
+
+
 def test_blocks_end_where_they_should():
     """1 at element 31 or 32 of K = 64, against 2^24 in the other block: the sum of a block is rounded on its own."""
     dp, code = make("mxint8"), {v: c for c in range(256) if (v := ELEMENTS["mxint8"].value(c)) is not None}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -35,7 +34,7 @@ def _significand(word):
 
 
 @njit(cache=True)
-def mac_in_blocks(state: Any, act: Any, weight: Any) -> None:
+def mac_in_blocks(state: NDArray[np.float64], act: int, weight: int) -> None:
     """One step of one PE; ``state`` is its block accumulator, which is exact, and its FP32 accumulator.
 
     Significands are multiplied and the product shifted into the block accumulator. With the last product of a block
@@ -46,7 +45,7 @@ def mac_in_blocks(state: Any, act: Any, weight: Any) -> None:
     if act >> _END:
         scale = (act >> _SCALE & 0xF) * (weight >> _SCALE & 0xF)
         power = (act >> _POWER & 0x3FF) + (weight >> _POWER & 0x3FF) - 2 * _BIAS
-        state[1] = np.float32(np.float32(state[1]) + np.float32(math.ldexp(state[0] * scale, power)))
+        state[1] = np.float32(np.float32(state[1]) + np.float32(math.ldexp(state[0] * scale, int(power))))
         state[0] = 0.0
 
 

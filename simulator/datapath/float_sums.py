@@ -12,7 +12,7 @@ __all__ = ["mac_in_order", "matmul_in_order"]
 
 
 @njit(cache=True)
-def mac_in_order(state: Any, act: Any, weight: Any) -> None:
+def mac_in_order(state: NDArray[np.float32], act: float, weight: float) -> None:
     """One step of one PE whose products are exact in FP32, so that only the addition rounds."""
     state[0] = np.float32(state[0] + np.float32(act * weight))
 
