@@ -271,6 +271,9 @@ def test_a_merge_hides_behind_the_next_tile_and_no_other():
     assert costs(make(vector_lanes=1, outlier_dims=0), tiles, 4, 4).vector_cycles.tolist() == [96, 8, 8 + 16]
     tiles["issue_cycles"][1] = 15
     assert costs(make(vector_lanes=1, outlier_dims=0), tiles, 4, 4).vector_cycles.tolist() == [96, 1, 8 + 16]
+    slow = costs(make(vector_lanes=1, fp16_cols=1, outlier_dims=4), tiles, 4, 4)  # its FP16 array takes 16 a tile
+    assert slow.outlier_cycles.tolist() == [8, 1, 8]
+    assert slow.vector_cycles.tolist() == [96, 0, 16]
 
 
 def test_counts_of_opt_13b():
