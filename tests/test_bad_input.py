@@ -367,7 +367,7 @@ CASES = [
     command("unknown study", "unknown study 'dmo'; did you mean 'demo'?; known: {studies}", "run dmo"),
     command(
         "unknown kind of list",
-        "unknown kind of list 'design'; did you mean 'designs'?; known: costs, datapaths, designs, formats, studies, "
+        "unknown kind of list 'design'; did you mean 'designs'?; known: costs, datapaths, designs, drams, formats, studies, "
         "traces, workloads",
         "list design",
     ),

@@ -1,8 +1,18 @@
 """YAML in, frozen strict records out, every complaint with file, line and field."""
 
-from simulator.config.catalogue import find_file, is_path, load_cost, load_design, load_study, load_workload, named_at
+from simulator.config.catalogue import (
+    find_file,
+    is_path,
+    load_cost,
+    load_design,
+    load_dram,
+    load_study,
+    load_workload,
+    named_at,
+)
 from simulator.config.cost import CostLibrary
 from simulator.config.design import Design
+from simulator.config.dram import DramPart
 from simulator.config.load import (
     FieldError,
     Source,
@@ -19,6 +29,7 @@ from simulator.config.workload import WorkloadSpec
 __all__ = [
     "CostLibrary",
     "Design",
+    "DramPart",
     "FieldError",
     "Source",
     "Study",
@@ -29,6 +40,7 @@ __all__ = [
     "is_path",
     "load_cost",
     "load_design",
+    "load_dram",
     "load_study",
     "load_workload",
     "merge",
