@@ -1,8 +1,8 @@
 """Banked DRAM, naively: a checker of every pair of commands, and schedulers that try cycle after cycle.
 
-Imports nothing from the simulator. ``Part`` holds plain numbers; commands are tuples (time, channel, kind, group, bank,
-row), groups and banks counted over all channels. Nothing here keeps earliest times: a command is legal at a cycle if it
-violates no rule against any other command of the whole trace.
+Imports nothing from the simulator; ``part`` is any object with the numbers of a ``BankedDram``. Commands are tuples
+(time, channel, kind, group, bank, row), groups and banks counted over all channels. Nothing here keeps earliest times:
+a command is legal at a cycle if it breaks no rule against any other command of the whole trace.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from types import SimpleNamespace
+from itertools import pairwise
 
 ROW_KINDS = ("ACT", "PRE", "PREA", "REF")
 
@@ -30,7 +30,7 @@ class Burst:
     overtaken: int = 0
 
 
-def concerns(part, command, bank):
+def concerns(command, bank):
     """Whether a command acts on a bank; precharge-all and refresh act on all of their channel."""
     return command[2] in ("PREA", "REF") or command[4] == bank
 
@@ -39,7 +39,7 @@ def gap(part, a, b):
     """Least distance from command a to a later command b of the same channel, and the rule's name; 0: none."""
     t, found = part.timings, [(0, "")]
     write_end = t.cwl + part.burst_cycles
-    same_group, same_bank = a[3] == b[3], concerns(part, a, b[4]) or concerns(part, b, a[4])
+    same_group, same_bank = a[3] == b[3], concerns(a, b[4]) or concerns(b, a[4])
     closes = ("PRE", "PREA", "auto PRE")
     if a[2] == "ACT" and b[2] == "ACT":
         found.append((t.trrd_s, "tRRD_S"))
@@ -123,13 +123,17 @@ def data_clashes(part, commands):
     """Bursts that overlap on the data bus."""
     latency = {"RD": part.timings.cl, "WR": part.timings.cwl}
     starts = sorted(c[0] + latency[c[2]] for c in commands if c[2] in latency)
-    return {"data bus" for a, b in zip(starts, starts[1:], strict=False) if b - a < part.burst_cycles}
+    return {"data bus" for a, b in pairwise(starts) if b - a < part.burst_cycles}
 
 
 def late_refreshes(part, commands):
     """Refreshes too early, too late, or with work between when they are due and when they are done."""
-    broken, refreshes = set(), [c[0] for c in commands if c[2] == "REF"]
-    for k in range(1, commands[-1][0] // part.timings.trefi + 1):
+    broken = set()
+    refreshes, closings = ([c[0] for c in commands if c[2] == kind] for kind in ("REF", "PREA"))
+    if any(t < (1 + sum(r < t for r in refreshes)) * part.timings.trefi for t in closings):
+        broken.add("refresh early")
+    last = max(c[0] for c in commands if c[2] in ("RD", "WR"))
+    for k in range(1, last // part.timings.trefi + 1):
         due = k * part.timings.trefi
         if k > len(refreshes):
             broken.add("refresh missing")
@@ -227,14 +231,17 @@ class Controller:
         earliest = max([burst.entry, *self.served[c][-self.part.queue_depth :][:1]])
         if len(self.served[c]) < self.part.queue_depth:
             earliest = burst.entry
+        past = (x[0] for x in self.trace if x[1] == c and concerns(x, burst.bank))
+        earliest = max([earliest, *past])  # a bank's commands come in order
         commands, before = [], list(self.trace)
         if not self.is_hit(burst):
             if burst.bank in self.open_rows:
                 commands.append(self.first(earliest, (c, "PRE", *where)))
                 self.trace = before + commands
-            commands.append(self.first(max(earliest, self.acts[c][-1]), (c, "ACT", *where)))
+            earliest = max([earliest, self.acts[c][-1], *(command[0] for command in commands)])
+            commands.append(self.first(earliest, (c, "ACT", *where)))
             self.trace = before + commands
-        last = max([burst.entry, *self.served[c][-1:]])
+        last = max([burst.entry, *self.served[c][-1:], *(command[0] for command in commands)])
         commands.append(self.first(last, (c, "WR" if burst.write else "RD", *where)))
         self.trace = before
         return commands
@@ -261,9 +268,10 @@ class Controller:
         mine = [b for b in self.open_rows if b // (self.part.bank_groups * self.part.banks_per_group) == channel]
         if mine:
             self.trace.append(self.first(due, (channel, "PREA", -1, -1, -1)))
+        past = max((c[0] for c in self.trace if c[1] == channel), default=0)
         for bank in mine:
             del self.open_rows[bank]
-        self.trace.append(self.first(due, (channel, "REF", -1, -1, -1)))
+        self.trace.append(self.first(max(due, past), (channel, "REF", -1, -1, -1)))
 
 
 def run(part, calls):
@@ -299,8 +307,3 @@ def ideal_ends(part, transfers):
             free = max(Fraction(arrival), free) + bursts * burst
         ends.append(free if size else Fraction(arrival))
     return ends
-
-
-def part_of(**numbers):
-    """A part from plain numbers."""
-    return SimpleNamespace(**numbers)

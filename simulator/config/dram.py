@@ -107,7 +107,9 @@ class DramPart(Record):
 def _shape_errors(part: DramPart) -> Iterator[tuple[tuple[str, ...], str]]:
     """What is wrong with sizes and the address map."""
     controller = part.controller
-    sizes = {(name,): getattr(part, name) for name in ("bus_bits", "channels", "bank_groups", "banks_per_group")}
+    sizes: dict[tuple[str, ...], int] = {
+        (name,): getattr(part, name) for name in ("bus_bits", "channels", "bank_groups", "banks_per_group")
+    }
     sizes |= {(name,): getattr(part, name) for name in ("rows", "row_bytes", "burst_length")}
     sizes |= {("controller", name): getattr(controller, name) for name in ("queue_depth", "outstanding_bursts")}
     for path, size in sizes.items():
@@ -121,7 +123,10 @@ def _shape_errors(part: DramPart) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("row_bytes",), f"a row of {part.row_bytes} bytes cannot hold a burst of {part.burst_bytes}"
     if sorted(controller.address_map.split(":")) != sorted(ADDRESS_FIELDS):
         names = ", ".join(ADDRESS_FIELDS)
-        yield ("controller", "address_map"), f"'{controller.address_map}' must name each of {names} once, with ':' between"
+        yield (
+            ("controller", "address_map"),
+            f"'{controller.address_map}' must name each of {names} once, with ':' between",
+        )
 
 
 def _timing_errors(part: DramPart) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -11,7 +11,7 @@ __all__ = ["banked_dram"]
 
 
 def banked_dram(part: DramPart, clock_mhz: float) -> BankedDram:
-    """The model of ``part`` for an array clock of ``clock_mhz``; both clocks are taken as the decimals they were given."""
+    """The model of ``part`` for an array clock of ``clock_mhz``; both clocks are exactly the decimals they print as."""
     controller = part.controller
     return BankedDram(
         clock_ratio=Fraction(repr(part.clock_mhz)) / Fraction(repr(clock_mhz)),
