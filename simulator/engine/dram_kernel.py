@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from numba import njit
 
-# Where things are in p. Shifts cut a burst's number into fields, masks are sizes - 1, *_AT is where a region of s begins.
-# DRAM_CYCLES DRAM cycles take exactly as long as ARRAY_CYCLES cycles of the array.
+# Where things are in p. Shifts cut the number of a burst into fields, masks are sizes - 1, *_AT is where a region of s
+# begins. DRAM_CYCLES DRAM cycles take exactly as long as ARRAY_CYCLES cycles of the array.
 CHANNEL_MASK, GROUPS, BANKS, ROW_MASK, CHANNEL_SHIFT, GROUP_SHIFT, BANK_SHIFT, ROW_SHIFT = range(8)
 TRCD, TRP, CL, CWL, TRAS, TCCD_S, TCCD_L, TRRD_S, TRRD_L, TFAW = range(8, 18)
 TWR, TWTR_S, TWTR_L, TRTP, TREFI, TRFC, TURNAROUND = range(18, 25)
