@@ -20,11 +20,14 @@ import numpy as np
 
 import simulator as sim
 from simulator import datapath, formats
+from simulator.config import load_dram
 from simulator.datapath import Width
 from simulator.engine import IdealDram, run_pipeline
+from simulator.engine.dram_banked import serve
 from simulator.engine.event import run_events
 from simulator.engine.pe_array import run_os_array
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower
+from simulator.study.drams import banked_dram
 from simulator.workload import Op
 
 
@@ -113,6 +116,20 @@ def engines(rounds: int) -> list[Line]:
     return [Line(f"pipeline, {len(table)} tiles", "thousand tiles/s", fast, "SimPy events", slow)]
 
 
+def memory(rounds: int) -> list[Line]:
+    """Bursts per second of banked DRAM on a sequential stream, against random bursts."""
+    lines, bursts = [], 1 << 20
+    for name, scheduler in [("ddr4_3200", "in_order"), ("hbm2e_3200", "in_order"), ("ddr4_3200", "fr_fcfs")]:
+        dram = banked_dram(load_dram(name, set={"controller.scheduler": scheduler}), 1000)
+        size = dram.burst_bytes
+        places = np.random.default_rng(0).integers(0, dram.capacity_bytes // size, bursts // 16)
+        scattered = np.stack([places * 0, places * size, places * 0 + size, places * 0], axis=1)
+        stream = bursts / seconds(lambda d=dram: serve(d, d.start(), [(0, 0, bursts * d.burst_bytes, 0)]), rounds) / 1e6
+        random = len(places) / seconds(lambda d=dram, t=scattered: serve(d, d.start(), t), rounds) / 1e6
+        lines.append(Line(f"{name} {scheduler}", "million bursts/s", stream, "random bursts", random))
+    return lines
+
+
 def registers(rounds: int) -> list[Line]:
     """Simulated PE-cycles per second of the register-accurate array, against MACs of a plain integer product."""
     rng = np.random.default_rng(0)
@@ -141,7 +158,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the lines to this file")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    lines = [line for part in (encoding, products, engines, registers, whole_gemm) for line in part(arguments.rounds)]
+    lines = [
+        line for part in (encoding, products, engines, memory, registers, whole_gemm) for line in part(arguments.rounds)
+    ]
     print(f"{'what':<32}{'rate':>12}  {'unit':<22}{'yardstick':<20}{'rate':>12}{'ratio':>12}")
     for line in lines:
         print(

@@ -195,7 +195,9 @@ def show(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="designs, datapaths, formats, workloads, traces, studies or costs.")],
+    kind: Annotated[
+        str, typer.Argument(help="designs, datapaths, formats, workloads, traces, studies, drams or costs.")
+    ],
     as_json: JsonOption = False,
 ) -> int:
     """Names that designs and studies can use."""

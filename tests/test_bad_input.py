@@ -368,8 +368,8 @@ CASES = [
     command("unknown study", "unknown study 'dmo'; did you mean 'demo'?; known: {studies}", "run dmo"),
     command(
         "unknown kind of list",
-        "unknown kind of list 'design'; did you mean 'designs'?; known: costs, datapaths, designs, formats, studies, "
-        "traces, workloads",
+        "unknown kind of list 'design'; did you mean 'designs'?; known: costs, datapaths, designs, drams, formats, "
+        "studies, traces, workloads",
         "list design",
     ),
     command("empty name", "an empty name was given; name a shipped one or a path", "show ''"),

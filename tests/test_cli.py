@@ -450,6 +450,7 @@ def test_show_with_set():
         ("traces", shipped_names("traces")),
         ("datapaths", sim.datapath.names()),
         ("formats", sim.formats.names()),
+        ("drams", shipped_names("configs/dram")),
         ("costs", ["open"]),
     ],
 )

@@ -165,7 +165,7 @@ def test_importing_the_command_line_loads_nothing_heavy(module, tmp_path):
 
 # Every number has its source beside it
 
-PRICED = sorted([*(ROOT / "configs" / "designs").glob("*.yaml"), *(ROOT / "configs" / "cost").glob("*.yaml")])
+PRICED = sorted(path for kind in ("designs", "cost", "dram") for path in (ROOT / "configs" / kind).glob("*.yaml"))
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 SHORTEST = 8
 """Characters of a source, as in the records of a cost library."""

@@ -16,7 +16,7 @@ import pytest
 from simulator.study.describe import list_names
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("designs", "workloads", "traces", "studies", "costs", "datapaths", "formats")
+KINDS = ("designs", "workloads", "traces", "studies", "drams", "costs", "datapaths", "formats")
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="hatchling, the build backend, is absent"),

@@ -5,6 +5,7 @@ from simulator.config.catalogue import (
     is_path,
     load_cost,
     load_design,
+    load_dram,
     load_study,
     load_workload,
     named_at,
@@ -12,6 +13,7 @@ from simulator.config.catalogue import (
 )
 from simulator.config.cost import CostLibrary
 from simulator.config.design import Design
+from simulator.config.dram import DramPart
 from simulator.config.load import (
     FieldError,
     Source,
@@ -28,6 +30,7 @@ from simulator.config.workload import WorkloadSpec
 __all__ = [
     "CostLibrary",
     "Design",
+    "DramPart",
     "FieldError",
     "Source",
     "Study",
@@ -38,6 +41,7 @@ __all__ = [
     "is_path",
     "load_cost",
     "load_design",
+    "load_dram",
     "load_study",
     "load_workload",
     "merge",

@@ -1,4 +1,4 @@
-"""From a name, a path or a mapping to a checked record: designs, cost libraries, studies and workloads."""
+"""From a name, a path or a mapping to a checked record: designs, cost libraries, DRAM parts, studies and workloads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from simulator.config.cost import CostLibrary
 from simulator.config.design import Design
+from simulator.config.dram import DramPart
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
 from simulator.config.record import Record
 from simulator.config.study import Study
@@ -23,6 +24,7 @@ __all__ = [
     "is_path",
     "load_cost",
     "load_design",
+    "load_dram",
     "load_study",
     "load_workload",
     "named_at",
@@ -33,7 +35,13 @@ Reference = str | Path | Mapping[str, Any] | Source
 """A shipped name, a path to a YAML file, or the mapping itself, which may know where it was written."""
 
 _R = TypeVar("_R", bound=Record)
-_FOLDERS = {"design": "configs/designs", "cost": "configs/cost", "study": "configs/studies", "workload": "workloads"}
+_FOLDERS = {
+    "design": "configs/designs",
+    "cost": "configs/cost",
+    "DRAM": "configs/dram",
+    "study": "configs/studies",
+    "workload": "workloads",
+}
 _EXTENDED_ONLY = ("sram_", "logic_")
 """Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library."""
 
@@ -66,6 +74,11 @@ def load_design(
 def load_cost(ref: Reference, *, near: Path | None = None) -> CostLibrary:
     """A cost library by shipped name, path or mapping. Raises: ConfigError."""
     return validate(_read(ref, "cost", near), CostLibrary)
+
+
+def load_dram(ref: Reference, set: Mapping[str, Any] | None = None, *, near: Path | None = None) -> DramPart:
+    """A DRAM part by shipped name, path or mapping, with overrides by dotted path. Raises: ConfigError."""
+    return validate(apply_overrides(_read(ref, "DRAM", near), set or {}, label="set"), DramPart)
 
 
 def load_study(ref: Reference) -> tuple[Study, Source]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import formats, units
-from simulator.config import load_cost, load_design, load_study, load_workload, price_lists
+from simulator.config import load_cost, load_design, load_dram, load_study, load_workload, price_lists
 from simulator.config.catalogue import Reference
 from simulator.cost import area_um2, total
 from simulator.errors import UnknownNameError
@@ -70,6 +70,7 @@ def list_names(kind: str) -> list[dict[str, str]]:
         "workloads": lambda: _shipped("workloads", lambda n: load_workload(n).description),
         "traces": lambda: _shipped("traces", _trace_line),
         "studies": lambda: _shipped("configs/studies", lambda n: load_study(n)[0].description),
+        "drams": lambda: _shipped("configs/dram", lambda n: load_dram(n).description),
         "costs": lambda: [_entry(n, load_cost(n).description) for n in price_lists()],
     }
     if kind not in kinds:
