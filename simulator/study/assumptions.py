@@ -9,21 +9,30 @@ ASSUMPTIONS = (
     "back to DRAM, nothing is kept on chip or prefetched across them.",
     "DRAM is one in-order channel at a fixed rate and latency, moving whole bursts; the next tile's load goes before "
     "this tile's write-back.",
-    "Tiles are cut for least cycles; among equals, for least DRAM traffic: a blocking that is 1 % faster wins even if "
-    "it reads more. Where no whole reduction of one fold fits the scratchpads, a tile is one fold, its operands stream "
-    "in chunks of K, and partial sums never leave the PEs.",
+    "Tiles are cut for least cycles; tilings within tiling.tolerance of the least (1 % unless set) tie, and the one of "
+    "least DRAM traffic is taken. Output-stationary tiles hold all of K; where no whole reduction of one fold fits the "
+    "scratchpads, a tile is one fold, its operands stream in chunks of K, and partial sums never leave the PEs. "
+    "Weight- and input-stationary sums go through the out scratchpad, and to DRAM and back where the loop order needs "
+    "it.",
     "The shapes of arrays and workload decide how full the last folds are: compare the utilisation columns, not speed "
     "alone. The clock is taken as given, whatever the library's cells allow.",
     "Scratchpads deliver a full array edge every cycle; bank conflicts are not modelled.",
     "Scales are calibrated on the very tensors that are run. Their own bytes (one per tensor, row or column) count as "
-    "storage, not as DRAM traffic.",
-    "Softmax, LayerNorm, GELU, residuals, quantising and dequantising passes take no time and no energy.",
+    "storage, not as DRAM traffic; neither do dictionaries. Outlier lists and masks do; what they take of a "
+    "scratchpad's capacity is not modelled.",
+    "Softmax, LayerNorm, GELU, residuals, quantising and dequantising passes take no time and no energy, but for the "
+    "passes of mixed_int8_fp16.",
+    "Outliers that arrive too fast stop the whole array, feeds included; a fold of GOBO's ends when its last outlier "
+    "is served.",
     "Decoders sit in the operand path as one pipeline stage and cost no cycles.",
     "Processing elements without work and stalled arrays draw leakage only (ideal clock gating); leakage and DRAM "
     "background power are drawn over the whole makespan.",
     "Logic prices are pre-layout synthesis results with glitches: no wires, no clock tree, no controller, and no drain "
-    "register, although fold_overlap full has one. They are good as ratios first and as absolute values second.",
+    "or second weight register, although fold_overlap full has one. PEs that were not synthesised on NanGate45 are "
+    "transferred from three open libraries by a sibling's ratio (hardware/). They are good as ratios first and as "
+    "absolute values second.",
     "SQNR of a workload is that of the mean, over ops, of noise power over signal power, against float64 products of "
-    "the stored tensors. A trace stored in FP16 loses nothing in FP16, so an FP16 design shows its accumulation error "
-    "alone.",
+    "the stored tensors. Encoding SQNR is that of the infinitely precise product of the same codes, arithmetic SQNR "
+    "that of what the accumulator rounds away. A trace stored in FP16 loses nothing in FP16, so an FP16 design shows its "
+    "accumulation error alone.",
 )
