@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from simulator import datapath
+from simulator.config import load_design
 from simulator.datapath import OptionError
 from simulator.errors import AccumulatorOverflowError
 from simulator.formats import Encoded
+from simulator.study.hardware import build
+from simulator.study.simulate import simulate_op
+from simulator.workload import Op
 from tests import naive
 from tests.datapaths import encoded_pair, fold, heavy_tailed, on_the_arrays, reference, same_bits, stored
 from tests.naive_outlier import flint_signed, pot
@@ -128,3 +132,17 @@ def test_wrong_options_say_what_is_allowed(options, message):
         ant(**options)
     assert str(error.value) == message
     assert error.value.option == next(iter(options))
+
+
+def test_layers_mix_4_and_8_bits_on_the_same_hardware():
+    """The example in the design's comment: n x m PEs are n/2 x m/2 for the ops that are named."""
+    design = load_design("ant_systolic", set={"layers": [{"ops": "*intermediate.dense", "datapath": {"bits": 8}}]})
+    hardware = build(design)
+    wide, narrow = (
+        simulate_op(hardware, Op(name, 256, 256, 512))
+        for name in ("layer.0.intermediate.dense", "layer.0.output.dense")
+    )
+    assert wide.timing.compute_cycles == 63 * 512 + 512 + 2 * 32 + 32 - 2
+    assert narrow.timing.compute_cycles == 15 * 512 + 512 + 2 * 64 + 64 - 2
+    assert wide.counts.actions["mac_ei4_acc32"] == 4 * narrow.counts.actions["mac_ei4_acc32"]
+    assert "decode_flint4" not in wide.counts.actions
