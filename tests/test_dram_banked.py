@@ -258,6 +258,21 @@ def test_row_hits_go_first():
     assert total_cycles(BY_ROWS, requests) < total_cycles(in_order, requests)
 
 
+def test_a_row_is_not_closed_while_a_waiting_burst_hits_it():
+    """A read of an open row waits for tWTR after a write elsewhere; a write to another row of its bank could be sooner,
+    and is where no read waits.
+    """
+    dram = replace(BY_ROWS, timings=replace(SHORT, twtr_s=40, twtr_l=40))
+    read, elsewhere, hit, closing = (0, 0, 16, 0), (0, 64, 16, 1), (20, 16, 16, 0), (20, 256, 16, 1)
+    for requests, order in (
+        ([read, elsewhere, hit, closing], ["RD", "WR", "RD", "WR"]),
+        ([read, elsewhere, (20, 128, 16, 0), closing], ["RD", "WR", "WR", "RD"]),
+    ):
+        commands = traced(dram, requests)[1]
+        assert [c[2] for c in sorted(commands) if c[2] in ("RD", "WR")] == order
+        assert sorted(commands) == sorted(naive_dram.run(dram, [requests])[1])
+
+
 @pytest.mark.parametrize("cap", [0, 1, 2, 5, 8])
 def test_nothing_starves(cap):
     """One request for another row waits for ``cap`` hits that came later, and no more."""

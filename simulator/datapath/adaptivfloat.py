@@ -5,8 +5,9 @@ of value ``±1m << exponent``, or 0 for the code without exponent and mantissa. 
 exponents, shifts, and adds the aligned product, exact, to an integer accumulator, k = 0, 1 ... K-1. Both exponent
 biases are constants of a tensor or row: they stay outside and scale the result, like any format's scales.
 
-The paper's accumulator has ``2 * (2^3 - 1) + 2 * 4 + log2 K`` bits, 30 for K = 256, a size for typical sums. The worst
-case is ``K * (31 << 7)^2``: 32 bits hold any 136 products, 40 bits any 34,916. Beyond the width is an error here.
+The paper's rule for the accumulator, as recalled, is ``2 * (2^3 - 1) + 2 * 4 + log2 K`` bits: 30 for K = 256. That is
+less than the worst case, ``K * (31 << 7)^2``: 32 bits hold any 136 products, 40 bits any 34,916. Both widths are
+``assumed``; a partial sum beyond the chosen one is an error here.
 """
 
 from __future__ import annotations
