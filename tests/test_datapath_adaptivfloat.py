@@ -99,7 +99,8 @@ def test_an_overflow_on_the_way_is_one_though_the_sum_would_fit():
 def test_bills():
     assert adaptivfloat().area_bill(32, 28) == {"pe_af8_acc40": 896}  # SPARK, HPCA 2024, Table VII
     assert adaptivfloat(acc_bits=32).area_bill(2, 3) == {"pe_af8_acc32": 6}
-    assert adaptivfloat(acc_bits=32).actions_per_mac() == {"mac_af8_acc32": 1, "reg_bit": 16}
+    assert adaptivfloat(acc_bits=32).actions_per_mac() == {"mac_af8_acc32": 1}
+    assert adaptivfloat().register_bits("act") == adaptivfloat().register_bits("weight") == 8
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,8 @@ def test_the_order_of_sums_can_be_seen():
 def test_hardware_is_the_same_for_both_types():
     bills = {(a, w): make(a, w).area_bill(4, 8) for a in TYPES for w in TYPES}
     assert set(map(str, bills.values())) == {"{'pe_fp8_acc32': 32}"}
-    assert make().actions_per_mac() == {"mac_fp8_acc32": 1, "reg_bit": 16}
+    assert make().actions_per_mac() == {"mac_fp8_acc32": 1}
+    assert make().register_bits("act") == make().register_bits("weight") == 8
 
 
 def test_wrong_options_say_what_is_allowed():

@@ -292,7 +292,8 @@ def test_bills(bits):
         "coordinator_lane16": 2,
         "fifo_entry32": 5,
     }
-    assert dp.actions_per_mac() == {f"accumulate_gobo{bits}": 1, "reg_bit": 17 + bits}
+    assert dp.actions_per_mac() == {f"accumulate_gobo{bits}": 1}
+    assert dp.register_bits("act") + dp.register_bits("weight") == 17 + bits
     assert dp.actions_per_output() == {"centroid_mac_fp32": 2**bits + 1}
 
 

@@ -334,7 +334,8 @@ def test_bills():
         "scan_lane_fp16": 16,
         "quantiser_int8": 16,
     }
-    assert dp.actions_per_mac() == {"mac_int8x8_acc32": 1, "reg_bit": 16}
+    assert dp.actions_per_mac() == {"mac_int8x8_acc32": 1}
+    assert dp.register_bits("act") + dp.register_bits("weight") == 16
     assert make(threshold=2.0, outlier_weights="int8").area_bill(8, 8) == make().area_bill(8, 8)
 
 

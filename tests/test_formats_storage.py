@@ -83,6 +83,8 @@ def unpacked(name, encoding, arrays, rows, K):
         bits = np.unpackbits(arrays["zero_point"])[: count * encoding.bits].reshape(count, -1)
         zero = (bits @ (1 << np.arange(encoding.bits)[::-1])).astype(np.uint8)
         arrays["zero_point"] = zero.reshape(arrays["scale"].shape)
+    if name == "adaptivfloat8":  # the biases stand for the scales
+        arrays["scale"] = np.ldexp(np.float32(1), arrays["exp_bias"].astype(np.int32) - 4)
     codes, scale = arrays.pop("codes"), arrays.pop("scale", np.ones(1, np.float32))
     assert len(codes) == rows
     return Encoded(codes, scale if scale.shape == (rows, 1) else scale.reshape(()), K, arrays)

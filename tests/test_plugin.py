@@ -105,7 +105,7 @@ class Int6OffsetMac(Datapath):
         return Accumulation("int", 32)
 
     def actions_per_mac(self):
-        return {"mac_int6_acc32": 1, "reg_bit": 12}
+        return {"mac_int6_acc32": 1}
 
     def actions_per_operand(self, operand):
         return {"decode_int6_offset": 1}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 
 from simulator import formats
 from simulator.config import load_design
+from simulator.datapath import TileCosts
 from simulator.datapath.int_mac import IntMac
 from simulator.errors import EncodingError
 from simulator.study.hex_memory import hex_memory, twos_complement
@@ -26,6 +28,8 @@ from tests import naive
 
 RTL = Path(__file__).parent / "rtl"
 PARTS = ["os_array", "pe", "column_drain", "delay", "product", "ovp4_decoder"]
+INT_NORMALS = {"olive_systolic": {"datapath.normal": "int"}}
+"""The block decodes int4 normals; the design takes the better of int4 and flint4."""
 DUTS = {"olive_systolic": "dut_ovp4", "int8_systolic": "dut_int", "int4_systolic": "dut_int"}
 
 pytestmark = pytest.mark.skipif(
@@ -57,7 +61,7 @@ def export(
     seed: int = 0,
 ) -> dict:
     changes = {"array.rows": rows, "array.cols": cols, "array.fold_overlap": overlap}
-    design = load_design(design_name, set=changes)
+    design = load_design(design_name, set=changes | INT_NORMALS.get(design_name, {}))
     return write_vectors(design, drawn_stimulus(design, *shape, seed=seed), folder)
 
 
@@ -134,7 +138,7 @@ def test_folds_may_follow_less_closely(overlap, tmp_path):
 
 
 def test_real_tensors(tmp_path):
-    design = load_design("olive_systolic", set={"array.rows": 4, "array.cols": 4})
+    design = load_design("olive_systolic", set={"array.rows": 4, "array.cols": 4, "datapath.normal": "int"})
     stimulus = trace_stimulus("minilm-l6-sample", "encoder.layer.0.attention.self.query", 9, 10)
     record = write_vectors(design, stimulus, tmp_path / "v")
     code, out = simulate(tmp_path / "v", sources(tmp_path / "v", "dut_ovp4"))
@@ -154,7 +158,7 @@ def outlier_rich(folder: Path, M: int, N: int, K: int) -> dict:
         outliers[:] = rng.uniform(25, 45, outliers.size) * (1 - np.arange(outliers.size) // 4 % 2 * 2)
         tensors.append(values)
     stimulus = Stimulus(Op("outliers", M, N, K), *tensors, {"tensors": "one value in 47 is an outlier"})
-    record = write_vectors(load_design("olive_systolic", set=changes), stimulus, folder)
+    record = write_vectors(load_design("olive_systolic", set=changes | INT_NORMALS["olive_systolic"]), stimulus, folder)
     lines = [(folder / f"{side}.hex").read_text().splitlines() for side in ("act", "weight")]
     a, w = (np.array([naive.decode_ovp4(bytes.fromhex(row), K) for row in rows]) for rows in lines)
     for values in (a, w):
@@ -208,10 +212,17 @@ STALL = """
 """
 
 
+def waiting(cycles):
+    """``tile_costs`` of a datapath that waits that long in every tile."""
+    return lambda self, job: replace(
+        TileCosts.none(job.tiles), outlier_cycles=np.full(len(job.tiles), cycles, np.int64)
+    )
+
+
 @pytest.mark.parametrize(("stalls", "verdict"), [(7, "PASS: 63 results, {total} cycles"), (6, "FAIL: 1 wrong")])
 def test_a_design_that_stalls(stalls, verdict, tmp_path, monkeypatch):
     """The block again, its clock stopped for seven cycles: only values and the last cycle are compared."""
-    monkeypatch.setattr(IntMac, "stall_cycles", lambda self, act, weight, tiles, seed: np.full(len(tiles), stalls))
+    monkeypatch.setattr(IntMac, "tile_costs", waiting(stalls))
     record = export(tmp_path / "v", "int8_systolic", 4, 4, (9, 7, 5))
     dut = edited(
         RTL / "dut_int.sv",

@@ -17,6 +17,7 @@ import pytest
 
 import simulator as sim
 from simulator import cli, formats
+from simulator.datapath import TileCosts
 from simulator.datapath.int_mac import IntMac
 from simulator.errors import ConfigError, DatapathError, EncodingError
 from simulator.formats import Format
@@ -31,6 +32,7 @@ from tests import naive
 DECODERS = {"ovp4": naive.decode_ovp4, "int8": naive.decode_int8, "int4": naive.decode_int4}
 OP = "encoder.layer.0.attention.self.query"
 SMALL = ("--set", "array.rows=4", "--set", "array.cols=3")
+INT = ("--set", "datapath.normal=int")
 LISTED = ["act.hex", "act_scale.hex", "weight.hex", "weight_scale.hex", "result.hex", "testbench.sv"]
 
 
@@ -71,8 +73,9 @@ def decoded(folder: Path, operand: dict, length: int) -> list[list[float]]:
 def test_results_are_the_product_of_the_stored_codes(design, shape, tmp_path):
     M, N, K = shape
     record = export(tmp_path / "v", design, "-m", M, "-n", N, "-k", K)
-    if record["act"]["format"] not in (*DECODERS, "fp16"):
-        pytest.skip(f"no naive decoder of {record['act']['format']}")
+    formats_used = {record[side]["format"] for side in ("act", "weight")}
+    if unknown := formats_used - {*DECODERS, "fp16"}:
+        pytest.skip(f"no naive decoder of {', '.join(unknown)}")
     a, w = (decoded(tmp_path / "v", record[side], K) for side in ("act", "weight"))
     found = words(tmp_path / "v", record["result"])
     if record["result"]["kind"] == "float32":
@@ -84,7 +87,7 @@ def test_results_are_the_product_of_the_stored_codes(design, shape, tmp_path):
 
 
 def test_the_record_of_ovp(tmp_path):
-    record = export(tmp_path / "v", "olive_systolic", "-m", 9, "-n", 7, "-k", 33, "--seed", 5)
+    record = export(tmp_path / "v", "olive_systolic", *INT, "-m", 9, "-n", 7, "-k", 33, "--seed", 5)
     assert record["gemm"] == {"M": 9, "N": 7, "K": 33}
     assert record["array"] == {
         "rows": 4, "cols": 3, "dataflow": "os", "fold_overlap": "full", "cycles_per_step": 1,
@@ -93,7 +96,7 @@ def test_the_record_of_ovp(tmp_path):
     assert (cycles["folds"], cycles["col_folds"], cycles["fold_period"], cycles["stalls"]) == (9, 3, 33, 0)
     assert cycles["total"] == cycles["closed_form"] == naive.os_cycles(9, 7, 33, 4, 3, "full")
     assert record["source"]["seed"] == 5
-    assert record["datapath"] == {"name": "ovp", "pair_rule": "larger"}
+    assert record["datapath"] == {"name": "ovp", "bits": 4, "normal": "int", "pair_rule": "larger"}
     for side, rows in (("act", 9), ("weight", 7)):
         operand = record[side]
         assert (operand["format"], operand["value_bits"], operand["shape"]) == ("ovp4", 4, [rows, 17])
@@ -202,8 +205,12 @@ def test_a_name_cannot_leave_its_comment(tmp_path):
     assert "\nmodule b" not in bench
 
 
+def _waiting(self, job):
+    return replace(TileCosts.none(job.tiles), outlier_cycles=np.full(len(job.tiles), 5, np.int64))
+
+
 def test_stalls_are_in_the_total_and_no_rule_is_claimed(tmp_path, monkeypatch):
-    monkeypatch.setattr(IntMac, "stall_cycles", lambda self, act, weight, tiles, seed: np.full(len(tiles), 5))
+    monkeypatch.setattr(IntMac, "tile_costs", _waiting)
     cycles = export(tmp_path / "v", "int8_systolic", "-m", 9, "-n", 7, "-k", 5)["cycles"]
     assert (cycles["total"], cycles["stalls"], cycles["exit_rule"]) == (cycles["closed_form"] + 5, 5, None)
 
@@ -306,7 +313,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_vectors_are_replaced_by_force_alone_and_nothing_else_is(tmp_path):
     folder = tmp_path / "v"
     folder.mkdir()  # an empty folder is as good as none
-    export(folder, "olive_systolic")
+    export(folder, "olive_systolic", *INT)
     (folder / "my_dut.sv").write_text("mine")
     (folder / "waves").mkdir()
     (folder / "waves" / "a.vcd").write_text("mine")

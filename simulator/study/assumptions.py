@@ -33,6 +33,6 @@ ASSUMPTIONS = (
     "absolute values second.",
     "SQNR of a workload is that of the mean, over ops, of noise power over signal power, against float64 products of "
     "the stored tensors. Encoding SQNR is that of the infinitely precise product of the same codes, arithmetic SQNR "
-    "that of what the accumulator rounds away. A trace stored in FP16 loses nothing in FP16, so an FP16 design shows its "
-    "accumulation error alone.",
+    "that of what the accumulator rounds away. A trace stored in FP16 loses nothing in FP16, so an FP16 design shows "
+    "its accumulation error alone.",
 )

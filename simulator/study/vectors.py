@@ -16,7 +16,7 @@ from simulator.config import Design
 from simulator.config.design import Dram
 from simulator.errors import ConfigError, DatapathError, MismatchError, WorkloadError
 from simulator.formats import Encoded, TensorEncoding
-from simulator.mapping import ArrayShape, os_fold, os_total
+from simulator.mapping import ArrayShape
 from simulator.report.atomic import require_replaceable, write_folder
 from simulator.study.hardware import Hardware, build
 from simulator.study.hex_memory import hex_memory, named_words, twos_complement
@@ -43,7 +43,8 @@ def write_vectors(design: Design, stimulus: Stimulus, out: Path, force: bool = F
     """
     require_replaceable(out, _RECORD, _FORMAT, force)
     hardware = _without_memory_limits(design)
-    if (cycles := _closed_form(hardware.array, stimulus.op)) > _MOST_CYCLES:
+    op = stimulus.op
+    if (cycles := hardware.array.total(op.M, op.N, op.K)) > _MOST_CYCLES:
         raise WorkloadError(f"{cycles} cycles; at most {_MOST_CYCLES} are written; give smaller -m, -n, -k")
     result = simulate_op(hardware, stimulus.op, (stimulus.act, stimulus.weight))
     if result.quality and result.quality.mismatch:
@@ -156,16 +157,12 @@ def _folds(array: ArrayShape, op: Op) -> tuple[int, int]:
     return -(-op.M // array.rows), -(-op.N // array.cols)
 
 
-def _closed_form(array: ArrayShape, op: Op) -> int:
-    row_folds, col_folds = _folds(array, op)
-    return os_total(row_folds * col_folds, op.K * array.cycles_per_step, array.rows, array.cols, array.overlap)
-
-
 def _cycles(array: ArrayShape, op: Op, total_cycles: int) -> Row:
-    """Closed forms of the array, and what the data adds to them."""
-    steps = op.K * array.cycles_per_step
+    """Closed forms of the array, and what the data adds to them. A result of several words exits with its last one."""
+    steps, words = op.K * array.cycles_per_step, array.result_words
     row_folds, col_folds = _folds(array, op)
-    closed_form = _closed_form(array, op)
+    closed_form = array.total(op.M, op.N, op.K)
+    hops = "r" if words == 1 else f"{words} * r"
     stalls = total_cycles - closed_form
     return {
         "total": total_cycles,
@@ -173,10 +170,11 @@ def _cycles(array: ArrayShape, op: Op, total_cycles: int) -> Row:
         "stalls": stalls,
         "folds": row_folds * col_folds,
         "col_folds": col_folds,
-        "fold_period": os_fold(steps, array.rows, array.cols, array.overlap).period_cycles,
-        "first_exit": steps + 2 * array.rows - 2,
+        "fold_period": array.fold(op.K).period_cycles,
+        "first_exit": steps + array.rows - 2 + array.rows * words,
+        "result_words": words,
         "fold_rule": "fold = (m // rows) * col_folds + n // cols; r = m % rows; c = n % cols",
-        "exit_rule": None if stalls else "cycle = fold * fold_period + first_exit + c - r; cycle 0 is the first",
+        "exit_rule": None if stalls else f"cycle = fold * fold_period + first_exit + c - {hops}; cycle 0 is the first",
     }
 
 
