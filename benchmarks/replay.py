@@ -20,7 +20,7 @@ import pandas as pd
 import simulator as sim
 
 SAMPLES = Path(__file__).resolve().parent.parent / "reports"
-STUDIES = {"demo": "sample-demo"}
+STUDIES = {"demo": "sample-demo", "encodings": "sample-encodings"}
 RELATIVE_TOLERANCE = 1e-9
 
 

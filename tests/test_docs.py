@@ -16,7 +16,6 @@ from simulator.study.assumptions import ASSUMPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SAMPLE = ROOT / "reports" / "sample-demo"
 
 
 def blocks(language):
@@ -69,8 +68,9 @@ def test_study_runs(tmp_path, monkeypatch, capsys):
     assert len(rows) == 1 + 2 * 2 * 2
 
 
-def test_table_is_the_sample_reports():
-    summary = (SAMPLE / "tables" / "summary.md").read_text(encoding="utf-8").strip()
+@pytest.mark.parametrize("sample", ["sample-demo", "sample-encodings"])
+def test_tables_are_the_sample_reports(sample):
+    summary = (ROOT / "reports" / sample / "tables" / "summary.md").read_text(encoding="utf-8").strip()
     assert summary in README
 
 
@@ -86,6 +86,7 @@ def test_links_lead_somewhere():
 
 
 def test_figures_of_the_sample_are_small_enough_to_check_in():
-    files = [p for p in SAMPLE.rglob("*") if p.is_file()]
-    assert files
-    assert sum(p.stat().st_size for p in files) < 2_000_000
+    for sample in (ROOT / "reports").glob("sample-*"):
+        files = [p for p in sample.rglob("*") if p.is_file()]
+        assert files
+        assert sum(p.stat().st_size for p in files) < 2_000_000

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulator.config import load_design
+from simulator.config import load_design, load_study
 from simulator.errors import ConfigError
+from simulator.study.expand import expand
 from simulator.study.hardware import build
 from simulator.study.simulate import simulate_op
 from simulator.workload import Op
@@ -70,3 +71,17 @@ def test_a_layer_may_not_change_the_hardware():
                 }
             )
         )
+
+
+def test_a_pattern_that_fits_no_op_is_a_slip():
+    study = {
+        "name": "x",
+        "designs": [{"extends": "olive_systolic", "name": "m", "layers": [{"ops": "*.fc2", "datapath": {"bits": 8}}]}],
+        "workloads": [{"name": "w", "gemms": [{"name": "layer.fc1", "M": 4, "N": 4, "K": 4}]}],
+    }
+    record, source = load_study(study)
+    with pytest.raises(ConfigError, match=r"layers.*ops: '\*\.fc2' matches no op of any workload"):
+        expand(record, source, {})
+    study["workloads"].append({"name": "v", "gemms": [{"name": "layer.fc2", "M": 4, "N": 4, "K": 4}]})
+    record, source = load_study(study)
+    assert len(expand(record, source, {})) == 2

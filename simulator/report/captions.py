@@ -52,7 +52,8 @@ def tradeoff(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) 
     """Caption of the accuracy figure."""
     swept = " A design has one point per sweep point and is named at its best." if _swept(results) else ""
     return (
-        "Signal to quantisation noise ratio of the outputs, in dB, against total energy; up and left is better. "
+        "Signal to quantisation noise ratio of the outputs, in dB, against total energy; up and left is better. A "
+        "value in brackets lies beyond the scale. "
         f"Ringed points are Pareto optimal: no other is both as accurate and as frugal.{swept}"
     )
 

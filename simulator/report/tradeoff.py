@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from simulator.report.formatting import ENERGY_PJ, choose_unit, elide, is_missing
+from simulator.report.formatting import ENERGY_PJ, choose_unit, decibels, elide, is_missing
 from simulator.report.plotted import is_pareto, point_labels, uniques
 from simulator.report.style import GRID, INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
 
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["tradeoff_figure", "tradeoff_points"]
 
 _SPOTS = ((7, 0), (-7, 0), (0, 8), (0, -8), (6, 7), (6, -7), (-6, 7), (-6, -7))
+_FAR_SPOTS = tuple((dx * far, dy * far) for far in (2.5, 4.0, 6.0) for dx, dy in (*_SPOTS[4:], (0, 8), (0, -8)))
+"""Where points crowd: joined to the point by a thin line."""
+_GAP_DB = 40.0
+"""Results that far above all others would flatten those: they are drawn just above them, with their value."""
 
 
 def tradeoff_points(results: pd.DataFrame) -> pd.DataFrame:
     """Columns workload, design, point, energy_pj, sqnr_db, pareto, drawn_db; rows without an SQNR are left out.
 
-    An infinite SQNR (no error at all) is drawn 6 dB above the largest finite one.
+    An infinite SQNR (no error at all) is drawn 6 dB above the largest finite one, and so are finite ones that lie
+    ``_GAP_DB`` or more above all others.
     """
     sqnr = pd.Series([math.nan if is_missing(v) else float(v) for v in results["sqnr_db"]], index=results.index)
     table = pd.DataFrame(
@@ -37,13 +43,20 @@ def tradeoff_points(results: pd.DataFrame) -> pd.DataFrame:
             "sqnr_db": sqnr,
         }
     ).dropna(subset=["sqnr_db"])
-    finite = table["sqnr_db"][table["sqnr_db"].abs() < math.inf]
-    top = float(finite.max()) + 6 if len(finite) else 0.0
-    table["drawn_db"] = table["sqnr_db"].where(table["sqnr_db"] < math.inf, top)
+    top = _top(sorted(v for v in table["sqnr_db"] if abs(v) < math.inf))
+    table["drawn_db"] = table["sqnr_db"].where(table["sqnr_db"] < top, top)
     table["pareto"] = False
     for _, rows in table.groupby("workload", sort=False):
         table.loc[rows.index, "pareto"] = is_pareto(rows["energy_pj"].tolist(), rows["sqnr_db"].tolist())
     return table.reset_index(drop=True)
+
+
+def _top(finite: list[float]) -> float:
+    """Where the scale ends: 6 dB above the last of the ascending values before a wide gap, or above the last of all."""
+    if not finite:
+        return 0.0
+    gaps = [low for low, high in itertools.pairwise(finite) if high - low >= _GAP_DB]
+    return (gaps[0] if gaps else finite[-1]) + 6
 
 
 @styled
@@ -58,8 +71,10 @@ def tradeoff_figure(results: pd.DataFrame, layers: pd.DataFrame, baseline: str |
     workloads = uniques(table["workload"])
     n_cols = min(len(workloads), 2)
     n_rows = -(-len(workloads) // n_cols)
-    wide = WIDTH_IN if n_cols > 1 else 4.6
-    figure = Figure(figsize=(wide, 0.5 + n_rows * (2.5 if n_cols > 1 else 2.8)), layout="constrained")
+    crowded = table["design"].nunique() > 6
+    wide = WIDTH_IN if n_cols > 1 or crowded else 4.6
+    tall = 4.2 if crowded else 2.5 if n_cols > 1 else 2.8
+    figure = Figure(figsize=(wide, 0.5 + n_rows * tall), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(n_rows, n_cols, squeeze=False)
     unit = choose_unit(table["energy_pj"], ENERGY_PJ)
@@ -116,15 +131,18 @@ def _name_points(axes: Axes, table: pd.DataFrame) -> None:
     dots = axes.transData.transform(table[["x", "drawn_db"]].to_numpy(dtype=float))
     taken = [Bbox.from_extents(x - 7, y - 7, x + 7, y + 7) for x, y in dots]
     for _, row in table.sort_values(["drawn_db", "x"], ascending=[False, True]).drop_duplicates("design").iterrows():
-        text = elide(row["design"], 30) + (" (∞ dB)" if row["sqnr_db"] == math.inf else "")
+        beyond = f" ({decibels(row['sqnr_db'])} dB)" if row["sqnr_db"] > row["drawn_db"] else ""
+        text = elide(row["design"], 30) + beyond
         taken.append(_place(axes, text, (row["x"], row["drawn_db"]), taken))
 
 
 def _place(axes: Axes, text: str, at: tuple[float, float], taken: Sequence[Bbox]) -> Bbox:
     """Annotates a point where the text crosses least, and returns the text's box in pixels."""
+    from matplotlib.text import Text
+
     inside = axes.get_window_extent()
     tries = []
-    for rank, (dx, dy) in enumerate(_SPOTS):
+    for rank, (dx, dy) in enumerate((*_SPOTS, *_FAR_SPOTS)):
         note = axes.annotate(
             text,
             at,
@@ -133,12 +151,16 @@ def _place(axes: Axes, text: str, at: tuple[float, float], taken: Sequence[Bbox]
             ha="left" if dx > 0 else "right" if dx < 0 else "center",
             va="bottom" if dy > 0 else "top" if dy < 0 else "center",
             fontsize=7.5,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5} if rank >= len(_SPOTS) else None,
         )
-        box = note.get_window_extent()
+        note.get_window_extent()  # puts the text into its place
+        box = Text.get_window_extent(note)  # without the line
         outside = box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1
         crossed = sum(box.overlaps(other) for other in taken)
         tries.append((outside * 10 + crossed, rank, note, box))
+        if not outside and not crossed:
+            break
     tries.sort(key=lambda t: t[:2])
-    for _, _, note, _ in tries[1:]:
-        note.remove()
+    for _, _, other, _ in tries[1:]:
+        other.remove()
     return tries[0][3]

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,7 +59,19 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     for point in points:
         for op in point.workload.ops:
             plan(point.hardware, op)
+    _require_layers_to_match(points)
     return points
+
+
+def _require_layers_to_match(points: Sequence[Point]) -> None:
+    """A pattern of op names that fits no op of any workload is a slip of the pen. Raises: ConfigError."""
+    ops = {op.name: None for point in points for op in point.workload.ops}
+    for hardware in (p.hardware for p in points):
+        for i, (pattern, _) in enumerate(hardware.layers):
+            if not any(fnmatchcase(name, pattern) for name in ops):
+                hint = did_you_mean(pattern, ops) or f"; ops: {', '.join(list(ops)[:3])} ..."
+                where = hardware.design.where("layers", i, "ops")
+                raise ConfigError(f"{where}: '{pattern}' matches no op of any workload{hint}")
 
 
 def _family(
