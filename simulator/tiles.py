@@ -28,6 +28,7 @@ TILE_DTYPE = np.dtype(
         ("sum_load_bytes", np.int64),  # DRAM -> out buffer: unfinished sums that come back
         ("store_bytes", np.int64),  # out buffer -> DRAM: finished outputs, or sums that make room; 0 if they stay
         ("opens_output", np.bool_),  # takes a place in the out buffer that the tile before did not have
+        ("fill_cycles", np.int64),  # from its operands being there until it may enter an idle array (held operand)
         ("issue_cycles", np.int64),  # the array is taken: the next tile may enter after them
         ("drain_cycles", np.int64),  # from then until the last result has left the array
         ("first_result_cycles", np.int64),  # issued cycles after which the first result needs a place to go

@@ -63,7 +63,8 @@ def test_tiles_fit_and_their_cycles_sum_to_the_closed_form(seed):
     assert (tiles["m"] * bits.act.row_bits(tiles["k"]) <= limits.act_bits).all()
     assert (tiles["n"] * bits.weight.row_bits(tiles["k"]) <= limits.weight_bits).all()
     assert (tiles["m"] * tiles["n"] * bits.accumulator <= limits.out_bits).all()
-    assert tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1] == table.compute_cycles == by_hand(op, array, tiles)
+    found = tiles["fill_cycles"][0] + tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1]
+    assert found == table.compute_cycles == by_hand(op, array, tiles)
     assert (tiles["first_result_cycles"] <= tiles["issue_cycles"]).all()
 
 
@@ -213,6 +214,41 @@ def test_pinned_sizes_and_order_are_taken():
     spills = lower(op, array, bits, limits, pinned=Pinned(16, 24, 8, "kmn")).rows
     assert spills["sum_load_bytes"].sum() == 4 * 64 * 48 * 4
     assert spills["store_bytes"].sum() == 4 * 64 * 48 * 4 + 64 * 48 * 2
+
+
+def test_a_pinned_part_of_k_makes_output_stationary_tiles_of_one_fold():
+    """Their sums stay in the PEs, so no tile may hold more than one fold."""
+    op, bits = Op("op", 64, 48, 40), OperandBits(Width.plain(8), Width.plain(8), 32, 16)
+    for shape in ((64, 48), (7, 5)):
+        small = Op("op", *shape, 40)
+        table = lower(small, ArrayShape(8, 8, "full"), bits, BufferLimits(*[10**6] * 3), pinned=Pinned(k=16))
+        tiles = table.rows
+        assert (tiles["m"].max(), tiles["n"].max(), tiles["k"].max()) == (*(min(8, s) for s in shape), 16)
+        assert tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1] == table.compute_cycles
+    assert lower(op, ArrayShape(8, 8, "full"), bits, None, pinned=Pinned(k=16)).compute_cycles > 0
+
+
+@pytest.mark.parametrize(
+    ("dataflow", "pinned", "field", "message"),
+    [
+        ("os", Pinned(m=10), "m", "10 cuts a fold or a packed unit; use a multiple of 8, such as 8"),
+        ("os", Pinned(n=3), "n", "3 cuts a fold or a packed unit; use a multiple of 8, such as 8"),
+        ("ws", Pinned(k=20), "k", "20 cuts a fold or a packed unit; use a multiple of 8, such as 16"),
+        ("is", Pinned(m=12), "m", "12 cuts a fold or a packed unit; use a multiple of 8, such as 8"),
+        (
+            "os",
+            Pinned(m=16, k=16),
+            "m",
+            "output-stationary sums stay in the PEs: a tile of part of K is one fold, at most 8",
+        ),
+    ],
+)
+def test_pinned_sizes_that_cut_folds_are_refused(dataflow, pinned, field, message):
+    op, bits = Op("op", 64, 48, 40), OperandBits(Width.plain(4), Width.plain(4), 32, 16)
+    with pytest.raises(MappingError) as error:
+        candidates(op, ArrayShape(8, 8, "full", dataflow=dataflow), bits, BufferLimits(*[10**6] * 3), pinned)
+    assert str(error.value) == message
+    assert error.value.field == ("tiling", field)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr
+from pydantic import ConfigDict, Field, PositiveInt, PrivateAttr
 
 from simulator.config.load import Source
 from simulator.config.record import Record
@@ -100,7 +100,7 @@ class Quantisation(Record):
 class Scratchpad(Record):
     """One on-chip scratchpad: ``banks`` equal SRAM macros of ``word_bits``."""
 
-    capacity_kib: PositiveFloat
+    capacity_kib: Annotated[float, Field(gt=0, le=1e9)]
     word_bits: PositiveInt = 512
     banks: PositiveInt = 1
     double_buffer: bool = True
@@ -110,9 +110,9 @@ class Dram(Record):
     """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency."""
 
     model: Literal["none", "ideal"] = "ideal"
-    bandwidth_gb_s: PositiveFloat = 64.0
-    latency_ns: NonNegativeFloat = 100.0
-    burst_bytes: PositiveInt = 64
+    bandwidth_gb_s: Annotated[float, Field(ge=1e-3, le=1e6)] = 64.0
+    latency_ns: Annotated[float, Field(ge=0, le=1e9)] = 100.0
+    burst_bytes: Annotated[int, Field(gt=0, le=1 << 20)] = 64
 
 
 class Memory(Record):
@@ -130,7 +130,7 @@ class Design(Record):
 
     name: str = Field(min_length=1, max_length=100)
     description: str = ""
-    clock_mhz: PositiveFloat
+    clock_mhz: Annotated[float, Field(ge=1e-3, le=1e6)]
     array: Array
     datapath: DatapathSpec
     layers: list[Layer] = Field(default=[], max_length=1000)

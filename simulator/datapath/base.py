@@ -164,6 +164,10 @@ class Datapath(ABC):
         """
         return self.decoded(act, weight)
 
+    def sums(self, act: Encoded, weight: Encoded) -> Sequence[tuple[NDArray[Any], NDArray[Any], int]]:
+        """Every integer sum of a PE: the operands of its products, in order, and the bits that it must stay within."""
+        return [(*self.accumulated(act, weight), self.accumulation.bits)]
+
     def width(self, operand: Operand) -> Width:
         """Bits of an operand in scratchpads and DRAM; as its format packs it."""
         return Width.of(self.act_format if operand == "act" else self.weight_format)

@@ -142,7 +142,7 @@ class BiScaled(Datapath):
         """Masks of the blocks that hold wide values: loaded with the operand of a tile, read with each pass over it."""
         tiles = job.tiles
         act, weight = self._masks(job, "act"), self._masks(job, "weight")
-        passes = -(-tiles["n"] // job.cols), -(-tiles["m"] // job.rows)
+        reads = job.reads
         act_load, weight_load = (
             np.where(tiles[f"{operand}_load_bytes"] > 0, masks, 0)
             for operand, masks in (("act", act), ("weight", weight))
@@ -151,8 +151,8 @@ class BiScaled(Datapath):
             TileCosts.none(tiles),
             act_load_bytes=act_load,
             weight_load_bytes=weight_load,
-            act_buffer_bits=(8 * int((act * passes[0]).sum()), 8 * int(act_load.sum())),
-            weight_buffer_bits=(8 * int((weight * passes[1]).sum()), 8 * int(weight_load.sum())),
+            act_buffer_bits=(8 * int((act * reads[0]).sum()), 8 * int(act_load.sum())),
+            weight_buffer_bits=(8 * int((weight * reads[1]).sum()), 8 * int(weight_load.sum())),
         )
 
     def _masks(self, job: Job, operand: Operand) -> NDArray[np.int64]:

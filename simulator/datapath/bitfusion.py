@@ -98,8 +98,8 @@ class BitFusion(Datapath):
 
     def register_bits(self, operand: Operand) -> float:
         """A product's share of one hop of the unit's operand register."""
-        narrow, wide = self._widths
-        return _UNIT_BITS / ((_UNIT_BITS // wide) * (_UNIT_BITS // narrow))
+        act, weight = self._widths
+        return _UNIT_BITS / ((_UNIT_BITS // act) * (_UNIT_BITS // weight))
 
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """Fusion units; nothing at the edges."""

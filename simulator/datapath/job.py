@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,8 @@ class Job:
         tiles: table of ``tiles.TILE_DTYPE``, in time order.
         act, weight: operands, or None when only shapes are known.
         seed: of what is drawn then.
+        dataflow: ``os``, ``ws`` or ``is``.
+        dram_bytes_per_cycle: what DRAM delivers at most; infinite without memory limits.
         fold_period: cycles between folds of that many steps on an array of ``rows x cols`` PEs of one MAC and one
             result word each that overlaps its folds as the main array does: for arrays beside it.
     """
@@ -42,6 +45,19 @@ class Job:
     weight: Encoded | None
     seed: int
     fold_period: Callable[[int, int, int], int] = _no_timing
+    dataflow: str = "os"
+    dram_bytes_per_cycle: float = math.inf
+
+    @property
+    def reads(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How often each tile's activations and weights are read from their scratchpads: streamed once per fold across
+        what stays, held once.
+        """
+        once = np.ones(len(self.tiles), np.int64)
+        m_folds, n_folds = (-(-self.tiles[d] // side) for d, side in (("m", self.rows), ("n", self.cols)))
+        if self.dataflow == "os":
+            return n_folds, m_folds
+        return (n_folds, once) if self.dataflow == "ws" else (once, -(-self.tiles["m"] // self.cols))
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,8 @@ class MixedInt8Fp16(Datapath):
         array_cycles = tiles["issue_cycles"] + imbalance
         merge = np.where(finished, -(-tiles["m"] * tiles["n"] // self.vector_lanes), 0)
         waiting = np.maximum(0, np.concatenate([[0], merge[:-1]]) - array_cycles)
-        waiting[0] += -(-job.M * job.K // self.vector_lanes)
+        scan = -(-job.M * job.K // self.vector_lanes)
+        waiting[0] += max(0, scan - int(job.M * job.K * _HALF_BITS // 8 / job.dram_bytes_per_cycle))
         waiting[-1] += merge[-1]
         return replace(self._traffic(job, columns), outlier_cycles=imbalance, vector_cycles=waiting)
 

@@ -127,12 +127,21 @@ class OlAccel(Datapath):
 
     def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
+        sums = self.sums(act, weight)
+        for products_of in sums:
+            require_fit(*products_of, self.name)
+        return exact_product(*sums[-1][:2])
+
+    def sums(self, act: Encoded, weight: Encoded) -> list[tuple[NDArray[Any], NDArray[Any], int]]:
+        """The dense sum, that of the outlier lane, that of the high-precision MAC, and all three together."""
         (a, a_listed), (w, w_listed) = self._parts(act), self._parts(weight)
-        both = a + a_listed, w + w_listed
-        for x, y, bits in ((a, w, _DENSE_BITS), (a, w_listed, _LANE_BITS), (a_listed, both[1], _SUM_BITS)):
-            require_fit(x, y, bits, self.name)
-        require_fit(*both, _SUM_BITS, self.name)
-        return exact_product(*both)
+        whole = w + w_listed
+        return [
+            (a, w, _DENSE_BITS),
+            (a, w_listed, _LANE_BITS),
+            (a_listed, whole, _SUM_BITS),
+            (a + a_listed, whole, _SUM_BITS),
+        ]
 
     def _parts(self, encoded: Encoded) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """Dense values and outliers, (R, K) each, 0 where there is none."""
@@ -173,7 +182,8 @@ class OlAccel(Datapath):
         ]
         passes = -(-tiles["n"] // job.cols), -(-tiles["m"] // job.rows)
         read = int((acts * passes[0]).sum()), int((weights * passes[1]).sum())
-        lane, precise = int((weights * tiles["m"]).sum()), int((acts * tiles["n"]).sum())
+        met = int((weights * tiles["m"]).sum()), int((acts * tiles["n"]).sum())
+        both = int(np.vdot(*(x.listed.sum(axis=0, dtype=np.int64) for x in (act, weight))))
         return replace(
             TileCosts.none(tiles),
             outlier_cycles=waiting,
@@ -182,9 +192,10 @@ class OlAccel(Datapath):
             act_buffer_bits=(8 * _LISTED_BYTES * read[0], 8 * _LISTED_BYTES * int(loaded[0].sum())),
             weight_buffer_bits=(8 * _LISTED_BYTES * read[1], 8 * _LISTED_BYTES * int(loaded[1].sum())),
             actions={
-                "outlier_mac_int16x4_acc32": lane,
-                "outlier_mac_int16x16_acc48": precise,
-                "reg_bit": (lane + precise) * self._hop_bits,
+                "outlier_mac_int16x4_acc32": met[0]
+                - both,  # where both are outliers, the high-precision MAC is at work
+                "outlier_mac_int16x16_acc48": met[1],
+                "reg_bit": sum(met) * self._hop_bits,
             },
         )
 

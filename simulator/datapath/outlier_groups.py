@@ -25,7 +25,7 @@ class GroupedOutliers:
         more: those of its fullest group beyond the first one.
     """
 
-    listed: NDArray[np.uint16]
+    listed: NDArray[np.uint32]
     more: NDArray[np.uint16]
 
     @classmethod
@@ -56,7 +56,7 @@ class GroupedOutliers:
     @classmethod
     def _of(cls, counts: Iterator[NDArray[np.int64]], blocks: int, K: int) -> GroupedOutliers:
         """From the counts (groups, K) of each block."""
-        listed, more = np.empty((blocks, K), np.uint16), np.empty((blocks, K), np.uint16)
+        listed, more = np.empty((blocks, K), np.uint32), np.empty((blocks, K), np.uint16)
         for block, in_groups in enumerate(counts):
             listed[block] = in_groups.sum(axis=0)
             more[block] = np.maximum(in_groups.max(axis=0), 1) - 1

@@ -24,6 +24,8 @@ def run_events(table: TileTable, dram: IdealDram) -> Timing:
     machine = _Machine(table, dram)
     machine.env.process(machine.channel())
     machine.env.process(machine.array())
+    for tile in range(len(table)):
+        machine.env.process(machine.fill(tile))
     for tile in np.flatnonzero(machine.load_cycles == 0).tolist():
         machine.env.process(machine.nothing_to_load(tile))
     machine.env.run()
@@ -39,8 +41,8 @@ class _Machine:
         self.env = simpy.Environment()
         self.table, self.dram = table, dram
         self.events = empty_events(table)
-        self.loaded, self.left, self.drained, self.stored = (
-            [self.env.event() for _ in range(len(table))] for _ in range(4)
+        self.loaded, self.filled, self.left, self.drained, self.stored = (
+            [self.env.event() for _ in range(len(table))] for _ in range(5)
         )
         tiles = table.rows
         self.load_cycles = dram.channel_cycles(table.load_bytes)
@@ -89,13 +91,19 @@ class _Machine:
         self.events[tile, 5] = self.env.now
         self.stored[tile].succeed()
 
+    def fill(self, tile: int) -> Generator[simpy.Event, Any, None]:
+        """Held operands enter the array once they are there."""
+        yield self.loaded[tile]
+        yield self.env.timeout(int(self.table.rows["fill_cycles"][tile]))
+        self.filled[tile].succeed()
+
     def array(self) -> Generator[simpy.Event, Any, None]:
         """Run the tiles one after another; one that finishes outputs may have to wait for a place to put them."""
         out_depth = self.table.out_buffer_depth or len(self.table)
         opened = 0
         closers: list[int] = []  # the tile that frees each place, in the order in which places were taken
         for tile, cycles in enumerate(self.array_cycles.tolist()):
-            yield self.loaded[tile]
+            yield self.filled[tile]
             self.events[tile, 2] = self.env.now
             if self.table.rows["opens_output"][tile]:
                 first_result = int(self.table.rows["first_result_cycles"][tile])

@@ -6,9 +6,10 @@ Resources: one DRAM channel, the array, and ``depth`` places for tiles in each s
    one can only let a transfer start earlier.
 2. Load i may start once tile i - depth has left the array, which frees its place. Its data is there a latency after its
    last burst. Nothing to load takes no time.
-3. Tile i enters the array when the array is free and its operands are there, and holds it for its issue and stall
-   cycles. If it needs another place in the out scratchpad than the tile before, it freezes when its first result would
-   leave before there is one: before the store that frees the place taken ``out_depth`` places earlier has ended.
+3. Tile i enters the array when the array is free and its operands are there (and, where PEs hold one, have had time to
+   fill it), and holds it for its issue and stall cycles. If it needs another place in the out scratchpad than the tile
+   before, it freezes when its first result would leave before there is one: before the store that frees the place taken
+   ``out_depth`` places earlier has ended.
 4. Store i may start when the tile's last result has left the array, a drain after its issue has ended.
 
 Every start is a maximum of earlier times and every end adds a duration, so neither a shorter transfer nor a deeper
@@ -37,6 +38,7 @@ def run_pipeline(table: TileTable, dram: IdealDram) -> Timing:
             table.array_cycles,
             tiles["first_result_cycles"],
             tiles["drain_cycles"],
+            tiles["fill_cycles"],
             dram.channel_cycles(tiles["store_bytes"]),
         ]
     )
@@ -54,8 +56,8 @@ def operand_depth(table: TileTable) -> int:
 
 @njit(cache=True)
 def _recurrence(durations, flags, latency, depths, events):
-    """Fill ``events`` (T, 6) from durations (5, T): load, array, first result, drain, store; see the module's rules."""
-    load, array, first_result, drain, store = durations
+    """Fill ``events`` (T, 6) from durations (6, T): load, array, first result, drain, fill, store; see the rules."""
+    load, array, first_result, drain, fill, store = durations
     opens, closes = flags
     depth, out_depth = depths
     T = len(load)
@@ -63,7 +65,7 @@ def _recurrence(durations, flags, latency, depths, events):
     opened = 0  # places in the out scratchpad taken so far
     channel = _load(0, load, latency, 0, 0, events)
     for i in range(T):
-        start = max(events[i - 1, 3] if i > 0 else 0, events[i, 1])
+        start = max(events[i - 1, 3] if i > 0 else 0, events[i, 1] + fill[i])
         end = start + array[i]
         if opens[i]:
             end = max(end, stored[opened % out_depth] + array[i] - first_result[i])

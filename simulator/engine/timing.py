@@ -44,14 +44,16 @@ class Timing:
 def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
     """Split the makespan of a run by cause.
 
-    A gap before a tile belongs to DRAM reads: its operands are on their way. A tile frozen in the array waits for
+    A gap before a tile belongs to DRAM reads: its operands are on their way, or enter the idle array late; only the
+    first fill is the array's own. A tile frozen in the array waits for
     write-back, and so does whoever waits after the last result has left the array.
 
     Raises: ConservationError if causes do not sum to the total or compute differs from the closed form.
     """
     tiles = table.rows
     before = np.concatenate([[0], events[:-1, 3]])
-    dram_read = int((events[:, 2] - before).sum())
+    fill = int(tiles["fill_cycles"][0])
+    dram_read = int((events[:, 2] - before).sum()) - fill
     dram_write = int((events[:, 3] - events[:, 2] - table.array_cycles).sum())
     results_out = int(events[-1, 3] + tiles["drain_cycles"][-1])
     total = max(results_out, int(events[:, 5].max()))
@@ -61,7 +63,7 @@ def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
         "stall_outlier": int(tiles["outlier_cycles"].sum()),
         "stall_vector": int(tiles["vector_cycles"].sum()),
     }
-    compute = int(tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1])
+    compute = int(fill + tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1])
     timing = Timing(total, compute, stalls, events)
     check(timing, table)
     return timing

@@ -114,6 +114,7 @@ def candidates(
     Raises: MappingError naming the scratchpad that cannot hold the smallest tile, or the pinned one.
     """
     pinned = pinned or Pinned()
+    _require_whole_folds(op, array, bits, pinned)
     if limits is None:
         return _with_traffic(op, bits, np.array([[op.M, op.N, op.K]]), ["mnk"])
     sizes = _grid(op, array, bits, pinned)
@@ -121,7 +122,9 @@ def candidates(
     orders: Iterable[Order] = ORDERS
     if array.dataflow == "os":
         orders = ("mnk", "nmk")
-        if not fits.any() and pinned.k is None:
+        if pinned.k is not None and pinned.k < op.K:
+            orders = ("mnk",)
+        elif not fits.any():
             sizes, fits, orders = _one_fold_in_chunks(op, array, bits, limits), np.array([True]), ("mnk",)
     if not fits.any():
         raise _too_large(op, sizes[np.argmin(sizes.prod(axis=1))], bits, limits)
@@ -137,10 +140,34 @@ def candidates(
     )
 
 
+def _require_whole_folds(op: Op, array: ArrayShape, bits: OperandBits, pinned: Pinned) -> None:
+    """Refuse pinned sizes that cut folds or packed units, or leave output-stationary sums nowhere to stay.
+
+    Raises: MappingError naming the size.
+    """
+    in_part = array.dataflow == "os" and pinned.k is not None and pinned.k < op.K
+    granules = dict(zip("mnk", _granules(op, array, bits), strict=True))
+    granules |= {"os": {"k": bits.k_align}, "ws": {"m": 1}, "is": {"n": 1}}[array.dataflow]
+    for dim, pin, length in zip("mnk", pinned[:3], (op.M, op.N, op.K), strict=True):
+        granule = granules[dim]
+        if pin is not None and pin < length and pin % granule:
+            near = max(granule, pin // granule * granule)
+            raise MappingError(
+                f"{pin} cuts a fold or a packed unit; use a multiple of {granule}, such as {near}", ("tiling", dim)
+            )
+        if in_part and dim != "k" and pin is not None and min(pin, length) > granule:
+            raise MappingError(
+                f"output-stationary sums stay in the PEs: a tile of part of K is one fold, at most {granule}",
+                ("tiling", dim),
+            )
+
+
 def _grid(op: Op, array: ArrayShape, bits: OperandBits, pinned: Pinned) -> NDArray[np.int64]:
     """All combinations (m, n, k) of block sizes."""
     granules = _granules(op, array, bits)
-    fixed = (pinned.m, pinned.n, pinned.k)
+    fixed = [pinned.m, pinned.n, pinned.k]
+    if array.dataflow == "os" and pinned.k is not None and pinned.k < op.K:  # one fold
+        fixed[:2] = min(array.rows, op.M), min(array.cols, op.N)
     axes = [
         [min(pin, length)] if pin else block_sizes(length, granule)
         for pin, length, granule in zip(fixed, (op.M, op.N, op.K), granules, strict=True)

@@ -15,14 +15,17 @@ __all__ = ["Sides", "add_folds", "compute_cycles"]
 
 
 class Sides(NamedTuple):
-    """Which dimension of a tile streams and which one the columns hold."""
+    """Which dimension of a tile streams, which one the columns hold, and which operand stays."""
 
     stream: str
     across: str
+    held: str
 
 
 def add_folds(tiles: NDArray[Any], op: Op, array: ArrayShape, sides: Sides) -> None:
-    """Folds and cycles of each tile. The first held operand of all fills the array; a fold pays its own period."""
+    """Folds and cycles of each tile. A fold pays its own period, in which the next held operand enters the array; one
+    that has only just been loaded from DRAM enters when the array is idle.
+    """
     rows, cols = array.rows, array.cols
     stream = tiles[sides.stream]
     folds = -(-tiles["k"] * array.cycles_per_step // rows) * -(-tiles[sides.across] // cols)
@@ -30,13 +33,11 @@ def add_folds(tiles: NDArray[Any], op: Op, array: ArrayShape, sides: Sides) -> N
     timing = held_fold(int(stream[-1]), rows, cols, array.overlap)
     tiles["folds"] = folds
     tiles["issue_cycles"] = folds * period
-    tiles["issue_cycles"][0] += timing.fill_cycles
     tiles["issue_cycles"][-1] += min(timing.drain_cycles, 0)
     if timing.fill_cycles:
         tiles["drain_cycles"] = stream + rows + cols - 1 - period
-    first_sum = np.full(len(tiles), rows)
-    first_sum[0] += timing.fill_cycles
-    tiles["first_result_cycles"] = np.minimum(first_sum, tiles["issue_cycles"])
+        tiles["fill_cycles"] = np.where(tiles[f"{sides.held}_load_bytes"] > 0, timing.fill_cycles, 0)
+    tiles["first_result_cycles"] = np.minimum(rows, tiles["issue_cycles"])
     tiles["opens_output"] = _arrives(tiles)
 
 

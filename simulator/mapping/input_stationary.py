@@ -15,7 +15,7 @@ __all__ = ["add_folds", "compute_cycles"]
 
 def add_folds(tiles: NDArray[Any], op: Op, array: ArrayShape) -> None:
     """See ``held.add_folds``."""
-    held.add_folds(tiles, op, array, held.Sides(stream="n", across="m"))
+    held.add_folds(tiles, op, array, held.Sides(stream="n", across="m", held="act"))
 
 
 def compute_cycles(op: Op, array: ArrayShape, m: int, n: int) -> int:

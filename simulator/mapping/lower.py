@@ -117,8 +117,8 @@ def table_of(
     mapping = _MAPPINGS[array.dataflow]
     tiles = _block_coordinates(op, blocking)
     tiles["macs"] = tiles["m"] * tiles["n"] * tiles["k"]
-    mapping.add_folds(tiles, op, array)
     _add_traffic(tiles, op, bits)
+    mapping.add_folds(tiles, op, array)
     tiles.flags.writeable = False
     return TileTable(tiles, mapping.compute_cycles(op, array, blocking.m, blocking.n), *depths)
 

@@ -94,7 +94,8 @@ def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded) -> N
     Raises: AccumulatorOverflowError naming the first output of which a partial sum does not fit.
     """
     if datapath.accumulation.kind == "int":
-        require_fit(*datapath.accumulated(act, weight), datapath.accumulation.bits, datapath.name)
+        for products_of in datapath.sums(act, weight):
+            require_fit(*products_of, datapath.name)
 
 
 def _describe(op: str, datapath: str, index: int, count: int, found: NDArray[Any], expected: NDArray[Any]) -> str:

@@ -7,6 +7,7 @@ a limit.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -136,6 +137,8 @@ def quantise_to_folder(
     encodings: dict[str, TensorEncoding] = {name: formats.get(name) for name in asked}
     if calibration not in (known := ("best", *get_args(Calibration))):
         raise UnknownNameError("calibration", calibration, known)
+    if not 0 < whole_gib < math.inf:
+        raise OlivineError(f"--whole-gib: must be a positive number of GiB, found {whole_gib:g}")
     tensors = named_tensors(source, pattern)
     _require_room(tensors, list(encodings.values()), whole_gib)
     passes = 2 + sum(len(_methods(encoding, calibration)) for encoding in encodings.values())
@@ -148,10 +151,24 @@ def quantise_to_folder(
         for tensor, before in zip(tensors, profiles, strict=True)
         for name in encodings
     ]
-    options = {"--tensor": pattern, "--calibration": calibration if calibration != "best" else None, "--out": str(out)}
+    _forget_other_codes(out, {codes_path(out, f, t.name) for f in encodings for t in tensors} if write_codes else set())
+    options = {
+        "--tensor": pattern,
+        "--calibration": calibration if calibration != "best" else None,
+        "--whole-gib": f"{whole_gib:g}" if whole_gib != WHOLE_GIB else None,
+        "--out": str(out),
+    }
     given = [text for option, value in options.items() if value is not None for text in (option, value)]
+    given += [] if write_codes else ["--no-codes"]
     command = shlex.join(["olivine", "quantize", source, "--format", format_names, *given])
     return write_quantisation(out, statistics, HISTOGRAM_SIGMAS.tolist(), source, command)
+
+
+def _forget_other_codes(out: Path, kept: set[Path]) -> None:
+    """Remove codes that an earlier run left in its own folder: the new statistics know nothing of them."""
+    if (out / "statistics.json").exists():
+        for stale in set(out.glob("codes/*/*.safetensors")) - kept:
+            stale.unlink()
 
 
 def _require_room(tensors: Sequence[NamedTensor], encodings: Sequence[TensorEncoding], whole_gib: float) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from operator import add
 from typing import Any
+from zlib import crc32
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.config.study import Fidelity
@@ -172,13 +174,31 @@ def timing_of(
     if tensors is not None and hardware.datapath.assumed_distribution:
         known = encode(hardware.design, hardware.datapath, *tensors)
     timing, _ = _costs(hardware, op, table, known, fidelity, seed)
-    costs = hardware.datapath.tile_costs(_job(hardware, op, table, *known[0], seed))
+    costs = hardware.datapath.tile_costs(_job(hardware, op, table, *known[0], _gemm_seed(seed, op, 0)))
     return table if costs is None else _with_costs(table, costs), timing
+
+
+def _gemm_seed(seed: int, op: Op, index: int) -> int:
+    """A seed of its own for each GEMM of each op, whatever else a study runs."""
+    return int(np.random.SeedSequence([seed, crc32(op.name.encode()), index]).generate_state(1, np.uint64)[0])
 
 
 def _job(hardware: Hardware, op: Op, table: TileTable, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
     array = hardware.array
-    return Job(op.M, op.N, op.K, array.rows, array.cols, table.rows, act, weight, seed, array.period_beside)
+    return Job(
+        op.M,
+        op.N,
+        op.K,
+        array.rows,
+        array.cols,
+        table.rows,
+        act,
+        weight,
+        seed,
+        array.period_beside,
+        array.dataflow,
+        hardware.dram.bytes_per_cycle,
+    )
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable, fidelity: Fidelity) -> NDArray[Any]:
@@ -202,7 +222,7 @@ def _costs(
     timings, counts = [], []
     array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
     for index, (act, weight) in enumerate(operands):
-        costs = datapath.tile_costs(_job(hardware, op, table, act, weight, seed + index))
+        costs = datapath.tile_costs(_job(hardware, op, table, act, weight, _gemm_seed(seed, op, index)))
         tiles = table if costs is None else _with_costs(table, costs)
         timing = _run(hardware, tiles, fidelity)
         timings.append(timing)

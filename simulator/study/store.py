@@ -39,13 +39,23 @@ def code_sha256() -> str:
     return digest.hexdigest()
 
 
+@cache
+def _datapath_sha256(path: Path) -> str:
+    """Hash of the file of a datapath and, if it is in a package, of every source file of that package's folder."""
+    package = sorted(path.parent.rglob("*.py")) if (path.parent / "__init__.py").exists() else [path]
+    digest = hashlib.sha256()
+    for file in package:
+        digest.update(str(file.relative_to(path.parent)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
 def point_key(point: Point, fidelity: str, seed: int) -> str:
     """Content address of a point's result."""
     design = point.hardware.design
     content = {
         "schema": _SCHEMA_VERSION,
         "code": code_sha256(),
-        "datapath_code": hashlib.sha256(source_file(design.datapath.name).read_bytes()).hexdigest(),
+        "datapath_code": _datapath_sha256(source_file(design.datapath.name)),
         "design": design.model_dump(mode="json"),
         "prices": point.hardware.bill.library.model_dump(mode="json"),
         "workload": point.workload.fingerprint,

@@ -55,14 +55,17 @@ def gemm_timeline(
     assert events is not None, "only an engine with a notion of when has a timeline"
     load_start, load_end, start, end, store_start, store_end = events.T
     free = np.concatenate([[0], end[:-1]])
-    waits = {"stall_dram_read": np.stack([free, start], axis=1)}
+    free[0] += table.rows["fill_cycles"][0]
+    waits = {"stall_dram_read": np.stack([np.minimum(free, start), start], axis=1)}
     at = end.copy()
     for column, cause in _CAUSES.items():
         cycles = table.rows[column]
         waits[cause] = np.stack([at - cycles, at], axis=1)
         at = at - cycles
     frozen = end - start - table.array_cycles
-    waits["stall_dram_write"] = np.stack([at - frozen, at], axis=1)
+    out = max(int(end[-1] + table.rows["drain_cycles"][-1]), 0)
+    last = np.array([[out, max(out, int(store_end.max()))]])
+    waits["stall_dram_write"] = np.concatenate([np.stack([at - frozen, at], axis=1), last])
     us_per_cycle = 1 / hardware.design.clock_mhz
     return OpTimeline(
         process,
@@ -70,10 +73,10 @@ def gemm_timeline(
         elapsed * us_per_cycle,
         us_per_cycle,
         np.stack([load_start, load_end], axis=1),
-        np.stack([start, at - frozen], axis=1),
+        np.stack([start, at - frozen], axis=1),  # the fill of the first tile goes before
         np.stack([store_start, store_end], axis=1),
         waits,
-        [_label(tile) for tile in table.rows],
+        [*(_label(tile) for tile in table.rows), {}],
     )
 
 

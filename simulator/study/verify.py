@@ -123,7 +123,7 @@ def _registers(hardware: Hardware, seed: int) -> int:
 
 def _resized(design: Design, rows: int, cols: int, overlap: str) -> Design:
     changes: dict[str, Any] = {"array.rows": rows, "array.cols": cols, "array.fold_overlap": overlap}
-    return load_design(design.model_dump(), set=changes)
+    return load_design(design.model_dump(exclude={"tiling"}), set=changes)
 
 
 def _ladder(hardware: Hardware, workload: Workload) -> int:
