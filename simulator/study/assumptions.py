@@ -22,8 +22,8 @@ ASSUMPTIONS = (
     "scratchpad's capacity is not modelled.",
     "Softmax, LayerNorm, GELU, residuals, quantising and dequantising passes take no time and no energy, but for the "
     "passes of mixed_int8_fp16.",
-    "Outliers that arrive too fast stop the whole array, feeds and drains included; a fold of GOBO's ends when its last "
-    "outlier is served.",
+    "Outliers that arrive too fast stop the whole array, feeds and drains included; a fold of GOBO's ends when its "
+    "last outlier is served.",
     "Decoders sit in the operand path as one pipeline stage and cost no cycles.",
     "Processing elements without work and stalled arrays draw leakage only (ideal clock gating); leakage and DRAM "
     "background power are drawn over the whole makespan.",
