@@ -19,6 +19,8 @@ from simulator.workload import Op
 __all__ = ["lower", "table_of"]
 
 _MAPPINGS: dict[str, ModuleType] = {"os": output_stationary, "ws": weight_stationary, "is": input_stationary}
+_ABOUT = 1.0025
+"""Lower bounds that close are about the same: which blocking is tried first then depends on its traffic."""
 Cycles = Callable[[TileTable], int]
 
 
@@ -70,7 +72,7 @@ def _least_cycles(bounds: NDArray[Any], traffic: NDArray[Any], cycles: Callable[
     by more than that are not tried. Of blockings with about the least bound, those of least traffic come first.
     """
     slack = 1 + tolerance / 4
-    promising = np.maximum(bounds, bounds.min() * slack)
+    promising = np.maximum(bounds, bounds.min() * _ABOUT)
     best: int | None = None
     for i in _ascending(bounds, traffic, promising):
         if best is None or bounds[i] * slack < best:

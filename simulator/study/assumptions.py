@@ -9,11 +9,11 @@ ASSUMPTIONS = (
     "back to DRAM, nothing is kept on chip or prefetched across them.",
     "DRAM is one in-order channel at a fixed rate and latency, moving whole bursts; the next tile's load goes before "
     "this tile's write-back.",
-    "Tiles are cut for least cycles; tilings within tiling.tolerance of the least (1 % unless set) tie, and the one of "
-    "least DRAM traffic is taken. Output-stationary tiles hold all of K; where no whole reduction of one fold fits the "
-    "scratchpads, a tile is one fold, its operands stream in chunks of K, and partial sums never leave the PEs. "
-    "Weight- and input-stationary sums go through the out scratchpad, and to DRAM and back where the loop order needs "
-    "it.",
+    "Tiles are cut for least cycles; tilings within tiling.tolerance of the least (unless set, 0 for os and 1 % for "
+    "ws and is) tie, and the one of least DRAM traffic is taken. Output-stationary tiles hold all of K; where no "
+    "whole reduction of one fold fits the scratchpads, a tile is one fold, its operands stream in chunks of K, and "
+    "partial sums never leave the PEs. Weight- and input-stationary sums go through the out scratchpad, and to DRAM "
+    "and back where the loop order needs it.",
     "The shapes of arrays and workload decide how full the last folds are: compare the utilisation columns, not speed "
     "alone. The clock is taken as given, whatever the library's cells allow.",
     "Scratchpads deliver a full array edge every cycle; bank conflicts are not modelled.",

@@ -105,8 +105,13 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
         _dram(design) if limited else NO_MEMORY_LIMIT,
         _bill(design, datapath),
         Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
-        design.tiling.tolerance,
+        _tolerance(design),
     )
+
+
+def _tolerance(design: Design) -> float:
+    given = design.tiling.tolerance
+    return given if given is not None else 0.0 if design.array.dataflow == "os" else 0.01
 
 
 def _datapath(design: Design, options: dict[str, Any], path: tuple[str | int, ...]) -> Datapath:
