@@ -13,17 +13,15 @@ three types; that four PEs make an int8 product as in OliVe's section 4.5, with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator import formats
-from simulator.datapath.accumulate import exact_product, require_fit
-from simulator.datapath.base import Accumulation, Datapath, Operand
-from simulator.datapath.exponent_integer import mac, mac_halves, values, words
+from simulator.datapath.base import Operand
+from simulator.datapath.four_bit_pes import FourBitPes
 from simulator.datapath.registry import OptionError, register
 from simulator.errors import ConfigError
 from simulator.formats import Encoded, TensorEncoding
@@ -69,7 +67,7 @@ def _truth_table(kind: str) -> NDArray[np.int8]:
 
 @register("ant")
 @dataclass(frozen=True)
-class Ant(Datapath):
+class Ant(FourBitPes):
     """4-bit operands of three types, or int8 ones; int32 accumulation with overflow detected.
 
     Args:
@@ -89,34 +87,11 @@ class Ant(Datapath):
             raise OptionError("types", str(error)) from None
 
     @property
-    def mac(self) -> Callable[..., Any]:
-        """One 4-bit PE, or four."""
-        return mac if self.bits == 4 else mac_halves
-
-    @property
     def act_format(self) -> TensorEncoding:
         """``ant4`` or ``int8``."""
         if self.bits == 8:
             return formats.get("int8")
         return formats.get("ant4", types=self.types, type_per=self.type_per)
-
-    @property
-    def weight_format(self) -> TensorEncoding:
-        """As ``act_format``."""
-        return self.act_format
-
-    @property
-    def accumulation(self) -> Accumulation:
-        """Exact, within int32."""
-        return Accumulation("int", 32)
-
-    def logical_array(self, rows: int, cols: int) -> tuple[int, int]:
-        """Four 4-bit PEs make one 8-bit MAC."""
-        return (rows, cols) if self.bits == 4 else (rows // 2, cols // 2)
-
-    def actions_per_mac(self) -> dict[str, float]:
-        """Multiply-accumulates of 4-bit PEs; at 8 bits four of them, and one more addition that joins the four."""
-        return {"mac_ei4_acc32": 1} if self.bits == 4 else {"mac_ei4_acc32": 4, "merge_int32": 1}
 
     def register_bits(self, operand: Operand) -> float:
         """As many bits as can toggle. 4 bits: a 3-bit exponent (6 at most) and a 4-bit integer. 8 bits: half an integer
@@ -136,17 +111,7 @@ class Ant(Datapath):
             "merge_adder32": (rows // 2) * (cols // 2),
         }
 
-    def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
-        """Exponent-integer words; at 8 bits a word holds both halves."""
-        return words(*self._decoded(encoded))
-
-    def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
-        """See ``Datapath.matmul``."""
-        a, w = (values(*self._decoded(operand)) for operand in (act, weight))
-        require_fit(a, w, self.accumulation.bits, self.name)
-        return exact_product(a, w)
-
-    def _decoded(self, encoded: Encoded) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    def decoded_words(self, encoded: Encoded) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         """Exponents and integers, (R, K)."""
         if self.bits == 8:
             return np.zeros(encoded.codes.shape, np.int8), encoded.codes.view(np.int8)

@@ -14,18 +14,16 @@ product all the same, and overflow is judged where a step's sum is accumulated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from simulator import formats
-from simulator.datapath.accumulate import exact_product, require_fit
-from simulator.datapath.base import Accumulation, Datapath, Operand
-from simulator.datapath.exponent_integer import mac, mac_halves, values, words
+from simulator.datapath.base import Operand
+from simulator.datapath.four_bit_pes import FourBitPes
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, TensorEncoding
 from simulator.formats.ovp import OutlierFormat, PairRule
@@ -97,7 +95,7 @@ def _decode_bytes(codes, man_bits, bias, exponent, integer):
 
 @register("ovp")
 @dataclass(frozen=True)
-class Ovp(Datapath):
+class Ovp(FourBitPes):
     """Outlier-victim pairs on both operands, int32 accumulation with overflow detected.
 
     Args:
@@ -115,35 +113,12 @@ class Ovp(Datapath):
     outlier_format: OutlierFormat = "e4m3"
 
     @property
-    def mac(self) -> Callable[..., Any]:
-        """One 4-bit PE, or four."""
-        return mac if self.bits == 4 else mac_halves
-
-    @property
     def act_format(self) -> TensorEncoding:
         """``ovp4``, ``ovp4_flint``, ``ovp4_auto`` or ``ovp8``."""
         if self.bits == 8:
             return formats.get("ovp8", pair_rule=self.pair_rule, outlier_format=self.outlier_format)
         name = "ovp4" if self.normal == "int" else f"ovp4_{self.normal}"
         return formats.get(name, pair_rule=self.pair_rule)
-
-    @property
-    def weight_format(self) -> TensorEncoding:
-        """As ``act_format``."""
-        return self.act_format
-
-    @property
-    def accumulation(self) -> Accumulation:
-        """Exact, within int32."""
-        return Accumulation("int", 32)
-
-    def logical_array(self, rows: int, cols: int) -> tuple[int, int]:
-        """Four 4-bit PEs make one 8-bit MAC."""
-        return (rows, cols) if self.bits == 4 else (rows // 2, cols // 2)
-
-    def actions_per_mac(self) -> dict[str, float]:
-        """Multiply-accumulates of 4-bit PEs; at 8 bits four of them, and one more addition that joins the four."""
-        return {"mac_ei4_acc32": 1} if self.bits == 4 else {"mac_ei4_acc32": 4, "merge_int32": 1}
 
     def register_bits(self, operand: Operand) -> float:
         """As many bits as can toggle. 4 bits: a 3-bit exponent (6 at most) and a 4-bit integer. 8 bits: a 4-bit
@@ -166,21 +141,11 @@ class Ovp(Datapath):
             "merge_adder32": (rows // 2) * (cols // 2),
         }
 
-    def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
-        """Exponent-integer words; at 8 bits a word holds what the two halves share."""
-        return words(*self._decoded(encoded))
-
-    def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
-        """See ``Datapath.matmul``."""
-        a, w = (values(*self._decoded(operand)) for operand in (act, weight))
-        require_fit(a, w, self.accumulation.bits, self.name)
-        return exact_product(a, w)
-
     @property
     def _decoder4(self) -> str:
         return "ovp4" if self.normal == "int" else "ovp4f"
 
-    def _decoded(self, encoded: Encoded) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    def decoded_words(self, encoded: Encoded) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         """Exponents and integers, (R, K)."""
         shape = (len(encoded.codes), encoded.length)
         exponent, integer = np.zeros(shape, np.int8), np.zeros(shape, np.int8)
