@@ -25,7 +25,7 @@ $(INSTALLED_DEV): pyproject.toml | $(VENV)/bin/python
 demo: $(INSTALLED)  ## compare FP16, int8, int4 and OliVe on the shipped trace; ends with a table and a page
 	$(BIN)/olivine run configs/studies/demo.yaml
 
-test: $(INSTALLED_DEV)  ## the test suite (under five minutes with all installs)
+test: $(INSTALLED_DEV)  ## the test suite (about ten minutes with all installs)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 slow: $(INSTALLED_DEV)  ## the long exhaustive tests
