@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -55,7 +56,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code of the contract (0, 1, 2 or 130)."""
     try:
-        arguments = list(arguments) if arguments is not None else None
+        arguments = list(arguments if arguments is not None else sys.argv[1:])
+        _require_named_out(arguments)
         code = app(args=arguments, prog_name="olivine", standalone_mode=False)
     except (_Interrupted, KeyboardInterrupt, typer.Abort):
         return _complain("interrupted; finished points are kept", EXIT_INTERRUPTED)
@@ -70,6 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _complain(f"not enough memory for this size: {error}", EXIT_WRONG_INPUT)
     return code if isinstance(code, int) else 0
+
+
+def _require_named_out(arguments: Sequence[str]) -> None:
+    """``--out ''``, as from an unset variable of a script, would scatter a run over the working directory."""
+    empty = any(option == "--out" and value == "" for option, value in itertools.pairwise(arguments))
+    if empty or "--out=" in arguments:
+        raise OlivineError("--out: an empty name was given; name a folder")
 
 
 def _complain(message: str, code: int) -> int:

@@ -686,3 +686,11 @@ def test_a_datapath_is_held_to_the_accumulator_it_states(monkeypatch):
         AccumulatorOverflowError, match=r"^int_mac: a partial sum of output \(0, 0\) leaves the 16-bit "
     ):
         sim.simulate_gemm(design, a=ones, w=ones.T)
+
+
+@pytest.mark.parametrize("arguments", [["--out", ""], ["--out="]])
+def test_an_empty_out_scatters_nothing(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "demo", *arguments]) == 2
+    assert capsys.readouterr().err == "olivine: --out: an empty name was given; name a folder\n"
+    assert list(tmp_path.iterdir()) == []

@@ -70,7 +70,7 @@ def list_names(kind: str) -> list[dict[str, str]]:
         "workloads": lambda: _shipped("workloads", lambda n: load_workload(n).description),
         "traces": lambda: _shipped("traces", _trace_line),
         "studies": lambda: _shipped("configs/studies", lambda n: load_study(n)[0].description),
-        "drams": lambda: _shipped("configs/dram", lambda n: load_dram(n).description),
+        "drams": lambda: _shipped("configs/dram", lambda n: f"{load_dram(n).description}; no design uses it yet"),
         "costs": lambda: [_entry(n, load_cost(n).description) for n in price_lists()],
     }
     if kind not in kinds:

@@ -122,6 +122,7 @@ def execute(
         "points_reused": len(points) - len(missing),
     }
     page = _report(folder, results, layers_table, _manifest(record, source, points, timings))
+    (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(points, record.fidelity, record.seed))
     wrong = [line for i in sorted(mismatches) for line in mismatches[i]]

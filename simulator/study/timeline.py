@@ -72,12 +72,19 @@ def gemm_timeline(
         op.name,
         elapsed * us_per_cycle,
         us_per_cycle,
-        np.stack([load_start, load_end], axis=1),
+        np.stack([load_start, _channel_free(hardware, table, load_start, load_end)], axis=1),
         np.stack([start, at - frozen], axis=1),  # the fill of the first tile goes before
         np.stack([store_start, store_end], axis=1),
         waits,
         [*(_label(tile) for tile in table.rows), {}],
     )
+
+
+def _channel_free(
+    hardware: Hardware, table: TileTable, start: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """When each load has left the channel: its latency overlaps with the next transfer."""
+    return np.where(table.load_bytes > 0, end - hardware.dram.latency_cycles, start)
 
 
 def _label(tile: Any) -> dict[str, Any]:

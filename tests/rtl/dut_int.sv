@@ -1,5 +1,6 @@
 // The array of designs int8_systolic and int4_systolic behind the ports of the testbench that `olivine vectors` writes:
-// two's complement values of 8 bits, or of 4 with the first of two in the high nibble of a byte.
+// two's complement values of 8 bits, or of 4 with the first of two in the high nibble of a byte. Needs os_array, pe,
+// product, delay, column_drain and ovp4_decoder.
 
 module olivine_dut #(
     parameter ROWS = 4,

@@ -1,5 +1,6 @@
-// The array of design olive_systolic behind the ports of the testbench that `olivine vectors` writes: one ovp4 decoder
-// per row and per column, at the edges; of the pair on a port, the even or the odd operand goes in.
+// The array of design olive_systolic with int4 normals (--set datapath.normal=int) behind the ports of the testbench that
+// `olivine vectors` writes: one ovp4 decoder per row and per column, at the edges; of the pair on a port, the even or the
+// odd operand goes in. Needs os_array, pe, product, delay, column_drain and ovp4_decoder.
 
 module olivine_dut #(
     parameter ROWS = 4,
