@@ -122,7 +122,9 @@ def read_library(path: Path) -> Library:
 
 
 def _unit(text: str) -> float:
-    number, prefix = re.fullmatch(r"([\d.]+)\s*([munpf]?)[A-Za-z]+", text).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"([\d.]+)\s*([munpf]?)[A-Za-z]+", text)
+    assert found, f"'{text}' is no number with a unit"
+    number, prefix = found.groups()
     return float(number) * _PREFIX.get(prefix, 1.0)
 
 

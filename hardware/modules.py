@@ -251,7 +251,9 @@ def _others() -> dict[str, Module]:
         any_wide = (rng.random(CYCLES) < 0.08).astype(np.int64)
         return {"first": flag(8), "any": any_wide, "mask": 1 << rng.integers(0, 8, CYCLES), "value": integers(rng, 6)}
 
-    flint: Operands = lambda rng: {"code": _words(rng, 4)}  # noqa: E731
+    def flint(rng: np.random.Generator) -> Stimulus:
+        return {"code": _words(rng, 4)}
+
     return {
         "gobo8": Module("gobo_lane", {"N": 8, "I": 3}, gobo(8), known="gobo_lane"),
         "gobo16": Module("gobo_lane", {"N": 16, "I": 4}, gobo(16), like={"gobo8": 1}),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TILE_DTYPE", "TileTable"]
+__all__ = ["TILE_DTYPE", "TileTable", "same_as_before"]
 
 TILE_DTYPE = np.dtype(
     [
@@ -37,6 +37,13 @@ TILE_DTYPE = np.dtype(
         ("macs", np.int64),  # useful multiply-accumulates
     ]
 )
+
+
+def same_as_before(rows: NDArray[Any], *columns: str) -> NDArray[np.bool_]:
+    """Whether each tile has the same in these columns as the tile before it; the first one has none before it."""
+    same = np.zeros(len(rows), np.bool_)
+    same[1:] = np.logical_and.reduce([rows[c][1:] == rows[c][:-1] for c in columns])
+    return same
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import gcd, lcm, prod
+from math import gcd, lcm
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -128,7 +128,8 @@ def candidates(
             sizes, fits, orders = _one_fold_in_chunks(op, array, bits, limits), np.array([True]), ("mnk",)
     if not fits.any():
         raise _too_large(op, sizes[np.argmin(sizes.prod(axis=1))], bits, limits)
-    orders = [o for o in orders if pinned.order in (None, o)] or [pinned.order]  # type: ignore[list-item]
+    if pinned.order is not None:
+        orders = (pinned.order,)
     found = _with_traffic(op, bits, sizes[fits], orders)
     if spills:
         return found
@@ -283,8 +284,3 @@ def _visits(counts: NDArray[np.int64], orders: NDArray[np.int64], dims: str) -> 
                 total = np.where(along[:, depth] > 1, along[:, : depth + 1].prod(axis=1), total)
         out[mine] = total
     return out
-
-
-def blocks(op: Op, b: Blocking) -> int:
-    """Tiles of a blocking."""
-    return prod(-(-length // size) for length, size in ((op.M, b.m), (op.N, b.n), (op.K, b.k)))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.closed_forms import held_fold, held_period
+from simulator.tiles import same_as_before
 from simulator.workload import Op
 
 __all__ = ["Sides", "add_folds", "compute_cycles"]
@@ -38,14 +39,7 @@ def add_folds(tiles: NDArray[Any], op: Op, array: ArrayShape, sides: Sides) -> N
         tiles["drain_cycles"] = stream + rows + cols - 1 - period
         tiles["fill_cycles"] = np.where(tiles[f"{sides.held}_load_bytes"] > 0, timing.fill_cycles, 0)
     tiles["first_result_cycles"] = np.minimum(rows, tiles["issue_cycles"])
-    tiles["opens_output"] = _arrives(tiles)
-
-
-def _arrives(tiles: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether a tile's outputs are others than those of the tile before."""
-    new = np.ones(len(tiles), np.bool_)
-    new[1:] = (tiles["m0"][1:] != tiles["m0"][:-1]) | (tiles["n0"][1:] != tiles["n0"][:-1])
-    return new
+    tiles["opens_output"] = ~same_as_before(tiles, "m0", "n0")
 
 
 def compute_cycles(op: Op, array: ArrayShape, streamed: int, block: int) -> int:

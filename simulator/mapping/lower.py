@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from simulator.mapping import input_stationary, output_stationary, weight_stationary
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import Blocking, BufferLimits, Candidates, OperandBits, Pinned, candidates
-from simulator.tiles import TILE_DTYPE, TileTable
+from simulator.tiles import TILE_DTYPE, TileTable, same_as_before
 from simulator.workload import Op
 
 __all__ = ["lower", "table_of"]
@@ -143,19 +143,13 @@ def _add_traffic(tiles: NDArray[np.void], op: Op, bits: OperandBits) -> None:
     """
     act = -(-tiles["m"] * bits.act.dram_row_bits(tiles["k"]) // 8)
     weight = -(-tiles["n"] * bits.weight.dram_row_bits(tiles["k"]) // 8)
-    tiles["act_load_bytes"] = np.where(_same_as_before(tiles, "m0", "k0"), 0, act)
-    tiles["weight_load_bytes"] = np.where(_same_as_before(tiles, "n0", "k0"), 0, weight)
+    tiles["act_load_bytes"] = np.where(same_as_before(tiles, "m0", "k0"), 0, act)
+    tiles["weight_load_bytes"] = np.where(same_as_before(tiles, "n0", "k0"), 0, weight)
     outputs = tiles["m"] * tiles["n"]
-    stays = _same_as_before(tiles, "m0", "n0")
+    stays = same_as_before(tiles, "m0", "n0")
     left = np.ones(len(tiles), np.bool_)
     left[:-1] = ~stays[1:]
     finished = tiles["k0"] + tiles["k"] == op.K
     tiles["sum_load_bytes"] = np.where(~stays & (tiles["k0"] > 0), -(-outputs * bits.accumulator // 8), 0)
     width = np.where(finished, bits.output, bits.accumulator)
     tiles["store_bytes"] = np.where(left, -(-outputs * width // 8), 0)
-
-
-def _same_as_before(tiles: NDArray[np.void], *corner: str) -> NDArray[np.bool_]:
-    same = np.zeros(len(tiles), np.bool_)
-    same[1:] = np.logical_and.reduce([tiles[c][1:] == tiles[c][:-1] for c in corner])
-    return same

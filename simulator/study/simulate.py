@@ -147,7 +147,7 @@ def simulate_op(
         values = [_values(hardware, *pair, table, fidelity) for pair in operands]
         quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
     known = operands if tensors is not None else [(None, None)] * op.count
-    timing, counts = _costs(hardware, op, table, known, fidelity, seed)
+    _, timing, counts = _costs(hardware, op, table, known, fidelity, seed)
     if counts.macs != op.macs:
         raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
     storage = storage_of(hardware, op, operands)
@@ -173,9 +173,8 @@ def timing_of(
     known: Sequence[tuple[Encoded | None, Encoded | None]] = [(None, None)] * op.count
     if tensors is not None and hardware.datapath.assumed_distribution:
         known = encode(hardware.design, hardware.datapath, *tensors)
-    timing, _ = _costs(hardware, op, table, known, fidelity, seed)
-    costs = hardware.datapath.tile_costs(_job(hardware, op, table, *known[0], _gemm_seed(seed, op, 0)))
-    return table if costs is None else _with_costs(table, costs), timing
+    tiles, timing, _ = _costs(hardware, op, table, known, fidelity, seed)
+    return tiles, timing
 
 
 def _gemm_seed(seed: int, op: Op, index: int) -> int:
@@ -217,19 +216,22 @@ def _costs(
     operands: Sequence[tuple[Encoded | None, Encoded | None]],
     fidelity: Fidelity,
     seed: int,
-) -> tuple[Timing, Counts]:
-    """Cycles and counts of all GEMMs of an op; one run serves all unless costs depend on the data."""
+) -> tuple[TileTable, Timing, Counts]:
+    """Tiles of an op's first GEMM, cycles and counts of all; one run serves all unless costs depend on the data."""
+    first: TileTable | None = None
     timings, counts = [], []
     array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
     for index, (act, weight) in enumerate(operands):
         costs = datapath.tile_costs(_job(hardware, op, table, act, weight, _gemm_seed(seed, op, index)))
         tiles = table if costs is None else _with_costs(table, costs)
         timing = _run(hardware, tiles, fidelity)
+        first = tiles if first is None else first
         timings.append(timing)
         counts.append(count(op, tiles, array, bits, datapath, timing.total_cycles, costs))
         if costs is None:
-            return _scaled(timing, len(operands)), counts[0].times(len(operands))
-    return reduce(_sum, timings), reduce(add, counts)
+            return tiles, _scaled(timing, len(operands)), counts[0].times(len(operands))
+    assert first is not None, "an op has at least one GEMM"
+    return first, reduce(_sum, timings), reduce(add, counts)
 
 
 def _run(hardware: Hardware, table: TileTable, fidelity: Fidelity) -> Timing:
