@@ -228,6 +228,22 @@ def test_a_pinned_part_of_k_makes_output_stationary_tiles_of_one_fold():
     assert lower(op, ArrayShape(8, 8, "full"), bits, None, pinned=Pinned(k=16)).compute_cycles > 0
 
 
+def test_output_stationary_tiles_of_part_of_k_take_no_other_outputs_between():
+    op, bits = Op("op", 64, 48, 40), OperandBits(Width.plain(8), Width.plain(8), 32, 16)
+    array, room = ArrayShape(8, 8, "full"), BufferLimits(*[10**6] * 3)
+    tight = BufferLimits(8 * 8 * 16, 8 * 8 * 16, 10**6)
+    for limits, k in ((room, 16), (tight, None)):
+        for order in ("mnk", "nmk"):
+            tiles = lower(op, array, bits, limits, pinned=Pinned(k=k, order=order)).rows
+            assert tiles["sum_load_bytes"].sum() == 0
+        with pytest.raises(MappingError, match="the loop over k is innermost, as in mnk or nmk") as error:
+            candidates(op, array, bits, limits, Pinned(k=k, order="kmn"))
+        assert error.value.field == ("tiling", "order")
+    assert len(lower(op, array, bits, room, pinned=Pinned(order="kmn"))) > 0, (
+        "with all of K in a tile any order will do"
+    )
+
+
 @pytest.mark.parametrize(
     ("dataflow", "pinned", "field", "message"),
     [

@@ -129,6 +129,11 @@ def candidates(
     if not fits.any():
         raise _too_large(op, sizes[np.argmin(sizes.prod(axis=1))], bits, limits)
     if pinned.order is not None:
+        if array.dataflow == "os" and orders == ("mnk",) and pinned.order[-1] != "k":
+            message = (
+                "output-stationary sums stay in the PEs: where a tile holds part of K, the loop over k is innermost"
+            )
+            raise MappingError(f"{message}, as in mnk or nmk", ("tiling", "order"))
         orders = (pinned.order,)
     found = _with_traffic(op, bits, sizes[fits], orders)
     if spills:
