@@ -349,9 +349,13 @@ def quantize(
 ) -> int:
     """Encode tensors: packed codes, SQNR, bits per value, outlier and pair statistics, victims, histograms."""
     from simulator.study.quantise import quantise_to_folder
+    from simulator.study.tensors import skipped_tensors
 
     with _progress(of_bytes=True) as progress:
         outcome = quantise_to_folder(source, format_, out, tensor, calibration, codes, whole_gib, progress)
+    if skipped := skipped_tensors(source, tensor):
+        listed = ", ".join(f"{name} ({why})" for name, why in skipped.items())
+        print(f"skipped, because they hold no real numbers: {listed}", file=sys.stderr)
     if as_json:
         _print_json({"out": str(out), "formats": json.loads(outcome.to_json(orient="records"))})
         return 0

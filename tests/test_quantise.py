@@ -372,6 +372,18 @@ def half_nan():
     return x
 
 
+def test_what_holds_no_real_numbers_is_skipped_by_name(tmp_path, capsys, small_blocks):
+    arrays = {"w": np.ones((2, 2), np.float32), "ids": np.arange(4), "mask": np.ones(4, np.bool_)}
+    save_file(arrays | {"none": np.ones((0, 2), np.float32)}, tmp_path / "x.safetensors")
+    assert run(tmp_path / "x.safetensors", "--format", "int4", "--out", tmp_path / "out") == 0
+    skipped = "skipped, because they hold no real numbers: ids (I64), mask (BOOL), none (empty)\n"
+    assert capsys.readouterr().err == skipped
+    assert [file.stem for file in (tmp_path / "out").glob("codes/int4/*")] == ["w"]
+    assert run(tmp_path / "x.safetensors", "--format", "int8", "--tensor", "ids", "--out", tmp_path / "ids") == 0
+    assert capsys.readouterr().err == ""
+    assert [file.stem for file in (tmp_path / "ids").glob("codes/int8/*")] == ["ids"]
+
+
 WRONG = {
     "nan": ({"a": np.ones((2, 2), np.float32), "w": half_nan()}, [], "{file}: tensor 'w' holds nan at [21, 2]; "
             "all values must be finite in float32"),

@@ -569,6 +569,17 @@ def test_the_same_records_give_the_same_bytes(reports, tmp_path):
             assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path.name
 
 
+def test_figures_of_another_run_do_not_stay(reports, tmp_path):
+    folder, records = reports("trace")
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for name in ("layers_of_another_model.svg", "my_own.svg"):
+        (figures / name).write_text("old")
+    write_report(tmp_path, *records)
+    expected = {path.name for path in (folder / "figures").iterdir()} | {"my_own.svg"}
+    assert {path.name for path in figures.iterdir()} == expected
+
+
 def test_figure_files_say_what_they_are(tmp_path):
     results, layers, manifest = study(n_ops=2)
     figures = write_figures(results, layers, manifest, tmp_path)

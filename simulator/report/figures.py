@@ -72,6 +72,7 @@ def write_figures(
 ) -> list[FigureFile]:
     """Draws what the records allow into ``out_dir/figures``; the same records give the same bytes.
 
+    Figures of an earlier run that these records do not give are removed.
     Returns: the figures in reading order; the per-op figures, one per workload, come last.
     Raises: OutputError if the folder cannot be written.
     """
@@ -82,7 +83,15 @@ def write_figures(
         if figure is not None:
             files = save_figure(figure, Path(out_dir) / "figures" / plan.name)
             written.append(FigureFile(plan.name, plan.title, plan.caption(rows, ops, baseline), *files))
+    _forget_others(Path(out_dir) / "figures", {file for figure in written for file in (figure.png, figure.svg)})
     return written
+
+
+def _forget_others(folder: Path, kept: set[Path]) -> None:
+    for name in ("layers_*", *(plan.name for plan in _PLANS)):
+        for kind in ("png", "svg"):
+            for stale in set(folder.glob(f"{name}.{kind}")) - kept:
+                stale.unlink()
 
 
 def _baseline(results: pd.DataFrame, manifest: dict[str, Any]) -> str | None:

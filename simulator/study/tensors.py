@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from simulator.errors import OlivineError, TraceError, UnknownNameError
 from simulator.formats import ROW_BLOCK, Granularity
 from simulator.study.workloads import resolve_workload
-from simulator.tracing.stored import StoredTensor, stored_tensors
+from simulator.tracing.stored import REAL_DTYPES, StoredTensor, stored_tensors
 
-__all__ = ["BLOCK_VALUES", "Block", "NamedTensor", "named_tensors"]
+__all__ = ["BLOCK_VALUES", "Block", "NamedTensor", "named_tensors", "skipped_tensors"]
+
+_T = TypeVar("_T")
 
 BLOCK_VALUES = 1 << 20
 """Values of a block, unless ``ROW_BLOCK`` rows are more: all the temporaries of one take some 50 MB."""
@@ -83,30 +86,49 @@ def named_tensors(source: str, pattern: str | None = None) -> list[NamedTensor]:
     """Tensors of a safetensors file (rows share nothing: one scale each), or both operands of every op of a trace.
 
     A trace's weights get a scale per row (output channel), its activations one per tensor, as in the OliVe quantiser.
-    Raises: OlivineError if the source cannot be read, a tensor is empty, or none matches ``pattern`` (shell wildcards).
+    Tensors of a file that hold no real numbers (``skipped_tensors``) are left out while others are there.
+    Raises: OlivineError if the source cannot be read, none is left, or none matches ``pattern`` (shell wildcards).
     """
-    found = _of_file(Path(source)) if source.endswith(".safetensors") else _of_trace(source)
-    chosen = [tensor for tensor in found if pattern is None or fnmatchcase(tensor.name, pattern)]
+    if not source.endswith(".safetensors"):
+        return list(_matching(_of_trace(source), pattern, source).values())
+    chosen = _matching(stored_tensors(Path(source)), pattern, source)
+    usable = {name: tensor for name, tensor in chosen.items() if not _why_skipped(tensor)}
+    return [NamedTensor(name, tensor, 1, "row") for name, tensor in (usable or chosen).items()]
+
+
+def skipped_tensors(source: str, pattern: str | None = None) -> dict[str, str]:
+    """Tensors of a safetensors file that ``named_tensors`` leaves out, each with the reason: no values, or none that
+    are real numbers (positions, masks).
+    """
+    if not source.endswith(".safetensors"):
+        return {}
+    reasons = {n: _why_skipped(t) for n, t in _matching(stored_tensors(Path(source)), pattern, source).items()}
+    return {name: reason for name, reason in reasons.items() if reason} if not all(reasons.values()) else {}
+
+
+def _why_skipped(tensor: StoredTensor) -> str:
+    return "empty" if 0 in tensor.shape else "" if tensor.dtype in REAL_DTYPES else tensor.dtype
+
+
+def _matching(found: dict[str, _T], pattern: str | None, source: str) -> dict[str, _T]:
+    chosen = {name: tensor for name, tensor in found.items() if pattern is None or fnmatchcase(name, pattern)}
     if not chosen and pattern is not None:
-        raise UnknownNameError("tensor", pattern, [tensor.name for tensor in found])
+        raise UnknownNameError("tensor", pattern, list(found))
     if not chosen:
         raise TraceError(f"{source}: no tensor in it")
     return chosen
 
 
-def _of_file(path: Path) -> list[NamedTensor]:
-    return [NamedTensor(name, stored, 1, "row") for name, stored in stored_tensors(path).items()]
-
-
-def _of_trace(source: str) -> list[NamedTensor]:
+def _of_trace(source: str) -> dict[str, NamedTensor]:
     trace = resolve_workload(source).trace
     if trace is None:
         raise OlivineError(f"{source}: a workload of shapes has no tensors; name a trace or a .safetensors file")
     shards = {shard.file: stored_tensors(trace.folder / shard.file) for shard in trace.manifest.shards}
-    found = []
+    found = {}
     for record in trace.manifest.ops:
         for side, operand, granularity in (("a", record.a, "tensor"), ("w", record.w, "row")):
             stored = shards[operand.shard][operand.tensor]
             count = math.prod(stored.shape[:-2])
-            found.append(NamedTensor(f"{record.name}.{side}", stored, count, granularity))  # type: ignore[arg-type]
+            name = f"{record.name}.{side}"
+            found[name] = NamedTensor(name, stored, count, granularity)  # type: ignore[arg-type]
     return found

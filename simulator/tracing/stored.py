@@ -16,16 +16,21 @@ from safetensors import SafetensorError, safe_open
 from simulator.errors import TraceError
 from simulator.tracing.messages import one_line
 
-__all__ = ["StoredTensor", "stored_tensors"]
+__all__ = ["REAL_DTYPES", "StoredTensor", "stored_tensors"]
 
-_DTYPES: dict[str, np.dtype[Any]] = {
+_REAL: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
     "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
-} | {f"{kind.upper()}{8 * size}": np.dtype(f"<{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)}
+}
+REAL_DTYPES = frozenset(_REAL)
+"""The safetensors header's words for real numbers."""
+_DTYPES: dict[str, np.dtype[Any]] = _REAL | {
+    f"{kind.upper()}{8 * size}": np.dtype(f"<{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)
+}
 """The safetensors header's word -> the type that reads it."""
 
 
