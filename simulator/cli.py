@@ -71,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), EXIT_WRONG_INPUT)
     except MemoryError as error:
         return _complain(f"not enough memory for this size: {error}", EXIT_WRONG_INPUT)
+    except Exception as error:
+        return _complain(_blamed_on_a_plugin(error), EXIT_WRONG_INPUT)
     return code if isinstance(code, int) else 0
 
 
@@ -79,6 +81,17 @@ def _require_named_out(arguments: Sequence[str]) -> None:
     empty = any(option == "--out" and value == "" for option, value in itertools.pairwise(arguments))
     if empty or "--out=" in arguments:
         raise OlivineError("--out: an empty name was given; name a folder")
+
+
+def _blamed_on_a_plugin(error: Exception) -> str:
+    """What to say of a mistake inside somebody else's datapath; one of ours is raised again."""
+    from simulator.datapath import blamed
+
+    try:
+        with blamed():
+            raise error
+    except OlivineError as blame:
+        return str(blame)
 
 
 def _complain(message: str, code: int) -> int:

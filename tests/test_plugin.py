@@ -406,6 +406,31 @@ def test_an_installed_plugin_that_raises_is_named(folder):
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ("gemm", "int6_probe.yaml", "-m", "4", "-n", "4", "-k", "8"),
+        ("run", "study.yaml"),
+        ("run", "study.yaml", "--workers", "2"),
+    ],
+    ids=["gemm", "run", "workers"],
+)
+def test_a_plugin_that_fails_at_work_is_named_with_its_line(folder, arguments):
+    failing = (folder / "failing.py").resolve()
+    failing.write_text(
+        DATAPATH.replace("job.seed).binomial", "job.sede).binomial").replace("slow = np.abs", "slow = np.sba")
+    )
+    wrong = "job.sede" if arguments[0] == "gemm" else "np.sba"
+    line = 1 + next(i for i, text in enumerate(failing.read_text().splitlines()) if wrong in text)
+    what = "'Job' object has no attribute 'sede'" if wrong == "job.sede" else "module 'numpy' has no attribute 'sba'"
+    done = olivine("--plugin", "failing.py", *arguments, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"olivine: {failing}:{line}: datapath 'int6_offset' failed in _slow: AttributeError: {what}; "
+        "OLIVINE_TRACEBACK=1 shows the whole traceback\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("raises.py", "raise RuntimeError('no licence')", "raises.py: cannot be loaded: RuntimeError('no licence')"),

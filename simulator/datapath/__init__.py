@@ -2,6 +2,7 @@
 
 from simulator.datapath import gobo
 from simulator.datapath.base import Accumulation, Datapath, Lane, Operand
+from simulator.datapath.blame import blamed
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import ENTRY_POINT_GROUP, OptionError, create, get, load_file, names, register
 from simulator.datapath.width import Width
@@ -16,6 +17,7 @@ __all__ = [
     "OptionError",
     "TileCosts",
     "Width",
+    "blamed",
     "create",
     "get",
     "gobo",

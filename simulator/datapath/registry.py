@@ -20,7 +20,17 @@ from pydantic import TypeAdapter, ValidationError
 from simulator.datapath.base import Datapath
 from simulator.errors import DatapathError, UnknownNameError, did_you_mean
 
-__all__ = ["ENTRY_POINT_GROUP", "OptionError", "create", "get", "load_file", "names", "register", "source_file"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "OptionError",
+    "create",
+    "files",
+    "get",
+    "load_file",
+    "names",
+    "register",
+    "source_file",
+]
 
 ENTRY_POINT_GROUP = "olivine.datapaths"
 _REGISTRY: dict[str, type[Datapath]] = {}
@@ -60,7 +70,7 @@ def _discover() -> None:
     """Import the modules beside this one and those of installed entry points; each registers itself."""
     package = importlib.import_module("simulator.datapath")
     for module in pkgutil.iter_modules(package.__path__):
-        if module.name not in ("base", "registry"):
+        if module.name not in ("base", "blame", "registry"):
             importlib.import_module(f"simulator.datapath.{module.name}")
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
@@ -134,6 +144,11 @@ def create(name: str, options: Mapping[str, Any]) -> Datapath:
 def source_file(name: str) -> Path:
     """File that defines a datapath: part of the code version of a result."""
     return Path(inspect.getfile(get(name)))
+
+
+def files() -> dict[str, Path]:
+    """Files of the datapaths known so far, by name."""
+    return {name: Path(inspect.getfile(cls)).resolve() for name, cls in _REGISTRY.items()}
 
 
 def _origin(cls: type) -> str:

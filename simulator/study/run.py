@@ -187,6 +187,7 @@ def _load_plugins(paths: Sequence[Path]) -> None:
         datapaths.load_file(path)
 
 
+@datapaths.blamed()
 def _run_point(point: Point, fidelity: Any, seed: int) -> PointResult:
     """All ops of one point; tensors of one op are in memory at a time."""
     results, layers, mismatches = [], [], []
