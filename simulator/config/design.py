@@ -11,6 +11,7 @@ from simulator.config.record import Record
 
 __all__ = [
     "Array",
+    "Cores",
     "DatapathSpec",
     "Design",
     "Dram",
@@ -108,12 +109,16 @@ class Scratchpad(Record):
 
 
 class Dram(Record):
-    """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency."""
+    """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency.
+
+    ``outstanding_bursts``: reads that a core's DMA may wait for at a time; null: no limit.
+    """
 
     model: Literal["none", "ideal"] = "ideal"
     bandwidth_gb_s: Annotated[float, Field(ge=1e-3, le=1e6)] = 64.0
     latency_ns: Annotated[float, Field(ge=0, le=1e9)] = 100.0
     burst_bytes: Annotated[int, Field(gt=0, le=1 << 20)] = 64
+    outstanding_bursts: Annotated[int, Field(gt=0, le=1 << 20)] | None = None
 
 
 class Memory(Record):
@@ -124,6 +129,18 @@ class Memory(Record):
     weight_buffer: Scratchpad
     out_buffer: Scratchpad
     output_bits: Literal[4, 8, 16, 32] = 16
+
+
+class Cores(Record):
+    """Equal cores, each with an array and scratchpads of its own, that share DRAM.
+
+    ``partition``: along which dimension a GEMM is cut into one part per core; ``auto``: the one of least cycles.
+    ``reduction_lanes``: partial sums that a core adds per cycle where K is cut; 64 is assumed.
+    """
+
+    count: Annotated[int, Field(gt=0, le=1024)] = 1
+    partition: Literal["auto", "M", "N", "K"] = "auto"
+    reduction_lanes: Annotated[int, Field(gt=0, le=65536)] = 64
 
 
 class Design(Record):
@@ -138,6 +155,7 @@ class Design(Record):
     quantisation: Quantisation = Quantisation()
     tiling: Tiling = Tiling()
     memory: Memory
+    cores: Cores = Cores()
     cost: str = "open"
 
     _source: Source | None = PrivateAttr(default=None)

@@ -42,8 +42,8 @@ def run_event_cores(tables: Sequence[TileTable], dram: IdealDram) -> Timing:
 class _Dma:
     """One core's way to the channel, which serves requests first come, first served.
 
-    A request reaches the channel a fraction of a cycle after it arrives, the later the higher its core's number, so that
-    of several in a cycle the lowest core's is first. Transfers start and end in whole cycles.
+    A request reaches the channel a fraction of a cycle after it arrives, the later the higher its core's number: of
+    several in a cycle the lowest core's is first. Transfers start and end in whole cycles.
     """
 
     def __init__(self, env: simpy.Environment, channel: simpy.Resource, memory: SharedMemory, core: int) -> None:

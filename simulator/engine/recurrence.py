@@ -1,10 +1,12 @@
 """The tile pipeline as a recurrence: what each core asks its DMA for next, and first-come-first-served among cores.
 
 ``state`` (cores, STATE) holds where each core is. Its requests have an order: step 0 loads tile 0; steps 2i + 1 and
-2i + 2 load tile i + 1 and store tile i. ``layout`` (cores, 4): first tile, tiles, operand and output places of a core.
-``durations`` (6, T) are in the order of ``DURATIONS``; ``flags`` (2, T): whether a tile takes a place in the out
-scratchpad, and whether it stores. ``stored`` (T,): per core a ring of when the store that frees each of its places in
-the out scratchpad has ended; PLACE is the one taken last. A core's arrival depends on its own past alone, so the earliest is always next.
+2i + 2 load tile i + 1 and store tile i. A core's arrival depends on its own past alone, so the earliest is always next.
+
+``layout`` (cores, 4): first tile, tiles, operand and output places of a core. ``durations`` (6, T) are in the order of
+``DURATIONS``; ``flags`` (2, T): whether a tile takes a place in the out scratchpad, and whether it stores. ``stored``
+(T,): per core a ring of when the store that frees each of its places in the out scratchpad has ended; PLACE is the one
+taken last.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             "fold_overlap": design.array.fold_overlap,
             "clock_mhz": design.clock_mhz,
         },
+        **({"cores": design.cores.model_dump()} if design.cores.count > 1 else {}),
         "datapath": {
             "name": design.datapath.name,
             "act_format": hardware.datapath.act_format.name,
@@ -53,7 +54,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
         "peak": {
             "tops": hardware.peak_tops,
             "tops_per_mm2": hardware.peak_tops / (total(area) * 1e-6),
-            "macs_per_cycle": array.rows * array.cols // array.cycles_per_step,
+            "macs_per_cycle": array.rows * array.cols * design.cores.count // array.cycles_per_step,
             "dram_bytes_per_cycle": units.gb_s_to_bytes_per_cycle(memory.dram.bandwidth_gb_s, design.clock_mhz),
             "leakage_mw": leakage_mw,
         },

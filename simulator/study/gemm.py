@@ -127,7 +127,7 @@ def _operation(
 def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
     op, timing, quality = result.op, result.timing, result.quality
     area = area_um2(hardware.bill)
-    pes = hardware.array.rows * hardware.array.cols
+    pes = hardware.array.rows * hardware.array.cols * hardware.design.cores.count
     values = result.values[0] if result.values else None
     return GemmResult(
         cycles=timing.by_cause(),

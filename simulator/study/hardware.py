@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,6 +17,7 @@ from simulator.datapath import Datapath, OptionError
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
+from simulator.study.reduction import reduction_parts
 from simulator.workload import Op
 
 __all__ = ["Hardware", "build", "priced_actions"]
@@ -43,13 +45,18 @@ class Hardware:
 
     @property
     def peak_tops(self) -> float:
-        """Peak throughput [10^12 operations/s]; a MAC is two operations."""
-        pes = self.array.rows * self.array.cols
+        """Peak throughput of all cores [10^12 operations/s]; a MAC is two operations."""
+        pes = self.array.rows * self.array.cols * self.design.cores.count
         return 2 * pes * self.design.clock_mhz * 1e-6 / self.array.cycles_per_step
 
     def mapping_util(self, op: Op) -> float:
         """Share of PEs that hold work of ``op``, averaged over folds."""
         return mapping_util(op, self.for_op(op).array)
+
+    @property
+    def search_dram(self) -> IdealDram:
+        """What tilings are compared on."""
+        return self.dram
 
     @property
     def precisions(self) -> list[Hardware]:
@@ -139,6 +146,7 @@ def _dram(design: Design) -> IdealDram:
         units.gb_s_to_bytes_per_cycle(dram.bandwidth_gb_s, design.clock_mhz),
         units.ns_to_cycles(dram.latency_ns, design.clock_mhz),
         dram.burst_bytes,
+        dram.outstanding_bursts,
     )
 
 
@@ -146,9 +154,12 @@ def _bill(design: Design, datapath: Datapath) -> Bill:
     label, _ = design._source.origin(("cost",)) if design._source else ("", None)
     with named_at(design.where("cost")):
         library = load_cost(design.cost, near=Path(label).parent)
-    parts = datapath.area_bill(design.array.rows, design.array.cols)
+    cores = design.cores.count
+    one = Counter(datapath.area_bill(design.array.rows, design.array.cols))
+    one.update(reduction_parts(design, datapath))
+    parts = {part: n * cores for part, n in one.items()}
     try:
-        return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz)
+        return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz, cores)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
 

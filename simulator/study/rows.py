@@ -123,6 +123,7 @@ def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: in
         "peak_tops": point.hardware.peak_tops,
         "rows": design.array.rows,
         "cols": design.array.cols,
+        "cores": design.cores.count,
         **_stalls(stalls),
         **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
         **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
@@ -177,7 +178,8 @@ def _energy(energy: Row, groups: Row) -> Row:
 def _compute_util(point: Point, results: Sequence[OpResult]) -> float:
     """Useful MACs over what the array could have done in the time, each op at its own precision."""
     arrays = [point.hardware.for_op(r.op).array for r in results]
-    places = sum(a.rows * a.cols * r.counts.cycles for a, r in zip(arrays, results, strict=True))
+    cores = point.hardware.design.cores.count
+    places = cores * sum(a.rows * a.cols * r.counts.cycles for a, r in zip(arrays, results, strict=True))
     return sum(r.counts.macs for r in results) / places if places else 0.0
 
 

@@ -43,9 +43,19 @@ def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterato
         elapsed = 0
         for op in point.workload.ops:
             tensors = point.workload.trace.load(op.name) if point.workload.trace else None
-            table, timing = timing_of(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
-            yield gemm_timeline(point.hardware, point.label, op, table, timing.events, elapsed)
-            elapsed += timing.total_cycles
+            plan, phases, cycles = timing_of(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
+            begin = elapsed
+            for tables, timing in zip(plan.phases, phases, strict=True):
+                for core, (table, one) in enumerate(zip(tables, timing.per_core, strict=True)):
+                    label = _group(point, core)
+                    yield gemm_timeline(point.hardware, label, op, table, one.events, begin)
+                begin += timing.total_cycles
+            elapsed += cycles
+
+
+def _group(point: Point, core: int) -> str:
+    """The group of tracks of one core."""
+    return f"{point.label}, core {core}" if point.hardware.design.cores.count > 1 else point.label
 
 
 def gemm_timeline(
