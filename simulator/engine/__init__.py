@@ -2,6 +2,7 @@
 
 from simulator.engine.bound import run_bound, run_bound_cores
 from simulator.engine.dram import NO_MEMORY_LIMIT, IdealDram
+from simulator.engine.memory import Dram
 from simulator.engine.pipeline import run_pipeline, run_pipeline_cores
 from simulator.engine.timing import EVENT_FIELDS, STALL_CAUSES, Timing
 
@@ -9,6 +10,7 @@ __all__ = [
     "EVENT_FIELDS",
     "NO_MEMORY_LIMIT",
     "STALL_CAUSES",
+    "Dram",
     "IdealDram",
     "Timing",
     "run_bound",

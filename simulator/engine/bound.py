@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simulator.engine.dram import IdealDram
+from simulator.engine.memory import Dram
 from simulator.engine.timing import STALL_CAUSES, Timing, check, together
 from simulator.tiles import TileTable
 
 __all__ = ["run_bound", "run_bound_cores"]
 
 
-def run_bound(table: TileTable, dram: IdealDram) -> Timing:
+def run_bound(table: TileTable, dram: Dram) -> Timing:
     """The larger of the array's cycles (data-dependent stalls included) and the bytes over the bandwidth."""
     return run_bound_cores([table], dram)
 
 
-def run_bound_cores(tables: Sequence[TileTable], dram: IdealDram) -> Timing:
+def run_bound_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
     """The larger of the slowest core's array and the bytes of all cores over the bandwidth that they share."""
     memory = dram.least_cycles(sum(int(t.load_bytes.sum() + t.rows["store_bytes"].sum()) for t in tables))
     slowest = max(range(len(tables)), key=lambda c: _array_cycles(tables[c]))

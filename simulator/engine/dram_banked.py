@@ -210,8 +210,8 @@ def serve(dram: BankedDram, state: NDArray[np.int64], transfers: ArrayLike) -> N
         state: of ``dram.start()``; changed.
         transfers: (n, 4): arrival in array cycles, address and size in bytes, 1 for a write; in the order in which they
             come in. Or (n, 5) with the DMA's number at the end.
-    Returns: (n, 2): when a transfer's first burst enters the controller, and when the data of it and of all transfers of
-        its DMA before it has moved.
+    Returns: (n, 2): when a transfer's first burst enters the controller, and when the data of it and of all earlier
+        transfers of its DMA has moved.
     Raises: ConfigError for a transfer that does not lie in this memory or in time.
     """
     given = np.asarray(transfers, np.int64)

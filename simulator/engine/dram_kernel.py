@@ -3,8 +3,8 @@
 Everything is counted in DRAM clock cycles. Rules, per channel:
 
 1. A burst enters the controller after its transfer's arrival and the burst before it, once its DMA has a place for it
-   (that DMA's burst ``n - outstanding`` has its data) and the channel's queue has one (a place is free when a column command is
-   issued). Any number may enter in a cycle.
+   (that DMA's burst ``n - outstanding`` has its data) and the channel's queue has one (a place is free when a column
+   command is issued). Any number may enter in a cycle.
 2. Column commands are issued in the order in which bursts are served: by age, or as ``_next`` chooses.
 3. A burst's own precharge and activate may run ahead while it waits in the queue, each at the first cycle that its
    bank, the timings and the command bus allow, but not before the column command of the burst served ``queue_depth``
@@ -59,7 +59,8 @@ def _serve(p, s, transfers, times):
     """Serve ``transfers`` (n, 5): arrival in array cycles, address, bytes, is write, DMA; fills ``times`` (n, 2).
 
     A transfer starts when its first burst enters the controller (rounded down to an array cycle) and has ended when all
-    its data and that of all earlier transfers of its DMA has moved (rounded up). Without bytes it starts and ends as it arrives.
+    its data and that of all earlier transfers of its DMA has moved (rounded up). Without bytes it starts and ends as it
+    arrives.
     """
     dram, array = p[DRAM_CYCLES], p[ARRAY_CYCLES]
     for i in range(len(transfers)):

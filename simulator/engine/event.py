@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from simulator.engine.dram import IdealDram
-from simulator.engine.memory import IdealMemory, Served, SharedMemory
+from simulator.engine.memory import Dram, Served, SharedMemory, memory_of
 from simulator.engine.pipeline import operand_depth
 from simulator.engine.timing import Timing, attribute, empty_events, together
 from simulator.tiles import TileTable
@@ -22,7 +21,7 @@ _MOST_CORES = 1 << 10
 _Process = Generator[simpy.Event, Any, None]
 
 
-def run_events(table: TileTable, dram: IdealDram) -> Timing:
+def run_events(table: TileTable, dram: Dram) -> Timing:
     """Cycles of one GEMM's tiles on this memory; the rules are those of ``pipeline``.
 
     Raises: ConservationError if cycles are lost.
@@ -30,13 +29,13 @@ def run_events(table: TileTable, dram: IdealDram) -> Timing:
     return run_event_cores([table], dram)
 
 
-def run_event_cores(tables: Sequence[TileTable], dram: IdealDram) -> Timing:
+def run_event_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
     """Cycles of the tiles of one or several cores that share this memory. Raises: ConservationError."""
     env = simpy.Environment()
-    channel, memory = simpy.Resource(env), IdealMemory(dram, tables)
+    channel, memory = simpy.Resource(env), memory_of(dram, tables)
     cores = [_Core(env, _Dma(env, channel, memory, i), table) for i, table in enumerate(tables)]
     env.run()
-    return together([attribute(core.table, core.events) for core in cores])
+    return together([attribute(core.table, core.events) for core in cores], memory.counts())
 
 
 class _Dma:

@@ -21,44 +21,88 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.engine import recurrence
 from simulator.engine.dram import IdealDram
+from simulator.engine.memory import Dram, SharedMemory, memory_of
 from simulator.engine.timing import EVENT_FIELDS, Timing, attribute, together
 from simulator.tiles import TileTable
 
 __all__ = ["operand_depth", "run_pipeline", "run_pipeline_cores"]
 
 
-def run_pipeline(table: TileTable, dram: IdealDram) -> Timing:
+def run_pipeline(table: TileTable, dram: Dram) -> Timing:
     """Cycles of one GEMM's tiles on this memory. Raises: ConservationError if cycles are lost."""
     return run_pipeline_cores([table], dram)
 
 
-def run_pipeline_cores(tables: Sequence[TileTable], dram: IdealDram) -> Timing:
+def run_pipeline_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
     """Cycles of the tiles of one or several cores that share this memory. Raises: ConservationError."""
     layout = _layout(tables)
-    total = int(layout[:, 1].sum())
-    load_bytes, store_bytes = _joined([t.load_bytes for t in tables]), _joined([t.rows["store_bytes"] for t in tables])
+    loads, stores = _joined([t.load_bytes for t in tables]), _joined([t.rows["store_bytes"] for t in tables])
     durations = np.stack(
         [
-            dram.channel_cycles(load_bytes),
+            _channel_cycles(dram, loads),
             _joined([t.array_cycles for t in tables]),
             *(_joined([t.rows[f"{name}_cycles"] for t in tables]) for name in ("first_result", "drain", "fill")),
-            dram.channel_cycles(store_bytes),
+            _channel_cycles(dram, stores),
         ]
     )
-    flags = np.stack([_joined([t.rows["opens_output"] for t in tables]), store_bytes > 0])
-    state = np.zeros((len(tables), recurrence.STATE), np.int64)
-    stored, events = np.zeros(total, np.int64), np.zeros((total, len(EVENT_FIELDS)), np.int64)
-    dma = durations[0] if dram.outstanding_bursts is None else dram.dma_cycles(load_bytes)
-    recurrence._run_ideal(layout, durations, flags, dma, dram.latency_cycles, state, stored, events)
-    bounds = [*layout[:, 0].tolist(), total]
-    return together([attribute(t, events[a:b]) for t, (a, b) in zip(tables, pairwise(bounds), strict=True)])
+    flags = np.stack([_joined([t.rows["opens_output"] for t in tables]), stores > 0])
+    run = _Run(layout, durations, flags, *_empty(len(tables), len(loads)))
+    counts: dict[str, int] = {}
+    if isinstance(dram, IdealDram):
+        dma = durations[0] if dram.outstanding_bursts is None else dram.dma_cycles(loads)
+        recurrence._run_ideal(*run[:3], dma, dram.latency_cycles, *run[3:])
+    else:
+        counts = _run_shared(run, memory_of(dram, tables))
+    bounds = pairwise([*layout[:, 0].tolist(), len(loads)])
+    return together([attribute(t, run.events[a:b]) for t, (a, b) in zip(tables, bounds, strict=True)], counts)
+
+
+def _channel_cycles(dram: Dram, moved: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cycles of transfers on an ideal channel; elsewhere only whether there are any counts: more than 0."""
+    return dram.channel_cycles(moved) if isinstance(dram, IdealDram) else moved
+
+
+class _Run(NamedTuple):
+    """Arrays of one run, as ``recurrence`` describes them."""
+
+    layout: NDArray[np.int64]
+    durations: NDArray[np.int64]
+    flags: NDArray[np.bool_]
+    state: NDArray[np.int64]
+    stored: NDArray[np.int64]
+    events: NDArray[np.int64]
+
+
+def _empty(cores: int, tiles: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """State, places and events at cycle 0."""
+    state = np.zeros((cores, recurrence.STATE), np.int64)
+    state[:, recurrence.PLACE] = -1
+    return state, np.zeros(tiles, np.int64), np.zeros((tiles, len(EVENT_FIELDS)), np.int64)
+
+
+def _run_shared(run: _Run, memory: SharedMemory) -> dict[str, int]:
+    """As ``recurrence._run_ideal`` on any memory, a call per transfer; returns what the memory did."""
+    for core in range(len(run.layout)):
+        recurrence._advance(core, *run)
+    channel_free = 0
+    while True:
+        core = recurrence._next_core(run.state)
+        arrival = int(run.state[core, recurrence.ARRIVAL])
+        if arrival >= recurrence.NEVER:
+            return memory.counts()
+        tile = int(recurrence._tile(core, run.layout, run.state) - run.layout[core, 0])
+        serve = memory.store if recurrence._is_store(run.state[core, recurrence.STEP]) else memory.load
+        served = serve(core, tile, max(arrival, channel_free))
+        channel_free = served.channel_free
+        recurrence._served(core, served.start, served.dma_free, served.end, run.layout, *run[3:])
+        recurrence._advance(core, *run)
 
 
 def operand_depth(table: TileTable) -> int:

@@ -6,7 +6,7 @@
 ``layout`` (cores, 4): first tile, tiles, operand and output places of a core. ``durations`` (6, T) are in the order of
 ``DURATIONS``; ``flags`` (2, T): whether a tile takes a place in the out scratchpad, and whether it stores. ``stored``
 (T,): per core a ring of when the store that frees each of its places in the out scratchpad has ended; PLACE is the one
-taken last.
+taken last, -1 at first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ NEVER = 1 << 62
 def _run_ideal(layout, durations, flags, dma, latency, state, stored, events):
     """Fill ``events`` (T, 6) where DRAM is a channel at a fixed rate; ``dma`` (T,): cycles of a load for its DMA."""
     for c in range(len(layout)):
-        state[c, PLACE] = -1
         _advance(c, layout, durations, flags, state, stored, events)
     channel = 0
     while True:

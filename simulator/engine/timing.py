@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Timing:
         events: (tiles, 6) of ``EVENT_FIELDS``, or None for an engine that has no notion of when.
         cores: the timing of each core where there are several. All of the above is then that of the core that finishes
             last, of several the first.
+        dram: what banked DRAM did for all cores, as the fields of ``DramCounts``; else empty.
     """
 
     total_cycles: int
@@ -39,6 +40,7 @@ class Timing:
     stalls: dict[str, int]
     events: NDArray[np.int64] | None = None
     cores: tuple[Timing, ...] = ()
+    dram: dict[str, int] = field(default_factory=dict)
 
     @property
     def per_core(self) -> tuple[Timing, ...]:
@@ -50,12 +52,10 @@ class Timing:
         return {"total": self.total_cycles, "compute": self.compute_cycles, **self.stalls}
 
 
-def together(timings: Sequence[Timing]) -> Timing:
+def together(timings: Sequence[Timing], dram: dict[str, int] | None = None) -> Timing:
     """The timing of cores that run side by side: the makespan of all, split by cause as the last one's."""
-    if len(timings) == 1:
-        return timings[0]
     last = max(timings, key=lambda timing: timing.total_cycles)
-    return replace(last, cores=tuple(timings))
+    return replace(last, cores=tuple(timings) if len(timings) > 1 else (), dram=dram or {})
 
 
 def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:

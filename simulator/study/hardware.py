@@ -14,9 +14,10 @@ from simulator.config import Design, load_cost, named_at
 from simulator.config.design import Scratchpad
 from simulator.cost import Bill, make_bill
 from simulator.datapath import Datapath, OptionError
-from simulator.engine import NO_MEMORY_LIMIT, IdealDram
+from simulator.engine import NO_MEMORY_LIMIT, Dram, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
+from simulator.study.drams import make_dram, search_dram
 from simulator.study.reduction import reduction_parts
 from simulator.workload import Op
 
@@ -37,7 +38,7 @@ class Hardware:
     bits: OperandBits
     limits: BufferLimits | None
     depths: tuple[int, int, int]
-    dram: IdealDram
+    dram: Dram
     bill: Bill
     pinned: Pinned
     tolerance: float
@@ -56,7 +57,7 @@ class Hardware:
     @property
     def search_dram(self) -> IdealDram:
         """What tilings are compared on."""
-        return self.dram
+        return search_dram(self.dram)
 
     @property
     def precisions(self) -> list[Hardware]:
@@ -109,7 +110,7 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
         _operand_bits(datapath, memory.output_bits),
         BufferLimits(*(_usable_bits(p) for p in pads)) if limited else None,
         tuple(2 if p.double_buffer else 1 for p in pads) if limited else (0, 0, 0),  # type: ignore[arg-type]
-        _dram(design) if limited else NO_MEMORY_LIMIT,
+        make_dram(design) if limited else NO_MEMORY_LIMIT,
         _bill(design, datapath),
         Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
         _tolerance(design),
@@ -138,16 +139,6 @@ def _operand_bits(datapath: Datapath, output_bits: int) -> OperandBits:
 
 def _usable_bits(pad: Scratchpad) -> int:
     return units.kib_to_bits(pad.capacity_kib) // (2 if pad.double_buffer else 1)
-
-
-def _dram(design: Design) -> IdealDram:
-    dram = design.memory.dram
-    return IdealDram(
-        units.gb_s_to_bytes_per_cycle(dram.bandwidth_gb_s, design.clock_mhz),
-        units.ns_to_cycles(dram.latency_ns, design.clock_mhz),
-        dram.burst_bytes,
-        dram.outstanding_bursts,
-    )
 
 
 def _bill(design: Design, datapath: Datapath) -> Bill:

@@ -75,6 +75,7 @@ def layer_row(point: Point, result: OpResult) -> Row:
         **_stalls(timing.stalls),
         "macs": result.counts.macs,
         **_dram_bytes(result.counts),
+        **_banks([result]),
         "mapping_util": point.hardware.mapping_util(op),
         "compute_util": _compute_util(point, [result]),
         **_energy(result.energy, groups),
@@ -125,6 +126,7 @@ def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: in
         "cols": design.array.cols,
         "cores": design.cores.count,
         **_stalls(stalls),
+        **_banks(results),
         **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
         **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
         **_bits_per_value(results),
@@ -169,6 +171,12 @@ def _dram_bytes(counts: Counts) -> Row:
         "dram_read_bytes": units.bits_to_bytes(moved.read_bits),
         "dram_write_bytes": units.bits_to_bytes(moved.write_bits),
     }
+
+
+def _banks(results: Sequence[OpResult]) -> Row:
+    """What banked DRAM did; nothing for others."""
+    names = results[0].timing.dram
+    return {f"dram_{name}": sum(r.timing.dram[name] for r in results) for name in names}
 
 
 def _energy(energy: Row, groups: Row) -> Row:

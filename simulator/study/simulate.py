@@ -190,9 +190,13 @@ def run_tables(hardware: Hardware, tables: Sequence[TileTable], fidelity: Fideli
 
 def _scaled(timing: Timing, count: int) -> Timing:
     stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
-    return Timing(timing.total_cycles * count, timing.compute_cycles * count, stalls, timing.events)
+    dram = {name: n * count for name, n in timing.dram.items()}
+    cycles = timing.total_cycles * count, timing.compute_cycles * count
+    return Timing(*cycles, stalls, timing.events, dram=dram)
 
 
 def _sum(a: Timing, b: Timing) -> Timing:
     stalls = {cause: a.stalls[cause] + b.stalls[cause] for cause in STALL_CAUSES}
-    return Timing(a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles, stalls, a.events)
+    dram = {name: n + b.dram[name] for name, n in a.dram.items()}
+    cycles = a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles
+    return Timing(*cycles, stalls, a.events, dram=dram)
