@@ -483,6 +483,7 @@ def _print_gemm(name: str, result: GemmResult) -> None:
         "compute_util": result.compute_util,
         "cycles": result.cycles,
         "bytes": {f"{level} {way}": n for level, moved in result.bytes.items() for way, n in moved.items()},
+        **({"dram": result.dram} if result.dram else {}),
         "energy_pj": result.energy_pj,
         "area_um2": result.area_um2,
     }

@@ -27,6 +27,7 @@ class Burst:
     write: bool
     transfer: int
     number: int
+    dma: int = 0
     overtaken: int = 0
 
 
@@ -172,15 +173,16 @@ class Controller:
         group = at["channel"] * part.bank_groups + at["group"]
         return at["channel"], group, group * part.banks_per_group + at["bank"], at["row"]
 
-    def enter(self, arrival, number, write, transfer):
+    def enter(self, arrival, number, write, transfer, dma=0):
         """A burst enters as soon as rule 1 allows; served at once in order, kept for a choice otherwise."""
         part = self.part
         channel, group, bank, row = self.fields(number)
         reorder = part.scheduler == "fr_fcfs"
         n = len(self.bursts)
+        mine = [b.number for b in self.bursts if b.dma == dma]
         entry = max(arrival, self.entry)
-        if n >= part.outstanding_bursts:
-            before = n - part.outstanding_bursts
+        if len(mine) >= part.outstanding_bursts:
+            before = mine[-part.outstanding_bursts]
             while before not in self.done:
                 self.serve_one(self.bursts[before].channel)
             entry = max(entry, self.done[before])
@@ -190,7 +192,7 @@ class Controller:
             entry = max(entry, self.served[channel][self.entered[channel] - part.queue_depth])
         self.entry = entry
         self.entered[channel] += 1
-        burst = Burst(entry, channel, group, bank, row, write, transfer, n)
+        burst = Burst(entry, channel, group, bank, row, write, transfer, n, dma)
         self.bursts.append(burst)
         self.waiting[channel].append(burst)
         if not reorder:
@@ -276,22 +278,22 @@ class Controller:
 
 def run(part, calls):
     """(start, end) of every transfer of every call, in array cycles, and the trace."""
-    controller, times, last = Controller(part), [], 0
+    controller, times, last = Controller(part), [], {}
     for transfers in calls:
         firsts = []
-        for i, (arrival, address, size, write) in enumerate(transfers):
+        for i, (arrival, address, size, write, *dma) in enumerate(transfers):
             firsts.append(len(controller.bursts))
             for number in range(address // part.burst_bytes, -(-(address + size) // part.burst_bytes) if size else 0):
-                controller.enter(math.ceil(arrival * part.clock_ratio), number, bool(write), i)
+                controller.enter(math.ceil(arrival * part.clock_ratio), number, bool(write), i, *dma)
         for channel in range(part.channels):
             while controller.waiting[channel]:
                 controller.serve_one(channel)
         firsts.append(len(controller.bursts))
-        for (arrival, _, size, _), low, high in zip(transfers, firsts, firsts[1:], strict=False):
+        for (arrival, _, size, _, *dma), low, high in zip(transfers, firsts, firsts[1:], strict=False):
             if size:
-                last = max([last, *(controller.done[n] for n in range(low, high))])
+                end = last[tuple(dma)] = max([last.get(tuple(dma), 0), *(controller.done[n] for n in range(low, high))])
                 start = Fraction(controller.bursts[low].entry) / part.clock_ratio
-                times.append((math.floor(start), math.ceil(Fraction(last) / part.clock_ratio)))
+                times.append((math.floor(start), math.ceil(Fraction(end) / part.clock_ratio)))
             else:
                 times.append((arrival, arrival))
     return times, controller.trace
@@ -301,7 +303,7 @@ def ideal_ends(part, transfers):
     """When transfers would end if all channels were one pipe of their joint peak, in exact array cycles."""
     free, ends = Fraction(0), []
     burst = Fraction(part.burst_cycles, part.channels) / part.clock_ratio
-    for arrival, address, size, _ in transfers:
+    for arrival, address, size, *_ in transfers:
         if size:
             bursts = -(-(address + size) // part.burst_bytes) - address // part.burst_bytes
             free = max(Fraction(arrival), free) + bursts * burst

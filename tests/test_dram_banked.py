@@ -99,6 +99,17 @@ def test_times_and_commands_equal_the_naive_scheduler(case, cut):
     assert sorted(commands) == sorted(expected_commands)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.integers(1, 3))
+def test_several_dmas_each_have_their_own_bursts_under_way(data, dmas):
+    dram = data.draw(drams(dmas=dmas))
+    requests = [(*one, data.draw(st.integers(0, dmas - 1))) for one in data.draw(transfers(dram))]
+    times, commands, _ = traced(dram, requests)
+    expected_times, expected_commands = naive_dram.run(dram, [requests])
+    assert times == expected_times
+    assert sorted(commands) == sorted(expected_commands)
+
+
 @settings(max_examples=300, deadline=None)
 @given(cases())
 def test_no_command_breaks_a_rule(case):

@@ -58,14 +58,15 @@ def load_design(
     Args:
         ref: ``extends: NAME`` in it lays it over another design.
         set: dotted path -> value, as in ``{"array.rows": 64}``. Another ``datapath.name`` drops the options of the
-            datapath that it replaces.
+            datapath that it replaces; ``memory.dram.model`` to or from ``banked`` those of the DRAM.
         near: folder in which relative paths are also looked for.
         overlays: further overrides, each with what to call it in a complaint; later ones win.
     Raises: ConfigError, one line with file, line and field.
     """
     source = _read(ref, "design", near)
     for label, changes in [("set", set or {}), *overlays]:
-        source = apply_overrides(_for_datapath(source, changes.get("datapath.name")), changes, label=label)
+        source = _for_datapath(source, changes.get("datapath.name"))
+        source = apply_overrides(_for_dram(source, changes.get("memory.dram.model")), changes, label=label)
     design = validate(source, Design)
     design._source = source
     return design
@@ -151,6 +152,9 @@ def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] =
     data = {key: value for key, value in source.data.items() if key != "extends"}
     datapath = data.get("datapath")
     merged = _for_datapath(merged, datapath.get("name") if isinstance(datapath, dict) else None)
+    memory = data.get("memory")
+    dram = memory.get("dram") if isinstance(memory, dict) else None
+    merged = _for_dram(merged, dram.get("model") if isinstance(dram, dict) else None)
     return merge(merged, Source(data, source.lines, source.label, source.labels))
 
 
@@ -160,6 +164,20 @@ def _for_datapath(source: Source, name: Any) -> Source:
     if name is None or not isinstance(found, dict) or found.get("name") == name:
         return source
     return replace(source, data={**source.data, "datapath": {k: v for k, v in found.items() if k == "name"}})
+
+
+def _for_dram(source: Source, model: Any) -> Source:
+    """``source`` without the fields of its DRAM if one of another kind, ``model``, is about to take its place: banked
+    DRAM is a part and its controller, the others a rate and a latency.
+    """
+    memory = source.data.get("memory")
+    found = memory.get("dram") if isinstance(memory, dict) else None
+    if model is None or not isinstance(memory, dict) or not isinstance(found, dict):
+        return source
+    if (model == "banked") == (found.get("model") == "banked"):
+        return source
+    kept = {k: v for k, v in found.items() if k == "model"}
+    return replace(source, data={**source.data, "memory": {**memory, "dram": kept}})
 
 
 def _document(ref: Reference, kind: str, near: Path | None) -> tuple[Source, str, Path | None]:

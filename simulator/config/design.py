@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, PrivateAttr
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, PrivateAttr, field_validator
 
+from simulator.config.dram import DramPart
 from simulator.config.load import Source
 from simulator.config.record import Record
 
 __all__ = [
     "Array",
+    "BankedDramSpec",
+    "Cores",
     "DatapathSpec",
     "Design",
     "Dram",
@@ -108,22 +111,64 @@ class Scratchpad(Record):
 
 
 class Dram(Record):
-    """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency."""
+    """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency.
+
+    ``outstanding_bursts``: reads that a core's DMA may wait for at a time; null: no limit.
+    """
 
     model: Literal["none", "ideal"] = "ideal"
     bandwidth_gb_s: Annotated[float, Field(ge=1e-3, le=1e6)] = 64.0
     latency_ns: Annotated[float, Field(ge=0, le=1e9)] = 100.0
     burst_bytes: Annotated[int, Field(gt=0, le=1 << 20)] = 64
+    outstanding_bursts: Annotated[int, Field(gt=0, le=1 << 20)] | None = None
+
+
+class BankedDramSpec(Record):
+    """Off-chip memory with banks and rows: a DRAM part by shipped name, path or mapping, and what its controller does
+    otherwise than the part's file says.
+    """
+
+    model: Literal["banked"]
+    part: str | DramPart
+    address_map: str | None = None
+    page_policy: Literal["open", "closed"] | None = None
+    scheduler: Literal["in_order", "fr_fcfs"] | None = None
+    queue_depth: PositiveInt | None = None
+    age_cap: NonNegativeInt | None = None
+    outstanding_bursts: PositiveInt | None = None
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What is set of the controller, by dotted path into the part."""
+        given = self.model_dump(exclude={"model", "part"}, exclude_none=True)
+        return {f"controller.{name}": value for name, value in given.items()}
 
 
 class Memory(Record):
     """The memory system: DRAM and three scratchpads. ``output_bits``: width of a result written to DRAM."""
 
-    dram: Dram = Dram()
+    dram: Annotated[Dram | BankedDramSpec, Field(discriminator="model")] = Dram()
     act_buffer: Scratchpad
     weight_buffer: Scratchpad
     out_buffer: Scratchpad
     output_bits: Literal[4, 8, 16, 32] = 16
+
+    @field_validator("dram", mode="before")
+    @classmethod
+    def _ideal_unless_said(cls, dram: Any) -> Any:
+        return {"model": Dram().model} | dram if isinstance(dram, dict) else dram
+
+
+class Cores(Record):
+    """Equal cores, each with an array and scratchpads of its own, that share DRAM.
+
+    ``partition``: along which dimension a GEMM is cut into one part per core; ``auto``: the one of least cycles.
+    ``reduction_lanes``: partial sums that a core adds per cycle where K is cut; 64 is assumed.
+    """
+
+    count: Annotated[int, Field(gt=0, le=1024)] = 1
+    partition: Literal["auto", "M", "N", "K"] = "auto"
+    reduction_lanes: Annotated[int, Field(gt=0, le=65536)] = 64
 
 
 class Design(Record):
@@ -138,6 +183,7 @@ class Design(Record):
     quantisation: Quantisation = Quantisation()
     tiling: Tiling = Tiling()
     memory: Memory
+    cores: Cores = Cores()
     cost: str = "open"
 
     _source: Source | None = PrivateAttr(default=None)

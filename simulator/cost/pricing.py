@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simulator import units
@@ -48,9 +48,14 @@ class Bill:
 
 
 def make_bill(
-    library: CostLibrary, parts: Mapping[str, int], actions: Iterable[str], memory: Memory, clock_mhz: float
+    library: CostLibrary,
+    parts: Mapping[str, int],
+    actions: Iterable[str],
+    memory: Memory,
+    clock_mhz: float,
+    cores: int = 1,
 ) -> Bill:
-    """Look up every part, action and scratchpad.
+    """Look up every part, action and scratchpad; ``parts`` are of all cores, the scratchpads of one.
 
     Raises: CostError naming what has no price, with the scratchpad's field.
     """
@@ -62,7 +67,8 @@ def make_bill(
     for name in BUFFERS:
         pad = getattr(memory, name)
         try:
-            buffers[name] = price_sram(library.sram, pad.capacity_kib * 1024, pad.word_bits, pad.banks)
+            one = price_sram(library.sram, pad.capacity_kib * 1024, pad.word_bits, pad.banks)
+            buffers[name] = replace(one, leakage_mw=one.leakage_mw * cores, area_um2=one.area_um2 * cores)
         except CostError as error:
             field = ("memory", name, *error.field)
             raise CostError(f"{error} (cost library '{library.name}')", field) from None

@@ -13,7 +13,7 @@ __all__ = ["SramPrice", "price_sram"]
 
 @dataclass(frozen=True)
 class SramPrice:
-    """One scratchpad: energy per bit accessed (whole words), leakage and area of all its banks."""
+    """One scratchpad, or that of each core: energy per bit accessed (whole words), leakage and area of all banks."""
 
     read_pj_per_bit: float
     write_pj_per_bit: float

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class Job:
     Attributes:
         M, N, K: its shape.
         rows, cols: logical array (``Datapath.logical_array``). A tile's folds run row blocks outermost.
-        tiles: table of ``tiles.TILE_DTYPE``, in time order.
+        tiles: table of ``tiles.TILE_DTYPE``, in time order, core after core; cores: where each one's tiles begin.
         act, weight: operands, or None when only shapes are known.
         seed: of what is drawn then.
         dataflow: ``os``, ``ws`` or ``is``.
@@ -47,6 +48,16 @@ class Job:
     fold_period: Callable[[int, int, int], int] = _no_timing
     dataflow: str = "os"
     dram_bytes_per_cycle: float = math.inf
+    cores: tuple[int, ...] = (0,)
+
+    def per_core(self) -> Iterator[Job]:
+        """What each core runs, as a GEMM of its own that begins at 0 along M and N."""
+        for first, end in pairwise([*self.cores, len(self.tiles)]):
+            tiles = self.tiles[first:end].copy()
+            for line in "mn":
+                tiles[f"{line}0"] -= tiles[f"{line}0"].min()
+            M, N = (int((tiles[f"{line}0"] + tiles[line]).max()) for line in "mn")
+            yield replace(self, M=M, N=N, tiles=tiles, cores=(0,))
 
     @property
     def reads(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -85,3 +96,24 @@ class TileCosts:
         """Costs of nothing, to ``dataclasses.replace`` fields of."""
         zero = np.zeros(len(tiles), np.int64)
         return cls(zero, zero, zero, zero)
+
+    @classmethod
+    def joined(cls, parts: Sequence[TileCosts]) -> TileCosts:
+        """The costs of several cores, one after another."""
+        actions: dict[str, float] = {}
+        for part in parts:
+            for action, n in part.actions.items():
+                actions[action] = actions.get(action, 0) + n
+        return cls(
+            np.concatenate([part.outlier_cycles for part in parts]),
+            np.concatenate([part.vector_cycles for part in parts]),
+            np.concatenate([part.act_load_bytes for part in parts]),
+            np.concatenate([part.weight_load_bytes for part in parts]),
+            _summed([part.act_buffer_bits for part in parts]),
+            _summed([part.weight_buffer_bits for part in parts]),
+            actions,
+        )
+
+
+def _summed(bits: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(read for read, _ in bits), sum(written for _, written in bits)

@@ -197,6 +197,10 @@ class MixedInt8Fp16(Datapath):
 
     def tile_costs(self, job: Job) -> TileCosts:
         """Scan, imbalance of the arrays and merge; the FP16 operands; and the work on all of them."""
+        return TileCosts.joined([self._core_costs(core) for core in job.per_core()])
+
+    def _core_costs(self, job: Job) -> TileCosts:
+        """Those of one core, whose vector unit scans and merges what that core works on."""
         tiles, columns = job.tiles, self._columns(job)
         finished = tiles["k0"] + tiles["k"] == job.K
         imbalance = np.maximum(0, np.where(finished, self._fp16_cycles(job, len(columns)), 0) - tiles["issue_cycles"])

@@ -1,8 +1,20 @@
 """When things happen: a ladder of engines over one tile table."""
 
-from simulator.engine.bound import run_bound
+from simulator.engine.bound import run_bound, run_bound_cores
 from simulator.engine.dram import NO_MEMORY_LIMIT, IdealDram
-from simulator.engine.pipeline import run_pipeline
+from simulator.engine.memory import Dram
+from simulator.engine.pipeline import run_pipeline, run_pipeline_cores
 from simulator.engine.timing import EVENT_FIELDS, STALL_CAUSES, Timing
 
-__all__ = ["EVENT_FIELDS", "NO_MEMORY_LIMIT", "STALL_CAUSES", "IdealDram", "Timing", "run_bound", "run_pipeline"]
+__all__ = [
+    "EVENT_FIELDS",
+    "NO_MEMORY_LIMIT",
+    "STALL_CAUSES",
+    "Dram",
+    "IdealDram",
+    "Timing",
+    "run_bound",
+    "run_bound_cores",
+    "run_pipeline",
+    "run_pipeline_cores",
+]

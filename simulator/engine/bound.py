@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from simulator.engine.dram import IdealDram
-from simulator.engine.timing import Timing, check
+from collections.abc import Sequence
+
+from simulator.engine.memory import Dram
+from simulator.engine.timing import STALL_CAUSES, Timing, check, together
 from simulator.tiles import TileTable
 
-__all__ = ["run_bound"]
+__all__ = ["run_bound", "run_bound_cores"]
 
 
-def run_bound(table: TileTable, dram: IdealDram) -> Timing:
+def run_bound(table: TileTable, dram: Dram) -> Timing:
     """The larger of the array's cycles (data-dependent stalls included) and the bytes over the bandwidth."""
-    tiles = table.rows
-    outlier, vector = int(tiles["outlier_cycles"].sum()), int(tiles["vector_cycles"].sum())
-    array = table.compute_cycles + outlier + vector
-    moved_bytes = int(table.load_bytes.sum() + tiles["store_bytes"].sum())
-    memory = int(moved_bytes / dram.bytes_per_cycle)
+    return run_bound_cores([table], dram)
+
+
+def run_bound_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
+    """The larger of the slowest core's array and the bytes of all cores over the bandwidth that they share."""
+    memory = dram.least_cycles(sum(int(t.load_bytes.sum() + t.rows["store_bytes"].sum()) for t in tables))
+    slowest = max(range(len(tables)), key=lambda c: _array_cycles(tables[c]))
+    return together([_bound(t, memory if c == slowest else 0) for c, t in enumerate(tables)])
+
+
+def _array_cycles(table: TileTable) -> int:
+    return table.compute_cycles + sum(_own_stalls(table).values())
+
+
+def _own_stalls(table: TileTable) -> dict[str, int]:
+    """Cycles that tiles hold the array beyond issuing."""
+    return {
+        "stall_outlier": int(table.rows["outlier_cycles"].sum()),
+        "stall_vector": int(table.rows["vector_cycles"].sum()),
+    }
+
+
+def _bound(table: TileTable, memory: int) -> Timing:
+    array = _array_cycles(table)
     waiting = max(0, memory - array)
-    stalls = {"stall_dram_read": waiting, "stall_dram_write": 0, "stall_outlier": outlier, "stall_vector": vector}
+    stalls = dict.fromkeys(STALL_CAUSES, 0) | _own_stalls(table) | {"stall_dram_read": waiting}
     timing = Timing(array + waiting, table.compute_cycles, stalls)
     check(timing, table)
     return timing

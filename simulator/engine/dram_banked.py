@@ -51,7 +51,7 @@ class DramTimings:
 
 @dataclass(frozen=True)
 class BankedDram:
-    """Channels of one rank each that share nothing but the DMA in front of them; all counts are powers of two.
+    """Channels of one rank each that share nothing but the DMAs in front of them; all counts are powers of two.
 
     Attributes:
         clock_ratio: DRAM command clock cycles per array clock cycle, exact.
@@ -64,7 +64,8 @@ class BankedDram:
         scheduler: ``in_order``, or ``fr_fcfs``: first whose column command is ready first, which favours row hits, but
             the oldest is overtaken ``age_cap`` times at most.
         queue_depth: bursts that wait in a channel's controller, whose rows may be opened ahead.
-        outstanding_bursts: bursts that the DMA has under way at most.
+        outstanding_bursts: bursts that a DMA has under way at most.
+        dmas: DMAs whose transfers come in one after another.
     """
 
     clock_ratio: Fraction
@@ -83,6 +84,7 @@ class BankedDram:
     queue_depth: int = 64
     age_cap: int = 16
     outstanding_bursts: int = 1024
+    dmas: int = 1
 
     @property
     def capacity_bytes(self) -> int:
@@ -93,6 +95,10 @@ class BankedDram:
     def bytes_per_cycle(self) -> Fraction:
         """Peak bytes per array clock cycle."""
         return Fraction(self.channels * self.burst_bytes, self.burst_cycles) * self.clock_ratio
+
+    def entered(self, state: NDArray[np.int64]) -> int:
+        """The first array cycle by which all bursts so far have entered the controller."""
+        return -int(-int(state[k.LAST_ENTRY]) // self.clock_ratio)
 
     def least_cycles(self, total_bytes: int) -> int:
         """Array cycles below which these bytes cannot be moved, however they are cut into transfers."""
@@ -134,11 +140,12 @@ class BankedDram:
             k.BANKS_AT: groups * self.banks_per_group * k.BANK_SIZE,
             k.GROUPS_AT: groups * k.GROUP_SIZE,
             k.CHANNELS_AT: self.channels * (k.RINGS + 3 * queue + k.QUEUE_SIZE * queue),
-            k.DMA_AT: self.outstanding_bursts * k.SLOT_SIZE,
+            k.DMA_AT: self.dmas * (k.PLACES + self.outstanding_bursts * k.SLOT_SIZE),
             k.TRACE_AT: 0,
         }
-        starts = accumulate(sizes.values(), initial=k.HEADER)
-        return {**dict(zip(sizes, starts, strict=False)), k.CHANNEL_SIZE: sizes[k.CHANNELS_AT] // self.channels}
+        starts = dict(zip(sizes, accumulate(sizes.values(), initial=k.HEADER), strict=False))
+        each = {k.CHANNEL_SIZE: sizes[k.CHANNELS_AT] // self.channels, k.DMA_SIZE: sizes[k.DMA_AT] // self.dmas}
+        return starts | each
 
     def _shifts(self) -> dict[int, int]:
         """How far above the bits within a burst each field of an address lies."""
@@ -201,16 +208,21 @@ def serve(dram: BankedDram, state: NDArray[np.int64], transfers: ArrayLike) -> N
 
     Args:
         state: of ``dram.start()``; changed.
-        transfers: (n, 4): arrival in array cycles, address and size in bytes, 1 for a write; in the DMA's order.
-    Returns: (n, 2): when a transfer's first burst enters the controller, and when the data of it and of all transfers
-        before it has moved.
+        transfers: (n, 4): arrival in array cycles, address and size in bytes, 1 for a write; in the order in which they
+            come in. Or (n, 5) with the DMA's number at the end.
+    Returns: (n, 2): when a transfer's first burst enters the controller, and when the data of it and of all earlier
+        transfers of its DMA has moved.
     Raises: ConfigError for a transfer that does not lie in this memory or in time.
     """
-    table = np.ascontiguousarray(np.asarray(transfers, np.int64).reshape(-1, 4))
+    given = np.asarray(transfers, np.int64)
+    table = np.zeros((len(given), 5), np.int64)
+    if len(given):
+        table[:, : given.shape[1]] = given
+    assert (table[:, 4] < dram.dmas).all(), "every transfer comes from one of the DMAs"
     ends = table[:, 1] + table[:, 2]
     wrong = (table.min(axis=1, initial=0) < 0) | (ends > dram.capacity_bytes) | (table[:, 0] >= 1 << 40)
     if wrong.any():
-        arrival, address, size, _ = table[int(wrong.argmax())].tolist()
+        arrival, address, size, *_ = table[int(wrong.argmax())].tolist()
         raise ConfigError(
             f"a transfer of {size} bytes at address {address} in cycle {arrival} is not within the "
             f"{dram.capacity_bytes} bytes of this DRAM and the first 2^40 cycles"

@@ -2,9 +2,9 @@
 
 Everything is counted in DRAM clock cycles. Rules, per channel:
 
-1. A burst enters the controller after its transfer's arrival and the burst before it, once the DMA has a place for it
-   (burst ``n - outstanding`` has its data) and the channel's queue has one (a place is free when a column command is
-   issued). Any number may enter in a cycle.
+1. A burst enters the controller after its transfer's arrival and the burst before it, once its DMA has a place for it
+   (that DMA's burst ``n - outstanding`` has its data) and the channel's queue has one (a place is free when a column
+   command is issued). Any number may enter in a cycle.
 2. Column commands are issued in the order in which bursts are served: by age, or as ``_next`` chooses.
 3. A burst's own precharge and activate may run ahead while it waits in the queue, each at the first cycle that its
    bank, the timings and the command bus allow, but not before the column command of the burst served ``queue_depth``
@@ -30,11 +30,11 @@ TRCD, TRP, CL, CWL, TRAS, TCCD_S, TCCD_L, TRRD_S, TRRD_L, TFAW = range(8, 18)
 TWR, TWTR_S, TWTR_L, TRTP, TREFI, TRFC, TURNAROUND = range(18, 25)
 BURST_BYTES, BURST_CYCLES, SHARED_BUS, CLOSED_PAGE, REORDER, AGE_CAP = range(25, 31)
 DRAM_CYCLES, ARRAY_CYCLES, QUEUE_MASK, DMA_MASK = range(31, 35)
-BANKS_AT, GROUPS_AT, CHANNELS_AT, CHANNEL_SIZE, DMA_AT, TRACE_AT, PARAMS = range(35, 42)
+BANKS_AT, GROUPS_AT, CHANNELS_AT, CHANNEL_SIZE, DMA_AT, DMA_SIZE, TRACE_AT, PARAMS = range(35, 43)
 
-# The first entries of s: what the DMA has done, and counters.
-LAST_ENTRY, BURSTS, LAST_END, TRACED = range(4)
-ACTIVATES, PRECHARGES, READS, WRITES, REFRESHES, HITS, MISSES, CONFLICTS, BUSY, HEADER = range(4, 14)
+# The first entries of s: when the last burst entered, commands kept, and counters.
+LAST_ENTRY, TRACED = range(2)
+ACTIVATES, PRECHARGES, READS, WRITES, REFRESHES, HITS, MISSES, CONFLICTS, BUSY, HEADER = range(2, 12)
 
 # Entries of a bank (ROW -1: closed), a group and a channel. NEXT_*: the first cycle for another such command.
 ROW, BANK_ACT, BANK_PRE, BANK_COL, BANK_SIZE = range(5)
@@ -44,7 +44,9 @@ ACTS, RINGS = 12, 16
 # From ACTS on, rings of times: the last four activates; from RINGS on the column commands of the last queue_depth
 # bursts, then twice as many row commands; then the queue by age, QUEUE_SIZE entries per burst:
 ENTRY, SLOT, GROUP, BANK, WANTED, WRITE, TRANSFER, OVERTAKEN, QUEUE_SIZE = range(9)
-# A place of the DMA: when the data of its burst is there (-1: not served yet), and the burst's channel.
+# A DMA: its bursts so far, when all their data has moved, and its places.
+BURSTS, LAST_END, PLACES = range(3)
+# A place of a DMA: when the data of its burst is there (-1: not served yet), and the burst's channel.
 DONE, SLOT_CHANNEL, SLOT_SIZE = range(3)
 
 # Kinds of commands in the trace, TRACE_SIZE numbers each: time, channel, kind, group, bank, row.
@@ -54,10 +56,11 @@ TRACE_SIZE = 6
 
 @njit(cache=True)
 def _serve(p, s, transfers, times):
-    """Serve ``transfers`` (n, 4): arrival in array cycles, address, bytes, is write; fills ``times`` (n, 2).
+    """Serve ``transfers`` (n, 5): arrival in array cycles, address, bytes, is write, DMA; fills ``times`` (n, 2).
 
     A transfer starts when its first burst enters the controller (rounded down to an array cycle) and has ended when all
-    its data and that of all earlier transfers has moved (rounded up). Without bytes it starts and ends as it arrives.
+    its data and that of all earlier transfers of its DMA has moved (rounded up). Without bytes it starts and ends as it
+    arrives.
     """
     dram, array = p[DRAM_CYCLES], p[ARRAY_CYCLES]
     for i in range(len(transfers)):
@@ -66,29 +69,30 @@ def _serve(p, s, transfers, times):
         address, size = transfers[i, 1], transfers[i, 2]
         if size > 0:
             for burst in range(address // p[BURST_BYTES], (address + size - 1) // p[BURST_BYTES] + 1):
-                _enter(p, s, arrival, burst, transfers[i, 3], i, times)
+                _enter(p, s, arrival, burst, transfers[i, 3], p[DMA_AT] + transfers[i, 4] * p[DMA_SIZE], i, times)
     if p[REORDER]:
         for c in range(p[CHANNEL_MASK] + 1):
             while s[p[CHANNELS_AT] + c * p[CHANNEL_SIZE] + WAITING] > 0:
                 _serve_next(p, s, c, times)
     for i in range(len(transfers)):
         if transfers[i, 2] > 0:
-            s[LAST_END] = max(s[LAST_END], times[i, 1])
+            last = p[DMA_AT] + transfers[i, 4] * p[DMA_SIZE] + LAST_END
+            s[last] = max(s[last], times[i, 1])
             times[i, 0] = times[i, 0] * array // dram
-            times[i, 1] = (s[LAST_END] * array + dram - 1) // dram
+            times[i, 1] = (s[last] * array + dram - 1) // dram
         else:
             times[i, 0] = times[i, 1] = transfers[i, 0]
 
 
 @njit(cache=True)
-def _enter(p, s, arrival, burst, write, transfer, times):
+def _enter(p, s, arrival, burst, write, dma, transfer, times):
     """Let a burst into the controller; it is served at once, or waits in its channel's queue to be chosen."""
     c = (burst >> p[CHANNEL_SHIFT]) & p[CHANNEL_MASK]
     g = c * p[GROUPS] + ((burst >> p[GROUP_SHIFT]) & (p[GROUPS] - 1))
     b = g * p[BANKS] + ((burst >> p[BANK_SHIFT]) & (p[BANKS] - 1))
     row = (burst >> p[ROW_SHIFT]) & p[ROW_MASK]
     channel = p[CHANNELS_AT] + c * p[CHANNEL_SIZE]
-    slot = p[DMA_AT] + (s[BURSTS] & p[DMA_MASK]) * SLOT_SIZE
+    slot = dma + PLACES + (s[dma + BURSTS] & p[DMA_MASK]) * SLOT_SIZE
     if p[REORDER]:
         while s[slot + DONE] < 0:
             _serve_next(p, s, s[slot + SLOT_CHANNEL], times)
@@ -97,7 +101,7 @@ def _enter(p, s, arrival, burst, write, transfer, times):
     place_free = s[channel + RINGS + (s[channel + ENTERED] & p[QUEUE_MASK])]
     entry = max(max(arrival, s[LAST_ENTRY]), max(s[slot + DONE], place_free))
     s[LAST_ENTRY] = entry
-    s[BURSTS] += 1
+    s[dma + BURSTS] += 1
     s[channel + ENTERED] += 1
     if times[transfer, 0] < 0:
         times[transfer, 0] = entry

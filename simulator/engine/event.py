@@ -1,103 +1,140 @@
-"""The readable reference: the same tile pipeline as SimPy processes that wait for each other's events."""
+"""The readable reference: the same tile pipelines as SimPy processes that wait for each other's events."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
+from math import floor
 from typing import Any
 
 import numpy as np
 import simpy
 
-from simulator.engine.dram import IdealDram
+from simulator.engine.memory import Dram, Served, SharedMemory, memory_of
 from simulator.engine.pipeline import operand_depth
-from simulator.engine.timing import Timing, attribute, empty_events
+from simulator.engine.timing import Timing, attribute, empty_events, together
 from simulator.tiles import TileTable
 
-__all__ = ["run_events"]
+__all__ = ["run_event_cores", "run_events"]
+
+_MOST_CORES = 1 << 10
+"""A power of two, so that parts of a cycle are exact."""
+_Process = Generator[simpy.Event, Any, None]
 
 
-def run_events(table: TileTable, dram: IdealDram) -> Timing:
+def run_events(table: TileTable, dram: Dram) -> Timing:
     """Cycles of one GEMM's tiles on this memory; the rules are those of ``pipeline``.
 
     Raises: ConservationError if cycles are lost.
     """
-    machine = _Machine(table, dram)
-    machine.env.process(machine.channel())
-    machine.env.process(machine.array())
-    for tile in range(len(table)):
-        machine.env.process(machine.fill(tile))
-    for tile in np.flatnonzero(machine.load_cycles == 0).tolist():
-        machine.env.process(machine.nothing_to_load(tile))
-    machine.env.run()
-    return attribute(table, machine.events)
+    return run_event_cores([table], dram)
 
 
-class _Machine:
-    """One DRAM channel and one array; a SimPy event per tile says that its operands are there, that it has left the
-    array, that its results are out, and that its place in the out scratchpad is free again.
+def run_event_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
+    """Cycles of the tiles of one or several cores that share this memory. Raises: ConservationError."""
+    env = simpy.Environment()
+    channel, memory = simpy.Resource(env), memory_of(dram, tables)
+    cores = [_Core(env, _Dma(env, channel, memory, i), table) for i, table in enumerate(tables)]
+    env.run()
+    return together([attribute(core.table, core.events) for core in cores], memory.counts())
+
+
+class _Dma:
+    """One core's way to the channel, which serves requests first come, first served.
+
+    A request reaches the channel a fraction of a cycle after it arrives, the later the higher its core's number: of
+    several in a cycle the lowest core's is first. Transfers start and end in whole cycles.
     """
 
-    def __init__(self, table: TileTable, dram: IdealDram) -> None:
-        self.env = simpy.Environment()
-        self.table, self.dram = table, dram
+    def __init__(self, env: simpy.Environment, channel: simpy.Resource, memory: SharedMemory, core: int) -> None:
+        self.env, self.channel, self.memory, self.core = env, channel, memory, core
+        self.later = core / _MOST_CORES
+
+    def load(self, tile: int, place_free: simpy.Event) -> Generator[simpy.Event, Any, Served]:
+        """Bring a tile's operands once there is a place for them; the DMA is free again when this returns."""
+        yield place_free
+        return (yield from self._transfer(self.memory.load, tile))
+
+    def store(self, tile: int, drained: simpy.Event) -> Generator[simpy.Event, Any, Served]:
+        """Write a tile's results back once they are out of the array; as ``load``."""
+        yield drained
+        return (yield from self._transfer(self.memory.store, tile))
+
+    def _transfer(self, serve: Callable[[int, int, int], Served], tile: int) -> Generator[simpy.Event, Any, Served]:
+        yield self.env.timeout(self.later)
+        with self.channel.request() as turn:
+            yield turn
+            served = serve(self.core, tile, floor(self.env.now))
+            yield self.until(served.channel_free)
+        yield self.until(served.dma_free)
+        return served
+
+    def until(self, cycle: int) -> simpy.Event:
+        """A cycle that is not over yet."""
+        return self.env.timeout(cycle - self.env.now)
+
+
+class _Core:
+    """One array and its DMA; a SimPy event per tile says that its operands are there, that it has left the array, that
+    its results are out, and that its place in the out scratchpad is free again.
+    """
+
+    def __init__(self, env: simpy.Environment, dma: _Dma, table: TileTable) -> None:
+        self.env, self.dma, self.table = env, dma, table
         self.events = empty_events(table)
         self.loaded, self.filled, self.left, self.drained, self.stored = (
-            [self.env.event() for _ in range(len(table))] for _ in range(5)
+            [env.event() for _ in range(len(table))] for _ in range(5)
         )
-        tiles = table.rows
-        self.load_cycles = dram.channel_cycles(table.load_bytes)
-        self.store_cycles = dram.channel_cycles(tiles["store_bytes"])
+        self.loads, self.stores = table.load_bytes > 0, table.rows["store_bytes"] > 0
         self.array_cycles = table.array_cycles
+        env.process(self.transfers())
+        env.process(self.array())
+        for tile in range(len(table)):
+            env.process(self.fill(tile))
+        for tile in np.flatnonzero(~self.loads).tolist():
+            env.process(self.nothing_to_load(tile))
 
-    def channel(self) -> Generator[simpy.Event, Any, None]:
-        """Serve all transfers in their fixed order: the next tile's load, then this tile's store."""
+    def transfers(self) -> _Process:
+        """Ask for all transfers in their fixed order: the next tile's load, then this tile's store."""
         for tile in range(len(self.table)):
             if tile == 0:
                 yield from self._load(0)
             if tile + 1 < len(self.table):
                 yield from self._load(tile + 1)
-            yield from self._store(tile)
+            if self.stores[tile]:
+                self.env.process(self._write_back(tile, (yield from self.dma.store(tile, self.drained[tile]))))
+
+    def _load(self, tile: int) -> _Process:
+        if self.loads[tile]:
+            self.env.process(self._arrive(tile, (yield from self.dma.load(tile, self._place_free(tile)))))
 
     def _place_free(self, tile: int) -> simpy.Event:
         """When the tile that had this one's place in the operand scratchpads has left the array."""
         before = tile - operand_depth(self.table)
         return self.left[before] if before >= 0 else self.env.timeout(0)
 
-    def _load(self, tile: int) -> Generator[simpy.Event, Any, None]:
-        if self.load_cycles[tile] == 0:
-            return
-        yield self._place_free(tile)
-        self.events[tile, 0] = self.env.now
-        yield self.env.timeout(int(self.load_cycles[tile]))
-        self.env.process(self._arrive(tile))
-
-    def nothing_to_load(self, tile: int) -> Generator[simpy.Event, Any, None]:
+    def nothing_to_load(self, tile: int) -> _Process:
         """The operands of a tile that loads nothing are there as soon as its place is free; no channel is needed."""
         yield self._place_free(tile)
         self.events[tile, 0:2] = self.env.now
         self.loaded[tile].succeed()
 
-    def _arrive(self, tile: int) -> Generator[simpy.Event, Any, None]:
-        yield self.env.timeout(self.dram.latency_cycles)
-        self.events[tile, 1] = self.env.now
+    def _arrive(self, tile: int, served: Served) -> _Process:
+        yield self.dma.until(served.end)
+        self.events[tile, 0:2] = served.start, served.end
         self.loaded[tile].succeed()
 
-    def _store(self, tile: int) -> Generator[simpy.Event, Any, None]:
-        if self.table.rows["store_bytes"][tile] == 0:
-            return
-        yield self.drained[tile]
-        self.events[tile, 4] = self.env.now
-        yield self.env.timeout(int(self.store_cycles[tile]))
-        self.events[tile, 5] = self.env.now
+    def _write_back(self, tile: int, served: Served) -> _Process:
+        yield self.dma.until(served.end)
+        self.events[tile, 4:6] = served.start, served.end
         self.stored[tile].succeed()
 
-    def fill(self, tile: int) -> Generator[simpy.Event, Any, None]:
+    def fill(self, tile: int) -> _Process:
         """Held operands enter the array once they are there."""
         yield self.loaded[tile]
         yield self.env.timeout(int(self.table.rows["fill_cycles"][tile]))
         self.filled[tile].succeed()
 
-    def array(self) -> Generator[simpy.Event, Any, None]:
+    def array(self) -> _Process:
         """Run the tiles one after another; one that finishes outputs may have to wait for a place to put them."""
         out_depth = self.table.out_buffer_depth or len(self.table)
         opened = 0
@@ -114,15 +151,15 @@ class _Machine:
                 opened += 1
             else:
                 yield self.env.timeout(cycles)
-            if self.table.rows["store_bytes"][tile] > 0:
+            if self.stores[tile]:
                 closers.append(tile)
             self.events[tile, 3] = self.env.now
             self.left[tile].succeed()
             self.env.process(self._drain(tile))
 
-    def _drain(self, tile: int) -> Generator[simpy.Event, Any, None]:
+    def _drain(self, tile: int) -> _Process:
         yield self.env.timeout(int(self.table.rows["drain_cycles"][tile]))
         self.drained[tile].succeed()
-        if self.table.rows["store_bytes"][tile] == 0:
+        if not self.stores[tile]:
             self.events[tile, 4:6] = self.env.now
             self.stored[tile].succeed()

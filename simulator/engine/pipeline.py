@@ -1,51 +1,108 @@
-"""The default engine: the tile pipeline as a recurrence, one numba pass over the tiles.
+"""The default engine: the tile pipeline as a recurrence, one numba pass over the tiles of all cores.
 
-Resources: one DRAM channel, the array, and ``depth`` places for tiles in each scratchpad. Rules, all in order:
+Resources: one DRAM channel; per core an array, a DMA and ``depth`` places for tiles in each scratchpad. Rules:
 
-1. The channel serves load 0, then load i+1 and store i in turn. The order does not depend on the buffers, so a deeper
-   one can only let a transfer start earlier.
-2. Load i may start once tile i - depth has left the array, which frees its place. Its data is there a latency after its
-   last burst. Nothing to load takes no time.
-3. Tile i enters the array when the array is free and its operands are there (and, where PEs hold one, have had time to
+1. A core's DMA asks for load 0, then for load i+1 and store i in turn, one after another. The order does not depend on
+   the buffers, so a deeper one can only let a transfer start earlier.
+2. The channel serves requests first come, first served; of those that arrive in the same cycle the lowest core first.
+3. Load i may be asked for once tile i - depth has left the array, which frees its place. Its data is there a latency
+   after its last burst. Nothing to load takes no time.
+4. Tile i enters the array when the array is free and its operands are there (and, where PEs hold one, have had time to
    fill it), and holds it for its issue and stall cycles. If it needs another place in the out scratchpad than the tile
    before, it freezes when its first result would leave before there is one: before the store that frees the place taken
    ``out_depth`` places earlier has ended.
-4. Store i may start when the tile's last result has left the array, a drain after its issue has ended.
+5. Store i may be asked for when the tile's last result has left the array, a drain after its issue has ended.
 
-Every start is a maximum of earlier times and every end adds a duration, so neither a shorter transfer nor a deeper
-buffer ever costs a cycle.
+On one core every start is a maximum of earlier times and every end adds a duration, so neither a shorter transfer nor a
+deeper buffer ever costs a cycle. On several it may: what one core gains can let it in before another.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine import recurrence
 from simulator.engine.dram import IdealDram
-from simulator.engine.timing import Timing, attribute, empty_events
+from simulator.engine.memory import Dram, SharedMemory, memory_of
+from simulator.engine.timing import EVENT_FIELDS, Timing, attribute, together
 from simulator.tiles import TileTable
 
-__all__ = ["run_pipeline"]
+__all__ = ["operand_depth", "run_pipeline", "run_pipeline_cores"]
 
 
-def run_pipeline(table: TileTable, dram: IdealDram) -> Timing:
+def run_pipeline(table: TileTable, dram: Dram) -> Timing:
     """Cycles of one GEMM's tiles on this memory. Raises: ConservationError if cycles are lost."""
-    tiles = table.rows
-    events = empty_events(table)
+    return run_pipeline_cores([table], dram)
+
+
+def run_pipeline_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
+    """Cycles of the tiles of one or several cores that share this memory. Raises: ConservationError."""
+    layout = _layout(tables)
+    loads, stores = _joined([t.load_bytes for t in tables]), _joined([t.rows["store_bytes"] for t in tables])
     durations = np.stack(
         [
-            dram.channel_cycles(table.load_bytes),
-            table.array_cycles,
-            tiles["first_result_cycles"],
-            tiles["drain_cycles"],
-            tiles["fill_cycles"],
-            dram.channel_cycles(tiles["store_bytes"]),
+            _channel_cycles(dram, loads),
+            _joined([t.array_cycles for t in tables]),
+            *(_joined([t.rows[f"{name}_cycles"] for t in tables]) for name in ("first_result", "drain", "fill")),
+            _channel_cycles(dram, stores),
         ]
     )
-    flags = tiles["opens_output"], tiles["store_bytes"] > 0
-    depths = (operand_depth(table), table.out_buffer_depth or len(table))
-    _recurrence(durations, flags, dram.latency_cycles, depths, events)
-    return attribute(table, events)
+    flags = np.stack([_joined([t.rows["opens_output"] for t in tables]), stores > 0])
+    run = _Run(layout, durations, flags, *_empty(len(tables), len(loads)))
+    counts: dict[str, int] = {}
+    if isinstance(dram, IdealDram):
+        dma = durations[0] if dram.outstanding_bursts is None else dram.dma_cycles(loads)
+        recurrence._run_ideal(*run[:3], dma, dram.latency_cycles, *run[3:])
+    else:
+        counts = _run_shared(run, memory_of(dram, tables))
+    bounds = pairwise([*layout[:, 0].tolist(), len(loads)])
+    return together([attribute(t, run.events[a:b]) for t, (a, b) in zip(tables, bounds, strict=True)], counts)
+
+
+def _channel_cycles(dram: Dram, moved: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cycles of transfers on an ideal channel; elsewhere only whether there are any counts: more than 0."""
+    return dram.channel_cycles(moved) if isinstance(dram, IdealDram) else moved
+
+
+class _Run(NamedTuple):
+    """Arrays of one run, as ``recurrence`` describes them."""
+
+    layout: NDArray[np.int64]
+    durations: NDArray[np.int64]
+    flags: NDArray[np.bool_]
+    state: NDArray[np.int64]
+    stored: NDArray[np.int64]
+    events: NDArray[np.int64]
+
+
+def _empty(cores: int, tiles: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """State, places and events at cycle 0."""
+    state = np.zeros((cores, recurrence.STATE), np.int64)
+    state[:, recurrence.PLACE] = -1
+    return state, np.zeros(tiles, np.int64), np.zeros((tiles, len(EVENT_FIELDS)), np.int64)
+
+
+def _run_shared(run: _Run, memory: SharedMemory) -> dict[str, int]:
+    """As ``recurrence._run_ideal`` on any memory, a call per transfer; returns what the memory did."""
+    for core in range(len(run.layout)):
+        recurrence._advance(core, *run)
+    channel_free = 0
+    while True:
+        core = recurrence._next_core(run.state)
+        arrival = int(run.state[core, recurrence.ARRIVAL])
+        if arrival >= recurrence.NEVER:
+            return memory.counts()
+        tile = int(recurrence._tile(core, run.layout, run.state) - run.layout[core, 0])
+        serve = memory.store if recurrence._is_store(run.state[core, recurrence.STEP]) else memory.load
+        served = serve(core, tile, max(arrival, channel_free))
+        channel_free = served.channel_free
+        recurrence._served(core, served.start, served.dma_free, served.end, run.layout, *run[3:])
+        recurrence._advance(core, *run)
 
 
 def operand_depth(table: TileTable) -> int:
@@ -54,40 +111,17 @@ def operand_depth(table: TileTable) -> int:
     return min(depths, default=len(table))
 
 
-@njit(cache=True)
-def _recurrence(durations, flags, latency, depths, events):
-    """Fill ``events`` (T, 6) from durations (6, T): load, array, first result, drain, fill, store; see the rules."""
-    load, array, first_result, drain, fill, store = durations
-    opens, closes = flags
-    depth, out_depth = depths
-    T = len(load)
-    stored = np.zeros(out_depth, np.int64)  # ends of the latest stores, in a ring
-    opened = 0  # places in the out scratchpad taken so far
-    channel = _load(0, load, latency, 0, 0, events)
-    for i in range(T):
-        start = max(events[i - 1, 3] if i > 0 else 0, events[i, 1] + fill[i])
-        end = start + array[i]
-        if opens[i]:
-            end = max(end, stored[opened % out_depth] + array[i] - first_result[i])
-            opened += 1
-        events[i, 2], events[i, 3] = start, end
-        if i + 1 < T:
-            place_free = events[i + 1 - depth, 3] if i + 1 >= depth else 0
-            channel = _load(i + 1, load, latency, place_free, channel, events)
-        events[i, 4] = events[i, 5] = end + drain[i]
-        if closes[i]:
-            events[i, 4] = max(end + drain[i], channel)
-            events[i, 5] = channel = events[i, 4] + store[i]
-            stored[(opened - 1) % out_depth] = channel
+def _layout(tables: Sequence[TileTable]) -> NDArray[np.int64]:
+    """See ``recurrence``. As many places as there are tiles are no limit."""
+    firsts = accumulate((len(t) for t in tables), initial=0)
+    return np.array(
+        [
+            (first, len(t), min(operand_depth(t), len(t)), min(t.out_buffer_depth or len(t), len(t)))
+            for first, t in zip(firsts, tables, strict=False)
+        ],
+        np.int64,
+    )
 
 
-@njit(cache=True)
-def _load(i, load, latency, place_free, channel, events):
-    """Time load ``i`` from when its place is free; returns when the channel is free again."""
-    if load[i] == 0:
-        events[i, 0] = place_free
-        events[i, 1] = place_free
-        return channel
-    events[i, 0] = max(place_free, channel)
-    events[i, 1] = events[i, 0] + load[i] + latency
-    return events[i, 0] + load[i]
+def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)

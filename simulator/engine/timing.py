@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,32 @@ class Timing:
         compute_cycles: cycles of the array with ideal memory and no data-dependent stall.
         stalls: cause -> cycles.
         events: (tiles, 6) of ``EVENT_FIELDS``, or None for an engine that has no notion of when.
+        cores: the timing of each core where there are several. All of the above is then that of the core that finishes
+            last, of several the first.
+        dram: what banked DRAM did for all cores, as the fields of ``DramCounts``; else empty.
     """
 
     total_cycles: int
     compute_cycles: int
     stalls: dict[str, int]
     events: NDArray[np.int64] | None = None
+    cores: tuple[Timing, ...] = ()
+    dram: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def per_core(self) -> tuple[Timing, ...]:
+        """The timing of each core that had work."""
+        return self.cores or (self,)
 
     def by_cause(self) -> dict[str, int]:
         """``total``, ``compute`` and one entry per stall cause."""
         return {"total": self.total_cycles, "compute": self.compute_cycles, **self.stalls}
+
+
+def together(timings: Sequence[Timing], dram: dict[str, int] | None = None) -> Timing:
+    """The timing of cores that run side by side: the makespan of all, split by cause as the last one's."""
+    last = max(timings, key=lambda timing: timing.total_cycles)
+    return replace(last, cores=tuple(timings) if len(timings) > 1 else (), dram=dram or {})
 
 
 def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator import datapath as datapaths
-from simulator import formats, units
-from simulator.config import load_cost, load_design, load_dram, load_study, load_workload, price_lists
+from simulator import formats
+from simulator.config import Design, load_cost, load_design, load_dram, load_study, load_workload, price_lists
 from simulator.config.catalogue import Reference
+from simulator.config.design import BankedDramSpec
 from simulator.cost import area_um2, total
 from simulator.errors import UnknownNameError
 from simulator.resources import shipped_dir, shipped_names
+from simulator.study.drams import dram_part, make_dram
 from simulator.study.hardware import build
 from simulator.tracing import open_trace
 
@@ -36,6 +38,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             "fold_overlap": design.array.fold_overlap,
             "clock_mhz": design.clock_mhz,
         },
+        **({"cores": design.cores.model_dump()} if design.cores.count > 1 else {}),
         "datapath": {
             "name": design.datapath.name,
             "act_format": hardware.datapath.act_format.name,
@@ -43,8 +46,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             "accumulator": f"{hardware.datapath.accumulation.kind}, {hardware.datapath.accumulation.bits} bits",
         },
         "memory": {
-            "dram": memory.dram.model,
-            "dram_bandwidth_gb_s": memory.dram.bandwidth_gb_s,
+            **_dram(design),
             **{f"{name}_kib": getattr(memory, name).capacity_kib for name in hardware.bill.buffers},
         },
         "parts": dict(hardware.bill.parts),
@@ -53,11 +55,26 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
         "peak": {
             "tops": hardware.peak_tops,
             "tops_per_mm2": hardware.peak_tops / (total(area) * 1e-6),
-            "macs_per_cycle": array.rows * array.cols // array.cycles_per_step,
-            "dram_bytes_per_cycle": units.gb_s_to_bytes_per_cycle(memory.dram.bandwidth_gb_s, design.clock_mhz),
+            "macs_per_cycle": array.rows * array.cols * design.cores.count // array.cycles_per_step,
+            "dram_bytes_per_cycle": float(make_dram(design).bytes_per_cycle),
             "leakage_mw": leakage_mw,
         },
         "prices": {"library": library.name, "node_nm": library.node_nm, "voltage_v": library.voltage_v},
+    }
+
+
+def _dram(design: Design) -> dict[str, Any]:
+    """What is off chip."""
+    dram = design.memory.dram
+    if not isinstance(dram, BankedDramSpec):
+        return {"dram": dram.model, "dram_bandwidth_gb_s": dram.bandwidth_gb_s}
+    part = dram_part(design, dram)
+    return {
+        "dram": f"banked, {part.name}",
+        "dram_bandwidth_gb_s": part.bandwidth_gb_s,
+        "dram_scheduler": part.controller.scheduler,
+        "dram_address_map": part.controller.address_map,
+        "dram_outstanding_bursts": part.controller.outstanding_bursts,
     }
 
 
@@ -70,7 +87,7 @@ def list_names(kind: str) -> list[dict[str, str]]:
         "workloads": lambda: _shipped("workloads", lambda n: load_workload(n).description),
         "traces": lambda: _shipped("traces", _trace_line),
         "studies": lambda: _shipped("configs/studies", lambda n: load_study(n)[0].description),
-        "drams": lambda: _shipped("configs/dram", lambda n: f"{load_dram(n).description}; no design uses it yet"),
+        "drams": lambda: _shipped("configs/dram", lambda n: load_dram(n).description),
         "costs": lambda: [_entry(n, load_cost(n).description) for n in price_lists()],
     }
     if kind not in kinds:

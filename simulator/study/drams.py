@@ -3,11 +3,55 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
-from simulator.config import DramPart
+from simulator import units
+from simulator.config import Design, DramPart, load_dram, named_at
+from simulator.config.design import BankedDramSpec, Dram
+from simulator.engine import IdealDram
 from simulator.engine.dram_banked import BankedDram, DramTimings
+from simulator.errors import ConfigError
 
-__all__ = ["banked_dram"]
+__all__ = ["banked_dram", "dram_part", "make_dram", "search_dram"]
+
+
+def make_dram(design: Design) -> IdealDram | BankedDram:
+    """The DRAM of a design. Raises: ConfigError naming file, line and field."""
+    dram = design.memory.dram
+    if isinstance(dram, Dram):
+        return IdealDram(
+            units.gb_s_to_bytes_per_cycle(dram.bandwidth_gb_s, design.clock_mhz),
+            units.ns_to_cycles(dram.latency_ns, design.clock_mhz),
+            dram.burst_bytes,
+            dram.outstanding_bursts,
+        )
+    banked = banked_dram(dram_part(design, dram), design.clock_mhz)
+    try:
+        banked.params()
+    except ConfigError as error:
+        raise ConfigError(f"{design.where('memory', 'dram', 'part')}: {error}") from None
+    return banked
+
+
+def dram_part(design: Design, dram: BankedDramSpec) -> DramPart:
+    """The part that a design names, with the design's controller. Raises: ConfigError naming file, line and field."""
+    label, _ = design._source.origin(("memory", "dram", "part")) if design._source else ("", None)
+    ref = dram.part if isinstance(dram.part, str) else dram.part.model_dump(mode="json")
+    with named_at(design.where("memory", "dram", "part")):
+        part = load_dram(ref, near=Path(label).parent)
+    try:
+        return load_dram(part.model_dump(mode="json"), set=dram.overrides)
+    except ConfigError as error:
+        field, _, complaint = str(error).removeprefix("set: controller.").partition(": ")
+        raise ConfigError(f"{design.where('memory', 'dram', field)}: {complaint}") from None
+
+
+def search_dram(dram: IdealDram | BankedDram) -> IdealDram:
+    """An ideal DRAM on which tilings are compared: of the same peak, and with the latency of a lone read."""
+    if isinstance(dram, IdealDram):
+        return dram
+    lone_read = dram.timings.trcd + dram.timings.cl + dram.burst_cycles
+    return IdealDram(float(dram.bytes_per_cycle), -int(-lone_read // dram.clock_ratio), dram.burst_bytes)
 
 
 def banked_dram(part: DramPart, clock_mhz: float) -> BankedDram:

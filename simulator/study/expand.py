@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from simulator.config import Source, Study, load_design, named_at
 from simulator.config.catalogue import Reference
 from simulator.errors import ConfigError, did_you_mean
+from simulator.study.cores import plan_cores
 from simulator.study.hardware import Hardware, build
-from simulator.study.simulate import plan
 from simulator.study.workloads import Workload, resolve_workload
 
 __all__ = ["Point", "expand"]
@@ -58,7 +58,7 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     ]
     for point in points:
         for op in point.workload.ops:
-            plan(point.hardware, op)
+            plan_cores(point.hardware, op)
     _require_layers_to_match(points)
     return points
 

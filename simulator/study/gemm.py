@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
@@ -33,6 +33,7 @@ class GemmResult:
         latency_s: makespan [s].
         macs: useful multiply-accumulates, M*N*K.
         bytes: memory level -> {"read", "write"} [bytes].
+        dram: activates, row hits and so on of banked DRAM; empty for others.
         energy_pj: component -> pJ, plus ``total``.
         area_um2: component -> um^2, plus ``total``.
         mapping_util: PEs that hold work over PEs; compute_util: useful MACs over PE-cycles of the whole run.
@@ -54,6 +55,7 @@ class GemmResult:
     mapping_util: float
     compute_util: float
     tiles: int
+    dram: dict[str, int] = field(default_factory=dict)
     c: NDArray[np.float64] | None = None
     accumulators: NDArray[Any] | None = None
     exact: bool | None = None
@@ -127,7 +129,7 @@ def _operation(
 def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
     op, timing, quality = result.op, result.timing, result.quality
     area = area_um2(hardware.bill)
-    pes = hardware.array.rows * hardware.array.cols
+    pes = hardware.array.rows * hardware.array.cols * hardware.design.cores.count
     values = result.values[0] if result.values else None
     return GemmResult(
         cycles=timing.by_cause(),
@@ -139,6 +141,7 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
         mapping_util=hardware.mapping_util(op),
         compute_util=op.macs / (pes * timing.total_cycles) if timing.total_cycles else 0.0,
         tiles=result.tiles,
+        dram=timing.dram,
         c=hardware.datapath.real(values, *result.operands[0]) if values is not None else None,
         accumulators=values,
         exact=quality.exact if quality else None,

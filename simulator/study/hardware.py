@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,9 +14,11 @@ from simulator.config import Design, load_cost, named_at
 from simulator.config.design import Scratchpad
 from simulator.cost import Bill, make_bill
 from simulator.datapath import Datapath, OptionError
-from simulator.engine import NO_MEMORY_LIMIT, IdealDram
+from simulator.engine import NO_MEMORY_LIMIT, Dram, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
+from simulator.study.drams import make_dram, search_dram
+from simulator.study.reduction import reduction_parts
 from simulator.workload import Op
 
 __all__ = ["Hardware", "build", "priced_actions"]
@@ -35,7 +38,7 @@ class Hardware:
     bits: OperandBits
     limits: BufferLimits | None
     depths: tuple[int, int, int]
-    dram: IdealDram
+    dram: Dram
     bill: Bill
     pinned: Pinned
     tolerance: float
@@ -43,13 +46,18 @@ class Hardware:
 
     @property
     def peak_tops(self) -> float:
-        """Peak throughput [10^12 operations/s]; a MAC is two operations."""
-        pes = self.array.rows * self.array.cols
+        """Peak throughput of all cores [10^12 operations/s]; a MAC is two operations."""
+        pes = self.array.rows * self.array.cols * self.design.cores.count
         return 2 * pes * self.design.clock_mhz * 1e-6 / self.array.cycles_per_step
 
     def mapping_util(self, op: Op) -> float:
         """Share of PEs that hold work of ``op``, averaged over folds."""
         return mapping_util(op, self.for_op(op).array)
+
+    @property
+    def search_dram(self) -> IdealDram:
+        """What tilings are compared on."""
+        return search_dram(self.dram)
 
     @property
     def precisions(self) -> list[Hardware]:
@@ -102,7 +110,7 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
         _operand_bits(datapath, memory.output_bits),
         BufferLimits(*(_usable_bits(p) for p in pads)) if limited else None,
         tuple(2 if p.double_buffer else 1 for p in pads) if limited else (0, 0, 0),  # type: ignore[arg-type]
-        _dram(design) if limited else NO_MEMORY_LIMIT,
+        make_dram(design) if limited else NO_MEMORY_LIMIT,
         _bill(design, datapath),
         Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
         _tolerance(design),
@@ -133,22 +141,16 @@ def _usable_bits(pad: Scratchpad) -> int:
     return units.kib_to_bits(pad.capacity_kib) // (2 if pad.double_buffer else 1)
 
 
-def _dram(design: Design) -> IdealDram:
-    dram = design.memory.dram
-    return IdealDram(
-        units.gb_s_to_bytes_per_cycle(dram.bandwidth_gb_s, design.clock_mhz),
-        units.ns_to_cycles(dram.latency_ns, design.clock_mhz),
-        dram.burst_bytes,
-    )
-
-
 def _bill(design: Design, datapath: Datapath) -> Bill:
     label, _ = design._source.origin(("cost",)) if design._source else ("", None)
     with named_at(design.where("cost")):
         library = load_cost(design.cost, near=Path(label).parent)
-    parts = datapath.area_bill(design.array.rows, design.array.cols)
+    cores = design.cores.count
+    one = Counter(datapath.area_bill(design.array.rows, design.array.cols))
+    one.update(reduction_parts(design, datapath))
+    parts = {part: n * cores for part, n in one.items()}
     try:
-        return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz)
+        return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz, cores)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
 

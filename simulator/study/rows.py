@@ -75,6 +75,7 @@ def layer_row(point: Point, result: OpResult) -> Row:
         **_stalls(timing.stalls),
         "macs": result.counts.macs,
         **_dram_bytes(result.counts),
+        **_banks([result]),
         "mapping_util": point.hardware.mapping_util(op),
         "compute_util": _compute_util(point, [result]),
         **_energy(result.energy, groups),
@@ -123,7 +124,9 @@ def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: in
         "peak_tops": point.hardware.peak_tops,
         "rows": design.array.rows,
         "cols": design.array.cols,
+        "cores": design.cores.count,
         **_stalls(stalls),
+        **_banks(results),
         **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
         **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
         **_bits_per_value(results),
@@ -170,6 +173,12 @@ def _dram_bytes(counts: Counts) -> Row:
     }
 
 
+def _banks(results: Sequence[OpResult]) -> Row:
+    """What banked DRAM did; nothing for others."""
+    names = results[0].timing.dram
+    return {f"dram_{name}": sum(r.timing.dram[name] for r in results) for name in names}
+
+
 def _energy(energy: Row, groups: Row) -> Row:
     return {"energy_total_pj": total(energy), **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
 
@@ -177,7 +186,8 @@ def _energy(energy: Row, groups: Row) -> Row:
 def _compute_util(point: Point, results: Sequence[OpResult]) -> float:
     """Useful MACs over what the array could have done in the time, each op at its own precision."""
     arrays = [point.hardware.for_op(r.op).array for r in results]
-    places = sum(a.rows * a.cols * r.counts.cycles for a, r in zip(arrays, results, strict=True))
+    cores = point.hardware.design.cores.count
+    places = cores * sum(a.rows * a.cols * r.counts.cycles for a, r in zip(arrays, results, strict=True))
     return sum(r.counts.macs for r in results) / places if places else 0.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import add
 from typing import Any
 from zlib import crc32
@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.config.study import Fidelity
 from simulator.cost import energy_pj
 from simulator.counts import Counts
-from simulator.datapath import Job, TileCosts
-from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pipeline
-from simulator.errors import ConfigError, ConservationError, MappingError, WorkloadError
+from simulator.datapath import Job
+from simulator.engine import STALL_CAUSES, Timing, run_bound_cores, run_pipeline_cores
+from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
-from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
-from simulator.mapping.counting import count
+from simulator.study.cores import CorePlan, plan_cores
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
 from simulator.study.quality import Quality, check_values
@@ -28,13 +27,9 @@ from simulator.study.storage import storage_of
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["OpResult", "plan", "simulate_op", "timing_of"]
+__all__ = ["OpResult", "run_tables", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
-
-_MOST_ALONG = 1 << 24  # M, N or K
-_MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
-_MOST_MACS = 1 << 53  # of an op: counts stay exact as integers of 64 bits and as floats
 
 
 @dataclass(frozen=True)
@@ -60,64 +55,7 @@ class OpResult:
 
     def without_arrays(self) -> OpResult:
         """The same result without values and codes: what a study keeps of an op."""
-        return replace(self, timing=replace(self.timing, events=None), values=[], operands=[])
-
-
-def plan(hardware: Hardware, op: Op) -> TileTable:
-    """The tile table of one of the op's GEMMs.
-
-    Raises: ConfigError naming file, line and field of a scratchpad that is too small; WorkloadError for an op that is
-    too large to simulate.
-    """
-    hardware = hardware.for_op(op)
-    _require_feasible(hardware, op)
-    try:
-        shape = Op("any", op.M, op.N, op.K)
-        memory = hardware.limits, hardware.depths, hardware.dram
-        return _best_table(shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance)
-    except MappingError as error:
-        where = hardware.design.where(*error.field) if error.field else hardware.design.name
-        raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
-
-
-def _require_feasible(hardware: Hardware, op: Op) -> None:
-    for field in ("M", "N", "K"):
-        if getattr(op, field) > _MOST_ALONG:
-            raise WorkloadError(f"op '{op.name}': {field} must be at most {_MOST_ALONG}, got {getattr(op, field)}")
-    if op.macs > _MOST_MACS:
-        raise WorkloadError(f"op '{op.name}': {op.macs} MACs; at most {_MOST_MACS} are simulated; split the op")
-    array = hardware.array
-    folds = array.folds(op.M, op.N, op.K)
-    if hardware.limits is not None and folds > _MOST_FOLDS:
-        raise WorkloadError(
-            f"op '{op.name}': {folds} folds of the {array.rows} x {array.cols} array of '{hardware.design.name}'; "
-            f"at most {_MOST_FOLDS} are simulated; enlarge the array or split the op"
-        )
-
-
-@lru_cache(maxsize=4096)
-def _best_table(
-    shape: Op,
-    array: ArrayShape,
-    bits: OperandBits,
-    limits: BufferLimits | None,
-    depths: tuple[int, int, int],
-    dram: IdealDram,
-    pinned: Pinned,
-    tolerance: float,
-) -> TileTable:
-    """The table that ``lower`` finds with pipeline cycles; the same shape on the same hardware is searched once."""
-    return lower(
-        shape,
-        array,
-        bits,
-        limits,
-        depths,
-        cycles=lambda table: run_pipeline(table, dram).total_cycles,
-        bytes_per_cycle=dram.bytes_per_cycle,
-        pinned=pinned,
-        tolerance=tolerance,
-    )
+        return replace(self, timing=replace(self.timing, events=None, cores=()), values=[], operands=[])
 
 
 def simulate_op(
@@ -138,21 +76,24 @@ def simulate_op(
     Raises: ConfigError if the design cannot run it; MismatchError or ConservationError if this program is wrong.
     """
     hardware = hardware.for_op(op)
-    table = plan(hardware, op)
+    if fidelity == "pe_array" and hardware.design.cores.count > 1:
+        where = hardware.design.where("cores", "count")
+        raise ConfigError(f"{where}: pe_array runs the array of one core; use pipeline, event or bound, or one core")
+    plan = plan_cores(hardware, op)
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
     operands: list[tuple[Encoded, Encoded]] = []
     values, quality = [], None
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
-        values = [_values(hardware, *pair, table, fidelity) for pair in operands]
+        values = [_values(hardware, *pair, plan.tables[0], fidelity) for pair in operands]
         quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
     known = operands if tensors is not None else [(None, None)] * op.count
-    _, timing, counts = _costs(hardware, op, table, known, fidelity, seed)
+    _, _, timing, counts = _costs(hardware, op, plan, known, fidelity, seed)
     if counts.macs != op.macs:
         raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
     storage = storage_of(hardware, op, operands)
     energy = energy_pj(hardware.bill, counts)
-    return OpResult(op, len(table), timing, counts, energy, values, operands, quality, storage)
+    return OpResult(op, plan.tiles, timing, counts, energy, values, operands, quality, storage)
 
 
 def timing_of(
@@ -162,19 +103,19 @@ def timing_of(
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,
-) -> tuple[TileTable, Timing]:
-    """Tiles of the op's first GEMM, and the timing of all; its events are those of the first.
+) -> tuple[CorePlan, list[Timing], int]:
+    """What the op's first GEMM runs, the timing of each of its phases, and the cycles of all GEMMs.
 
     Args:
         tensors: as for ``simulate_op``; encoded only where time depends on them.
     """
     hardware = hardware.for_op(op)
-    table = plan(hardware, op)
+    plan = plan_cores(hardware, op)
     known: Sequence[tuple[Encoded | None, Encoded | None]] = [(None, None)] * op.count
     if tensors is not None and hardware.datapath.assumed_distribution:
         known = encode(hardware.design, hardware.datapath, *tensors)
-    tiles, timing, _ = _costs(hardware, op, table, known, fidelity, seed)
-    return tiles, timing
+    first, phases, timing, _ = _costs(hardware, op, plan, known, fidelity, seed)
+    return first, phases, timing.total_cycles
 
 
 def _gemm_seed(seed: int, op: Op, index: int) -> int:
@@ -182,7 +123,7 @@ def _gemm_seed(seed: int, op: Op, index: int) -> int:
     return int(np.random.SeedSequence([seed, crc32(op.name.encode()), index]).generate_state(1, np.uint64)[0])
 
 
-def _job(hardware: Hardware, op: Op, table: TileTable, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
+def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
     array = hardware.array
     return Job(
         op.M,
@@ -190,13 +131,14 @@ def _job(hardware: Hardware, op: Op, table: TileTable, act: Encoded | None, weig
         op.K,
         array.rows,
         array.cols,
-        table.rows,
+        plan.joined().rows,
         act,
         weight,
         seed,
         array.period_beside,
         array.dataflow,
-        hardware.dram.bytes_per_cycle,
+        hardware.search_dram.bytes_per_cycle,
+        plan.starts,
     )
 
 
@@ -212,53 +154,49 @@ def _values(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable,
 def _costs(
     hardware: Hardware,
     op: Op,
-    table: TileTable,
+    plan: CorePlan,
     operands: Sequence[tuple[Encoded | None, Encoded | None]],
     fidelity: Fidelity,
     seed: int,
-) -> tuple[TileTable, Timing, Counts]:
-    """Tiles of an op's first GEMM, cycles and counts of all; one run serves all unless costs depend on the data."""
-    first: TileTable | None = None
+) -> tuple[CorePlan, list[Timing], Timing, Counts]:
+    """What an op's first GEMM runs and its phases, cycles and counts of all; one run serves all unless costs depend on
+    the data.
+    """
+    first: tuple[CorePlan, list[Timing]] | None = None
     timings, counts = [], []
-    array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
     for index, (act, weight) in enumerate(operands):
-        costs = datapath.tile_costs(_job(hardware, op, table, act, weight, _gemm_seed(seed, op, index)))
-        tiles = table if costs is None else _with_costs(table, costs)
-        timing = _run(hardware, tiles, fidelity)
-        first = tiles if first is None else first
-        timings.append(timing)
-        counts.append(count(op, tiles, array, bits, datapath, timing.total_cycles, costs))
+        costs = hardware.datapath.tile_costs(_job(hardware, op, plan, act, weight, _gemm_seed(seed, op, index)))
+        whole = plan if costs is None else plan.with_costs(costs)
+        phases = [run_tables(hardware, tables, fidelity) for tables in whole.phases]
+        first = (whole, phases) if first is None else first
+        timings.append(reduce(_sum, phases))
+        counts.append(whole.counts(timings[-1].total_cycles, costs))
         if costs is None:
-            return tiles, _scaled(timing, len(operands)), counts[0].times(len(operands))
+            return *first, _scaled(timings[0], len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
-    return first, reduce(_sum, timings), reduce(add, counts)
+    return *first, reduce(_sum, timings), reduce(add, counts)
 
 
-def _run(hardware: Hardware, table: TileTable, fidelity: Fidelity) -> Timing:
+def run_tables(hardware: Hardware, tables: Sequence[TileTable], fidelity: Fidelity) -> Timing:
+    """The engine of that fidelity on one table per core; ``pe_array`` takes its time from the pipeline."""
     if fidelity == "bound":
-        return run_bound(table, hardware.dram)
+        return run_bound_cores(tables, hardware.dram)
     if fidelity == "event":
-        from simulator.engine.event import run_events
+        from simulator.engine.event import run_event_cores
 
-        return run_events(table, hardware.dram)
-    return run_pipeline(table, hardware.dram)
-
-
-def _with_costs(table: TileTable, costs: TileCosts) -> TileTable:
-    """The tiles of one GEMM with what its values add."""
-    rows = table.rows.copy()
-    rows["outlier_cycles"] = costs.outlier_cycles
-    rows["vector_cycles"] = costs.vector_cycles
-    rows["act_load_bytes"] += costs.act_load_bytes
-    rows["weight_load_bytes"] += costs.weight_load_bytes
-    return replace(table, rows=rows)
+        return run_event_cores(tables, hardware.dram)
+    return run_pipeline_cores(tables, hardware.dram)
 
 
 def _scaled(timing: Timing, count: int) -> Timing:
     stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
-    return Timing(timing.total_cycles * count, timing.compute_cycles * count, stalls, timing.events)
+    dram = {name: n * count for name, n in timing.dram.items()}
+    cycles = timing.total_cycles * count, timing.compute_cycles * count
+    return Timing(*cycles, stalls, timing.events, dram=dram)
 
 
 def _sum(a: Timing, b: Timing) -> Timing:
     stalls = {cause: a.stalls[cause] + b.stalls[cause] for cause in STALL_CAUSES}
-    return Timing(a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles, stalls, a.events)
+    dram = {name: n + b.dram[name] for name, n in a.dram.items()}
+    cycles = a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles
+    return Timing(*cycles, stalls, a.events, dram=dram)

@@ -57,6 +57,7 @@ def point_key(point: Point, fidelity: str, seed: int) -> str:
         "code": code_sha256(),
         "datapath_code": _datapath_sha256(source_file(design.datapath.name)),
         "design": design.model_dump(mode="json"),
+        "dram": repr(point.hardware.dram),  # a part may be a file
         "prices": point.hardware.bill.library.model_dump(mode="json"),
         "workload": point.workload.fingerprint,
         "workload_name": point.workload.name,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config.study import Fidelity
+from simulator.engine import Dram, IdealDram
 from simulator.errors import OlivineError
 from simulator.report.atomic import whole_file
 from simulator.report.timeline import OpTimeline, write_timeline
@@ -43,9 +44,19 @@ def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterato
         elapsed = 0
         for op in point.workload.ops:
             tensors = point.workload.trace.load(op.name) if point.workload.trace else None
-            table, timing = timing_of(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
-            yield gemm_timeline(point.hardware, point.label, op, table, timing.events, elapsed)
-            elapsed += timing.total_cycles
+            plan, phases, cycles = timing_of(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
+            begin = elapsed
+            for tables, timing in zip(plan.phases, phases, strict=True):
+                for core, (table, one) in enumerate(zip(tables, timing.per_core, strict=True)):
+                    label = _group(point, core)
+                    yield gemm_timeline(point.hardware, label, op, table, one.events, begin)
+                begin += timing.total_cycles
+            elapsed += cycles
+
+
+def _group(point: Point, core: int) -> str:
+    """The group of tracks of one core."""
+    return f"{point.label}, core {core}" if point.hardware.design.cores.count > 1 else point.label
 
 
 def gemm_timeline(
@@ -72,19 +83,26 @@ def gemm_timeline(
         op.name,
         elapsed * us_per_cycle,
         us_per_cycle,
-        np.stack([load_start, _channel_free(hardware, table, load_start, load_end)], axis=1),
+        _loading(hardware.dram, table, load_start, load_end),
         np.stack([start, at - frozen], axis=1),  # the fill of the first tile goes before
-        np.stack([store_start, store_end], axis=1),
+        _one_at_a_time(store_start, store_end, table.rows["store_bytes"] > 0),
         waits,
         [*(_label(tile) for tile in table.rows), {}],
     )
 
 
-def _channel_free(
-    hardware: Hardware, table: TileTable, start: NDArray[np.int64], end: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """When each load has left the channel: its latency overlaps with the next transfer."""
-    return np.where(table.load_bytes > 0, end - hardware.dram.latency_cycles, start)
+def _loading(dram: Dram, table: TileTable, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """From when to when the DMA is busy with each load: the latency of one overlaps with the next."""
+    if isinstance(dram, IdealDram):
+        end = np.where(table.load_bytes > 0, end - dram.latency_cycles, start)
+    return _one_at_a_time(start, end, table.load_bytes > 0)
+
+
+def _one_at_a_time(start: NDArray[np.int64], end: NDArray[np.int64], moves: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Intervals of transfers in their order, each until the next one at most: banked DRAM works on several at once."""
+    ends = end.copy()
+    ends[moves] = np.minimum(end[moves], np.append(start[moves][1:], end.max()))
+    return np.stack([start, ends], axis=1)
 
 
 def _label(tile: Any) -> dict[str, Any]:

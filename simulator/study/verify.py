@@ -123,6 +123,7 @@ def _registers(hardware: Hardware, seed: int) -> int:
 
 def _resized(design: Design, rows: int, cols: int, overlap: str) -> Design:
     changes: dict[str, Any] = {"array.rows": rows, "array.cols": cols, "array.fold_overlap": overlap}
+    changes["cores.count"] = 1
     return load_design(design.model_dump(exclude={"tiling"}), set=changes)
 
 

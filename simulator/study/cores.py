@@ -1,0 +1,128 @@
+"""One GEMM on the cores of a design: which part each takes, the tiles of all, and what the data adds to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import accumulate, pairwise
+from operator import add
+
+import numpy as np
+
+from simulator.counts import Counts
+from simulator.datapath import TileCosts
+from simulator.engine import run_pipeline_cores
+from simulator.errors import ConfigError
+from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
+from simulator.mapping.counting import count
+from simulator.study.hardware import Hardware
+from simulator.study.planning import plan
+from simulator.study.reduction import add_actions, no_cut_along_k, reduction_lanes
+from simulator.tiles import TileTable
+from simulator.workload import Op
+
+__all__ = ["CorePlan", "plan_cores"]
+
+
+@dataclass(frozen=True)
+class CorePlan:
+    """What each core that has work does of a GEMM.
+
+    Attributes:
+        hardware: as it is set for the op, and as its parts run: parts of K write partial sums.
+        parts, tables: a part per core, and its tiles, placed in the whole GEMM.
+        reduction: tiles of each core that then adds partial sums; none unless K is cut.
+    """
+
+    hardware: Hardware
+    parts: tuple[Part, ...]
+    tables: tuple[TileTable, ...]
+    reduction: tuple[TileTable, ...] = ()
+
+    @property
+    def phases(self) -> list[tuple[TileTable, ...]]:
+        """What runs side by side, one phase after another."""
+        return [self.tables, self.reduction] if self.reduction else [self.tables]
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all cores."""
+        return sum(len(table) for phase in self.phases for table in phase)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where each core's tiles begin among all."""
+        return tuple(accumulate((len(table) for table in self.tables[:-1]), initial=0))
+
+    def joined(self) -> TileTable:
+        """The tiles of all cores, one core after another, for costs that depend on values."""
+        rows = np.concatenate([table.rows for table in self.tables]) if len(self.tables) > 1 else self.tables[0].rows
+        return replace(self.tables[0], rows=rows)
+
+    def with_costs(self, costs: TileCosts) -> CorePlan:
+        """The tiles with what the values of one GEMM add."""
+        rows = self.joined().rows.copy()
+        rows["outlier_cycles"] = costs.outlier_cycles
+        rows["vector_cycles"] = costs.vector_cycles
+        rows["act_load_bytes"] += costs.act_load_bytes
+        rows["weight_load_bytes"] += costs.weight_load_bytes
+        cuts = pairwise([*self.starts, len(rows)])
+        return replace(
+            self, tables=tuple(replace(t, rows=rows[a:b]) for t, (a, b) in zip(self.tables, cuts, strict=True))
+        )
+
+    def counts(self, cycles: int, costs: TileCosts | None) -> Counts:
+        """Counts of one GEMM that took ``cycles``: the sum over cores. What values add is counted with the first."""
+        array, bits, datapath = self.hardware.array, self.hardware.bits, self.hardware.datapath
+        each = [
+            count(part.op, table, array, bits, datapath, cycles, None if i else costs)
+            for i, (part, table) in enumerate(zip(self.parts, self.tables, strict=True))
+        ]
+        each += [
+            count_reduction(table, bits, len(self.parts), cycles, add_actions(datapath)) for table in self.reduction
+        ]
+        return replace(reduce(add, each), cycles=cycles)
+
+
+def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
+    """How the cores of a design run one of the op's GEMMs.
+
+    Of the dimensions that may be cut the one of least cycles is, on an ideal DRAM of the same peak; of equal ones the
+    first of M, N, K.
+    Raises: ConfigError as ``plan``, or for a K that this datapath cannot cut.
+    """
+    hardware = hardware.for_op(op)
+    cores = hardware.design.cores
+    if cores.count == 1:
+        return CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),))
+    why_not = no_cut_along_k(hardware.datapath)
+    if cores.partition == "K" and why_not:
+        raise ConfigError(
+            f"{hardware.design.where('cores', 'partition')}: K cannot be cut: {why_not}; use M, N or auto"
+        )
+    allowed = [d for d in DIMENSIONS if cores.partition in ("auto", d) and not (d == "K" and why_not)]
+    plans = [_along(hardware, op, dimension) for dimension in allowed]
+    return plans[0] if len(plans) == 1 else min(plans, key=_ideal_cycles)
+
+
+def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
+    cores = hardware.design.cores.count
+    parts = split(op, hardware.array, hardware.bits, dimension, cores)
+    if dimension != "K" or len(parts) == 1:
+        return _planned(hardware, parts)
+    bits = replace(hardware.bits, output=hardware.bits.accumulator)
+    plan = _planned(replace(hardware, bits=bits), parts)
+    places, lanes = hardware.depths[2], reduction_lanes(hardware.design)
+    tables = reduction_tables(op, hardware.bits, hardware.limits, places, len(parts), cores, lanes)
+    return replace(plan, reduction=tuple(tables))
+
+
+def _planned(hardware: Hardware, parts: Sequence[Part]) -> CorePlan:
+    tables = [part.placed(plan(hardware, part.op, sharing=len(parts))) for part in parts]
+    return CorePlan(hardware, tuple(parts), tuple(tables))
+
+
+def _ideal_cycles(plan: CorePlan) -> int:
+    dram = plan.hardware.search_dram
+    return sum(run_pipeline_cores(phase, dram).total_cycles for phase in plan.phases)

@@ -1,0 +1,80 @@
+"""The tiles of one GEMM on one core, found once for each shape on the same hardware."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from simulator.engine import IdealDram, run_pipeline
+from simulator.errors import ConfigError, MappingError, WorkloadError
+from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
+from simulator.study.hardware import Hardware
+from simulator.tiles import TileTable
+from simulator.workload import Op
+
+__all__ = ["plan"]
+
+_MOST_ALONG = 1 << 24  # M, N or K
+_MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
+_MOST_MACS = 1 << 53  # of an op: counts stay exact as integers of 64 bits and as floats
+
+
+def plan(hardware: Hardware, op: Op, sharing: int = 1) -> TileTable:
+    """The tile table of one of the op's GEMMs on one core that has its fair share of the bandwidth.
+
+    Args:
+        sharing: cores that share DRAM.
+
+    Raises: ConfigError naming file, line and field of a scratchpad that is too small; WorkloadError for an op that is
+    too large to simulate.
+    """
+    hardware = hardware.for_op(op)
+    _require_feasible(hardware, op)
+    try:
+        shape = Op("any", op.M, op.N, op.K)
+        dram = replace(hardware.search_dram, bytes_per_cycle=hardware.search_dram.bytes_per_cycle / sharing)
+        memory = hardware.limits, hardware.depths, dram
+        return _best_table(shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance)
+    except MappingError as error:
+        where = hardware.design.where(*error.field) if error.field else hardware.design.name
+        raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
+
+
+def _require_feasible(hardware: Hardware, op: Op) -> None:
+    for field in ("M", "N", "K"):
+        if getattr(op, field) > _MOST_ALONG:
+            raise WorkloadError(f"op '{op.name}': {field} must be at most {_MOST_ALONG}, got {getattr(op, field)}")
+    if op.macs > _MOST_MACS:
+        raise WorkloadError(f"op '{op.name}': {op.macs} MACs; at most {_MOST_MACS} are simulated; split the op")
+    array = hardware.array
+    folds = array.folds(op.M, op.N, op.K)
+    if hardware.limits is not None and folds > _MOST_FOLDS:
+        raise WorkloadError(
+            f"op '{op.name}': {folds} folds of the {array.rows} x {array.cols} array of '{hardware.design.name}'; "
+            f"at most {_MOST_FOLDS} are simulated; enlarge the array or split the op"
+        )
+
+
+@lru_cache(maxsize=4096)
+def _best_table(
+    shape: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    limits: BufferLimits | None,
+    depths: tuple[int, int, int],
+    dram: IdealDram,
+    pinned: Pinned,
+    tolerance: float,
+) -> TileTable:
+    """The table that ``lower`` finds with pipeline cycles; the same shape on the same hardware is searched once."""
+    return lower(
+        shape,
+        array,
+        bits,
+        limits,
+        depths,
+        cycles=lambda table: run_pipeline(table, dram).total_cycles,
+        bytes_per_cycle=dram.bytes_per_cycle,
+        pinned=pinned,
+        tolerance=tolerance,
+    )
