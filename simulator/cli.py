@@ -464,7 +464,7 @@ def _print_gemm(name: str, result: GemmResult) -> None:
         "tiles": result.tiles,
         "mapping_util": result.mapping_util,
         "compute_util": result.compute_util,
-        "cycles": result.cycles,
+        "cycles": _split_cycles(result),
         "bytes": {f"{level} {way}": n for level, moved in result.bytes.items() for way, n in moved.items()},
         "energy_pj": result.energy_pj,
         "area_um2": result.area_um2,
@@ -472,6 +472,17 @@ def _print_gemm(name: str, result: GemmResult) -> None:
     if result.exact is not None:
         sections |= {"exact": result.exact, "sqnr_db": result.sqnr_db}
     _print_sections(name, sections)
+
+
+def _split_cycles(result: GemmResult) -> dict[str, int]:
+    """Total, compute and its two parts, then the stalls."""
+    streaming = result.cycles["compute"] - result.fill_drain_cycles
+    split: dict[str, int] = {}
+    for name, cycles in result.cycles.items():
+        split[name] = cycles
+        if name == "compute":
+            split |= {"  streaming": streaming, "  fill + drain": result.fill_drain_cycles}
+    return split
 
 
 def _print_sections(title: str, data: dict[str, Any]) -> None:

@@ -58,6 +58,7 @@ def layer_rows(design, spec, workload, n_ops, trace, axis, rng):
             "tiles": math.ceil(m / rows) * math.ceil(n / 64),
             "total_cycles": compute + reads + writes + outlier,
             "compute_cycles": compute,
+            "fill_drain_cycles": compute // 9,
             "stall_dram_read_cycles": reads,
             "stall_dram_write_cycles": writes,
             "stall_outlier_cycles": outlier,
@@ -112,6 +113,7 @@ def result_row(layers, design, spec, workload, trace, axis, clock):
             f"stall_{cause}_cycles": int(sums[f"stall_{cause}_cycles"])
             for cause in ("dram_read", "dram_write", "outlier")
         },
+        "fill_drain_cycles": int(sums["fill_drain_cycles"]),
         "energy_part_mac_pj": sums["energy_core_pj"] * 0.8,
         "energy_part_leakage_pj": sums["energy_static_pj"],
         **{f"area_part_{name}_um2": value for name, value in area.items()},
@@ -281,7 +283,17 @@ def test_cycle_shares_sum_to_one():
     results, layers, _ = study(**VARIANTS["sweep"])
     table = plotted.cycle_shares(results)
     np.testing.assert_allclose(table[plotted.cycle_parts(table)].sum(axis=1), 1.0, rtol=1e-12)
+    assert plotted.cycle_parts(table)[:2] == ["streaming_cycles", "fill_drain_cycles"]
     assert plotted.cycle_parts(layers) == plotted.cycle_parts(results)
+
+
+def test_records_without_fill_and_drain_are_drawn_as_they_are():
+    results, layers, _ = study(**VARIANTS["sweep"])
+    old = results.drop(columns="fill_drain_cycles")
+    assert plotted.cycle_parts(plotted.cycle_shares(old))[0] == "compute_cycles"
+    assert (
+        plotted.cycle_parts(plotted.layer_times(layers.drop(columns="fill_drain_cycles"), old))[0] == "compute_cycles"
+    )
 
 
 def test_a_new_stall_cause_is_drawn_unasked():

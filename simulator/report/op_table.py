@@ -95,6 +95,7 @@ def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[
     columns |= {
         "Cycles": _whole(layers["total_cycles"]),
         "Stalled (%)": _numbers(100 * (1 - layers["compute_cycles"] / layers["total_cycles"].clip(lower=1))),
+        **_fill_drain(layers),
         f"Time ({time.name})": _numbers(seconds / time.worth),
         f"Energy ({energy.name})": _numbers(layers["energy_total_pj"] / energy.worth),
         f"DRAM ({size.name})": _numbers(moved / size.worth),
@@ -108,6 +109,12 @@ def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[
         "Exact": [Cell({True: "yes", False: "NO", None: ABSENT}[verdict(v)], None) for v in layers["exact"]],
     }
     return {name: cells for name, cells in columns.items() if any(cell.text != ABSENT for cell in cells)}
+
+
+def _fill_drain(layers: pd.DataFrame) -> dict[str, list[Cell]]:
+    if "fill_drain_cycles" not in layers:
+        return {}
+    return {"Fill+drain (%)": _numbers(100 * layers["fill_drain_cycles"] / layers["total_cycles"].clip(lower=1))}
 
 
 def _whole(values: pd.Series) -> list[Cell]:

@@ -30,6 +30,7 @@ class GemmResult:
 
     Attributes:
         cycles: ``total``, ``compute`` and one entry per stall cause; compute and causes sum to the total.
+        fill_drain_cycles: part of ``compute`` in which no streamed operand enters the array: fill, drain, bubbles.
         latency_s: makespan [s].
         macs: useful multiply-accumulates, M*N*K.
         bytes: memory level -> {"read", "write"} [bytes].
@@ -46,6 +47,7 @@ class GemmResult:
     """
 
     cycles: dict[str, int]
+    fill_drain_cycles: int
     latency_s: float
     macs: int
     bytes: dict[str, dict[str, int]]
@@ -131,6 +133,7 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
     values = result.values[0] if result.values else None
     return GemmResult(
         cycles=timing.by_cause(),
+        fill_drain_cycles=timing.fill_drain_cycles,
         latency_s=units.cycles_to_s(timing.total_cycles, hardware.design.clock_mhz),
         macs=result.counts.macs,
         bytes={level: _bytes(result, level) for level in _LEVELS},

@@ -256,9 +256,11 @@ def _with_costs(table: TileTable, costs: TileCosts) -> TileTable:
 
 def _scaled(timing: Timing, count: int) -> Timing:
     stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
-    return Timing(timing.total_cycles * count, timing.compute_cycles * count, stalls, timing.events)
+    cycles = timing.total_cycles * count, timing.compute_cycles * count
+    return Timing(*cycles, stalls, timing.events, timing.fill_drain_cycles * count)
 
 
 def _sum(a: Timing, b: Timing) -> Timing:
     stalls = {cause: a.stalls[cause] + b.stalls[cause] for cause in STALL_CAUSES}
-    return Timing(a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles, stalls, a.events)
+    cycles = a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles
+    return Timing(*cycles, stalls, a.events, a.fill_drain_cycles + b.fill_drain_cycles)
