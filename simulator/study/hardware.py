@@ -16,6 +16,7 @@ from simulator.datapath import Datapath, OptionError
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
+from simulator.mapping.scratchpads import Memories, Pad
 from simulator.workload import Op
 
 __all__ = ["Hardware", "build", "priced_actions"]
@@ -39,6 +40,7 @@ class Hardware:
     bill: Bill
     pinned: Pinned
     tolerance: float
+    memories: Memories
     layers: tuple[tuple[str, Hardware], ...] = field(default=(), repr=False)
 
     @property
@@ -106,7 +108,16 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
         _bill(design, datapath),
         Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
         _tolerance(design),
+        _memories(design),
     )
+
+
+def _memories(design: Design) -> Memories:
+    memory = design.memory
+    act, weight = (Pad(p.word_bits, p.banks, p.layout) for p in (memory.act_buffer, memory.weight_buffer))
+    out = Pad(memory.out_buffer.word_bits, memory.out_buffer.banks)
+    conflicts = memory.bank_conflicts and memory.dram.model != "none"
+    return Memories(act, weight, out, memory.dram.burst_bytes, conflicts)
 
 
 def _tolerance(design: Design) -> float:

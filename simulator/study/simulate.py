@@ -21,6 +21,7 @@ from simulator.errors import ConfigError, ConservationError, MappingError, Workl
 from simulator.formats import Encoded, Storage
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
 from simulator.mapping.counting import count
+from simulator.mapping.scratchpads import Memories
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
 from simulator.study.quality import Quality, check_values
@@ -73,7 +74,7 @@ def plan(hardware: Hardware, op: Op) -> TileTable:
     _require_feasible(hardware, op)
     try:
         shape = Op("any", op.M, op.N, op.K)
-        memory = hardware.limits, hardware.depths, hardware.dram
+        memory = hardware.limits, hardware.depths, hardware.dram, hardware.memories
         return _best_table(shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance)
     except MappingError as error:
         where = hardware.design.where(*error.field) if error.field else hardware.design.name
@@ -103,6 +104,7 @@ def _best_table(
     limits: BufferLimits | None,
     depths: tuple[int, int, int],
     dram: IdealDram,
+    memories: Memories,
     pinned: Pinned,
     tolerance: float,
 ) -> TileTable:
@@ -117,6 +119,7 @@ def _best_table(
         bytes_per_cycle=dram.bytes_per_cycle,
         pinned=pinned,
         tolerance=tolerance,
+        memories=memories,
     )
 
 
