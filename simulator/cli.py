@@ -165,6 +165,9 @@ def gemm(
     fidelity: Annotated[str, typer.Option(help="bound, pipeline, event or pe_array.")] = "pipeline",
     seed: Annotated[int, typer.Option(help="For what is drawn at random.")] = 0,
     set_: SetOption = None,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Print reads, writes and bytes of every level and operand.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """One matrix product: cycles by cause, bytes, energy and area."""
@@ -178,6 +181,8 @@ def gemm(
         _print_json(
             result.to_dict() | {"design": loaded.name, "M": m, "N": n, "K": k, "fidelity": fidelity, "seed": seed}
         )
+    elif counts:
+        _print_counts(result.counts)
     else:
         _print_gemm(loaded.name, result)
     if result.mismatch:
@@ -472,6 +477,12 @@ def _print_gemm(name: str, result: GemmResult) -> None:
     if result.exact is not None:
         sections |= {"exact": result.exact, "sqnr_db": result.sqnr_db}
     _print_sections(name, sections)
+
+
+def _print_counts(records: list[dict[str, Any]]) -> None:
+    """One line per level and operand."""
+    for row in ([*records[0]], *([_cell(value) for value in record.values()] for record in records)):
+        print(f"{row[0]:<14}{row[1]:<8}" + "".join(f"{cell:>16}" for cell in row[2:]))
 
 
 def _split_cycles(result: GemmResult) -> dict[str, int]:

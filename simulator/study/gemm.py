@@ -34,6 +34,8 @@ class GemmResult:
         latency_s: makespan [s].
         macs: useful multiply-accumulates, M*N*K.
         bytes: memory level -> {"read", "write"} [bytes].
+        counts: a record per level and operand: ``reads`` and ``writes`` (accesses: bursts of DRAM, words of a
+            scratchpad, registers) and ``read_bytes``, ``write_bytes``; docs/counts.md has the formulas.
         energy_pj: component -> pJ, plus ``total``.
         area_um2: component -> um^2, plus ``total``.
         mapping_util: PEs that hold work over PEs; compute_util: useful MACs over PE-cycles of the whole run.
@@ -51,6 +53,7 @@ class GemmResult:
     latency_s: float
     macs: int
     bytes: dict[str, dict[str, int]]
+    counts: list[dict[str, Any]]
     energy_pj: dict[str, float]
     area_um2: dict[str, float]
     mapping_util: float
@@ -137,6 +140,7 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
         latency_s=units.cycles_to_s(timing.total_cycles, hardware.design.clock_mhz),
         macs=result.counts.macs,
         bytes={level: _bytes(result, level) for level in _LEVELS},
+        counts=result.counts.records(),
         energy_pj=result.energy | {"total": total(result.energy)},
         area_um2=area | {"total": total(area)},
         mapping_util=hardware.mapping_util(op),

@@ -76,6 +76,7 @@ def layer_row(point: Point, result: OpResult) -> Row:
         **_stalls(timing.stalls),
         "macs": result.counts.macs,
         **_dram_bytes(result.counts),
+        **_count_columns(result.counts),
         "mapping_util": point.hardware.mapping_util(op),
         "compute_util": _compute_util(point, [result]),
         **_energy(result.energy, groups),
@@ -170,6 +171,26 @@ def _dram_bytes(counts: Counts) -> Row:
         "dram_read_bytes": units.bits_to_bytes(moved.read_bits),
         "dram_write_bytes": units.bits_to_bytes(moved.write_bits),
     }
+
+
+def _count_columns(counts: Counts) -> Row:
+    """Accesses and bytes of each level and operand; one-way traffic has no columns for the other way."""
+    ways = {"read": ("reads", "read_bytes"), "write": ("writes", "write_bytes")}
+    return {
+        f"count_{record['level']}_{record['operand']}_{what}": record[what]
+        for record in counts.records()
+        if record["level"] != "pe"  # MACs have a column of their own
+        for way, names in ways.items()
+        if _ONE_WAY.get((record["level"], record["operand"]), way) == way
+        for what in names
+    }
+
+
+_ONE_WAY = {
+    **{("dram", operand): "read" for operand in ("act", "weight")},
+    **{("edge", operand): "write" for operand in ("act", "weight")},
+    **{("registers", operand): "write" for operand in ("act", "weight", "out")},
+}
 
 
 def _energy(energy: Row, groups: Row) -> Row:

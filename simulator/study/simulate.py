@@ -20,6 +20,7 @@ from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pip
 from simulator.errors import ConfigError, ConservationError, MappingError, WorkloadError
 from simulator.formats import Encoded, Storage
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
+from simulator.mapping.accesses import PadAccesses, pad_accesses
 from simulator.mapping.counting import count
 from simulator.mapping.scratchpads import Memories
 from simulator.study.hardware import Hardware
@@ -73,12 +74,23 @@ def plan(hardware: Hardware, op: Op) -> TileTable:
     hardware = hardware.for_op(op)
     _require_feasible(hardware, op)
     try:
-        shape = Op("any", op.M, op.N, op.K)
-        memory = hardware.limits, hardware.depths, hardware.dram, hardware.memories
-        return _best_table(shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance)
+        return _best_table(*_what_decides_tiles(hardware, op))
     except MappingError as error:
         where = hardware.design.where(*error.field) if error.field else hardware.design.name
         raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
+
+
+def _what_decides_tiles(hardware: Hardware, op: Op) -> tuple[Any, ...]:
+    shape = Op("any", op.M, op.N, op.K)
+    memory = hardware.limits, hardware.depths, hardware.dram, hardware.memories
+    return shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance
+
+
+@lru_cache(maxsize=4096)
+def _pad_accesses(*what_decides_tiles: Any) -> PadAccesses:
+    """Accesses of the scratchpads in one GEMM on the tiles of ``_best_table``: none of them depends on values."""
+    shape, array, bits, _, _, _, memories, *_ = what_decides_tiles
+    return pad_accesses(shape, _best_table(*what_decides_tiles), array, bits, memories)
 
 
 def _require_feasible(hardware: Hardware, op: Op) -> None:
@@ -224,13 +236,14 @@ def _costs(
     first: TileTable | None = None
     timings, counts = [], []
     array, bits, datapath = hardware.array, hardware.bits, hardware.datapath
+    accesses = _pad_accesses(*_what_decides_tiles(hardware, op)), hardware.memories.burst_bytes
     for index, (act, weight) in enumerate(operands):
         costs = datapath.tile_costs(_job(hardware, op, table, act, weight, _gemm_seed(seed, op, index)))
         tiles = table if costs is None else _with_costs(table, costs)
         timing = _run(hardware, tiles, fidelity)
         first = tiles if first is None else first
         timings.append(timing)
-        counts.append(count(op, tiles, array, bits, datapath, timing.total_cycles, costs))
+        counts.append(count(op, tiles, array, bits, datapath, timing.total_cycles, *accesses, costs))
         if costs is None:
             return tiles, _scaled(timing, len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
