@@ -178,6 +178,9 @@ def gemm(
     fidelity: Annotated[str, typer.Option(help="bound, pipeline, event or pe_array.")] = "pipeline",
     seed: Annotated[int, typer.Option(help="For what is drawn at random.")] = 0,
     set_: SetOption = None,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Print reads, writes and bytes of every level and operand.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """One matrix product: cycles by cause, bytes, energy and area."""
@@ -191,6 +194,8 @@ def gemm(
         _print_json(
             result.to_dict() | {"design": loaded.name, "M": m, "N": n, "K": k, "fidelity": fidelity, "seed": seed}
         )
+    elif counts:
+        _print_counts(result.counts)
     else:
         _print_gemm(loaded.name, result)
     if result.mismatch:
@@ -481,7 +486,7 @@ def _print_gemm(name: str, result: GemmResult) -> None:
         "tiles": result.tiles,
         "mapping_util": result.mapping_util,
         "compute_util": result.compute_util,
-        "cycles": result.cycles,
+        "cycles": _split_cycles(result),
         "bytes": {f"{level} {way}": n for level, moved in result.bytes.items() for way, n in moved.items()},
         **({"dram": result.dram} if result.dram else {}),
         "energy_pj": result.energy_pj,
@@ -490,6 +495,23 @@ def _print_gemm(name: str, result: GemmResult) -> None:
     if result.exact is not None:
         sections |= {"exact": result.exact, "sqnr_db": result.sqnr_db}
     _print_sections(name, sections)
+
+
+def _print_counts(records: list[dict[str, Any]]) -> None:
+    """One line per level and operand."""
+    for row in ([*records[0]], *([_cell(value) for value in record.values()] for record in records)):
+        print(f"{row[0]:<14}{row[1]:<8}" + "".join(f"{cell:>16}" for cell in row[2:]))
+
+
+def _split_cycles(result: GemmResult) -> dict[str, int]:
+    """Total, compute and its two parts, then the stalls."""
+    streaming = result.cycles["compute"] - result.fill_drain_cycles
+    split: dict[str, int] = {}
+    for name, cycles in result.cycles.items():
+        split[name] = cycles
+        if name == "compute":
+            split |= {"  streaming": streaming, "  fill + drain": result.fill_drain_cycles}
+    return split
 
 
 def _print_sections(title: str, data: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
 
 from simulator.errors import ConservationError
 
@@ -11,17 +13,24 @@ __all__ = ["Counts", "Traffic"]
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bits read from and written to one memory level."""
+    """Bits read from and written to one level, and in how many accesses: bursts, words or registers."""
 
-    read_bits: int = 0
-    write_bits: int = 0
+    read_bits: float = 0
+    write_bits: float = 0
+    reads: int = 0
+    writes: int = 0
 
     def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(self.read_bits + other.read_bits, self.write_bits + other.write_bits)
+        return Traffic(
+            self.read_bits + other.read_bits,
+            self.write_bits + other.write_bits,
+            self.reads + other.reads,
+            self.writes + other.writes,
+        )
 
     def times(self, count: int) -> Traffic:
         """The traffic of ``count`` equal runs."""
-        return Traffic(self.read_bits * count, self.write_bits * count)
+        return Traffic(self.read_bits * count, self.write_bits * count, self.reads * count, self.writes * count)
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,8 @@ class Counts:
         macs: useful multiply-accumulates.
         cycles: makespan, for which static power is drawn.
         actions: priced action -> how often.
-        traffic: (level, operand) -> bits; levels ``dram``, ``act_buffer``, ``weight_buffer``, ``out_buffer``,
+        traffic: (level, operand) -> traffic; levels ``dram``, ``act_buffer``, ``weight_buffer``, ``out_buffer``,
+            ``edge`` of the array (written: what enters it, read: what leaves it) and its ``registers`` (written: hops),
             operands ``act``, ``weight``, ``out``.
     """
 
@@ -44,6 +54,24 @@ class Counts:
     def level(self, name: str) -> Traffic:
         """Traffic of one memory level, all operands."""
         return sum((t for (level, _), t in self.traffic.items() if level == name), Traffic())
+
+    def records(self) -> list[dict[str, Any]]:
+        """Plain data: a record per level and operand with ``reads`` and ``writes`` (accesses) and their bytes. MACs
+        come last: each reads a pair of operands and writes a sum.
+        """
+        rows = [
+            {
+                "level": level,
+                "operand": operand,
+                "reads": moved.reads,
+                "writes": moved.writes,
+                "read_bytes": ceil(moved.read_bits / 8),
+                "write_bytes": ceil(moved.write_bits / 8),
+            }
+            for (level, operand), moved in self.traffic.items()
+        ]
+        mac = {"level": "pe", "operand": "mac", "reads": self.macs, "writes": self.macs}
+        return [*rows, mac | {"read_bytes": 0, "write_bytes": 0}]
 
     def times(self, count: int) -> Counts:
         """The work of ``count`` equal runs, one after another."""

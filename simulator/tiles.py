@@ -30,10 +30,12 @@ TILE_DTYPE = np.dtype(
         ("opens_output", np.bool_),  # takes a place in the out buffer that the tile before did not have
         ("fill_cycles", np.int64),  # from its operands being there until it may enter an idle array (held operand)
         ("issue_cycles", np.int64),  # the array is taken: the next tile may enter after them
+        ("stream_cycles", np.int64),  # of them: a streamed operand enters the array's edge
         ("drain_cycles", np.int64),  # from then until the last result has left the array
         ("first_result_cycles", np.int64),  # issued cycles after which the first result needs a place to go
         ("outlier_cycles", np.int64),  # on top of issue_cycles: the array waits for outliers (data dependent)
         ("vector_cycles", np.int64),  # on top of issue_cycles: it waits for passes over operands or results
+        ("conflict_cycles", np.int64),  # on top of issue_cycles: words of a scratchpad wait for their bank
         ("macs", np.int64),  # useful multiply-accumulates
     ]
 )
@@ -73,5 +75,13 @@ class TileTable:
 
     @property
     def array_cycles(self) -> NDArray[np.int64]:
-        """Cycles that each tile holds the array: issue and data-dependent waiting."""
-        return np.asarray(sum(self.rows[c] for c in ("issue_cycles", "outlier_cycles", "vector_cycles")))
+        """Cycles that each tile holds the array: issue, bank conflicts and data-dependent waiting."""
+        parts = ("issue_cycles", "conflict_cycles", "outlier_cycles", "vector_cycles")
+        return np.asarray(sum(self.rows[c] for c in parts))
+
+    @property
+    def fill_drain_cycles(self) -> int:
+        """Compute cycles in which no streamed operand enters the array's edge: filling, draining, bubbles between
+        folds. 0 where ``scalesim`` reports a cycle less than the operands take (one fold on a 1 x 1 array).
+        """
+        return max(self.compute_cycles - int(self.rows["stream_cycles"].sum()), 0)

@@ -17,9 +17,9 @@ def kib_to_bits(kib: float) -> int:
     return int(kib * 1024 * 8)
 
 
-def bits_to_bytes(bits: int) -> int:
+def bits_to_bytes(bits: float) -> int:
     """Bits to whole bytes, rounded up: sub-byte data is rounded once per transfer."""
-    return -(-bits // 8)
+    return int(-(-bits // 8))
 
 
 def gb_s_to_bytes_per_cycle(gb_s: float, clock_mhz: float) -> float:

@@ -107,7 +107,7 @@ def test_cycles_of_a_reduction_by_hand():
     """16 sums for each core, of 4 parts, one addition per cycle: 48 cycles of adding, without memory limits."""
     found = gemm(8, 8, 40, cores__partition="K", cores__reduction_lanes=1, memory__dram__model="none").cycles
     assert found == {"total": 10 + 22 + 48, "compute": 10 + 22} | {
-        "stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0, "stall_vector": 48
+        "stall_dram_read": 0, "stall_dram_write": 0, "stall_bank": 0, "stall_outlier": 0, "stall_vector": 48
     }  # fmt: skip
 
 

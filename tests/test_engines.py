@@ -137,7 +137,8 @@ def test_a_hand_calculation():
     expected = [[0, 9, 9, 19, 19, 22], [4, 13, 19, 29, 29, 32], [22, 31, 31, 41, 41, 44]]
     np.testing.assert_array_equal(timing.events, expected)
     assert timing.by_cause() == {
-        "total": 44, "compute": 30, "stall_dram_read": 11, "stall_dram_write": 3, "stall_outlier": 0, "stall_vector": 0
+        "total": 44, "compute": 30, "stall_dram_read": 11, "stall_dram_write": 3,
+        "stall_bank": 0, "stall_outlier": 0, "stall_vector": 0
     }  # fmt: skip
 
 
@@ -161,7 +162,7 @@ def test_no_memory_limit_is_compute_only():
     tiles = lower(Op("op", 50, 40, 30), ArrayShape(8, 8, "full"), _bits(), None)
     assert run_pipeline(tiles, NO_MEMORY_LIMIT).by_cause() == {
         "total": tiles.compute_cycles, "compute": tiles.compute_cycles,
-        "stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0, "stall_vector": 0,
+        "stall_dram_read": 0, "stall_dram_write": 0, "stall_bank": 0, "stall_outlier": 0, "stall_vector": 0,
     }  # fmt: skip
 
 
@@ -173,11 +174,14 @@ def test_data_dependent_stalls_are_their_own_cause():
 
 def test_lost_cycles_are_an_error():
     tiles = table([0], [10], [0])
-    lost = Timing(11, 10, {"stall_dram_read": 0, "stall_dram_write": 0, "stall_outlier": 0, "stall_vector": 0})
+    none = {"stall_dram_read": 0, "stall_dram_write": 0, "stall_bank": 0, "stall_outlier": 0, "stall_vector": 0}
+    lost = Timing(11, 10, none, fill_drain_cycles=10)
     with pytest.raises(ConservationError, match=r"^cycles by cause do not sum to the total: "):
         check(lost, tiles)
     with pytest.raises(ConservationError, match=r"^compute cycles of the tiles are 9, their closed form says 10$"):
         check(replace(lost, compute_cycles=9, total_cycles=9), tiles)
+    with pytest.raises(ConservationError, match=r"^9 cycles of fill and drain, where the tiles have 10 of 10$"):
+        check(replace(lost, total_cycles=10, fill_drain_cycles=9), tiles)
 
 
 @pytest.mark.parametrize(("moved", "cycles"), [(0, 0), (1, 8), (64, 8), (65, 16), (640, 80)])

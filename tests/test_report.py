@@ -16,8 +16,9 @@ from pandas.testing import assert_frame_equal
 
 from simulator.errors import OlivineError, OutputError
 from simulator.report import formatting, plotted, tables
-from simulator.report.figures import write_figures
-from simulator.report.page import flat_items
+from simulator.report.counts_table import counts_table
+from simulator.report.figures import per_op_figure, write_figures
+from simulator.report.page import flat_items, write_page
 from simulator.report.run_folder import read_run, write_report
 from simulator.report.tradeoff import tradeoff_points
 
@@ -58,6 +59,7 @@ def layer_rows(design, spec, workload, n_ops, trace, axis, rng):
             "tiles": math.ceil(m / rows) * math.ceil(n / 64),
             "total_cycles": compute + reads + writes + outlier,
             "compute_cycles": compute,
+            "fill_drain_cycles": compute // 9,
             "stall_dram_read_cycles": reads,
             "stall_dram_write_cycles": writes,
             "stall_outlier_cycles": outlier,
@@ -112,6 +114,7 @@ def result_row(layers, design, spec, workload, trace, axis, clock):
             f"stall_{cause}_cycles": int(sums[f"stall_{cause}_cycles"])
             for cause in ("dram_read", "dram_write", "outlier")
         },
+        "fill_drain_cycles": int(sums["fill_drain_cycles"]),
         "energy_part_mac_pj": sums["energy_core_pj"] * 0.8,
         "energy_part_leakage_pj": sums["energy_static_pj"],
         **{f"area_part_{name}_um2": value for name, value in area.items()},
@@ -281,7 +284,17 @@ def test_cycle_shares_sum_to_one():
     results, layers, _ = study(**VARIANTS["sweep"])
     table = plotted.cycle_shares(results)
     np.testing.assert_allclose(table[plotted.cycle_parts(table)].sum(axis=1), 1.0, rtol=1e-12)
+    assert plotted.cycle_parts(table)[:2] == ["streaming_cycles", "fill_drain_cycles"]
     assert plotted.cycle_parts(layers) == plotted.cycle_parts(results)
+
+
+def test_records_without_fill_and_drain_are_drawn_as_they_are():
+    results, layers, _ = study(**VARIANTS["sweep"])
+    old = results.drop(columns="fill_drain_cycles")
+    assert plotted.cycle_parts(plotted.cycle_shares(old))[0] == "compute_cycles"
+    assert (
+        plotted.cycle_parts(plotted.layer_times(layers.drop(columns="fill_drain_cycles"), old))[0] == "compute_cycles"
+    )
 
 
 def test_a_new_stall_cause_is_drawn_unasked():
@@ -714,3 +727,43 @@ def test_importing_the_room_is_cheap():
     code = "import sys, simulator.report; print([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_counts_are_summed_over_ops_and_one_way_traffic_has_no_other_way():
+    results, layers, _ = study(n_ops=2)
+    assert counts_table(layers).results == [], "records without counts have no table"
+    counted = layers.assign(
+        count_dram_act_reads=3,
+        count_dram_act_read_bytes=1500,
+        count_out_buffer_out_reads=1000,
+        count_out_buffer_out_writes=0,
+        count_out_buffer_out_read_bytes=2000,
+        count_out_buffer_out_write_bytes=0,
+    )
+    found = counts_table(counted)
+    assert found.heads == ["Reads", "Writes", "Read (kB)", "Written (kB)"]
+    assert [name for name, _ in found.results] == [f"{design} · minilm-l6-sample" for design in results["design"]]
+    assert found.results[0][1] == [
+        ["DRAM, activations", "6", "", "3.00", ""],
+        ["results scratchpad", "2,000", "0", "4.00", "0"],
+    ]
+
+
+def test_counts_past_the_limit_are_said_to_be_left_out(tmp_path):
+    results, layers, manifest = study(n_ops=1, sweep=tuple(range(1, 30)))
+    layers = layers.assign(count_dram_act_reads=1, count_dram_act_read_bytes=64)
+    found = counts_table(layers)
+    assert (len(found.results), found.known) == (100, 29 * 4)
+    page = write_page(tmp_path, results, layers, manifest, []).read_text(encoding="utf-8")
+    assert "The first 100 of 116 results are shown." in page
+
+
+def test_the_columns_of_the_per_op_figure_share_a_scale_that_holds_every_bar():
+    results, layers, _ = study()
+    slowest = layers["design"].iloc[-1]
+    layers.loc[layers["design"] == slowest, ["total_cycles", "compute_cycles"]] *= 50
+    figure = per_op_figure(results, layers, None)
+    for axes in figure.axes:
+        longest = max(patch.get_x() + patch.get_width() for patch in axes.patches)
+        assert longest <= axes.get_xlim()[1]
+        assert axes.get_xlim() == figure.axes[0].get_xlim()

@@ -49,7 +49,7 @@ def test_waiting_sums_to_the_stalls_and_all_ends_with_the_run(run, design):
     table, trace = run
     row = table[table["design"] == design].iloc[0]
     waiting = intervals(trace, design, "waiting")
-    for cause in ("stall_dram_read", "stall_dram_write", "stall_outlier", "stall_vector"):
+    for cause in ("stall_dram_read", "stall_dram_write", "stall_bank", "stall_outlier", "stall_vector"):
         us = sum(end - start for start, end, name in waiting if name == cause)
         assert us * row["clock_mhz"] == pytest.approx(row[f"{cause}_cycles"], abs=0.01), cause
     last = max(end for track in TRACKS for _, end, _ in intervals(trace, design, track))

@@ -20,6 +20,7 @@ __all__ = [
     "Layer",
     "Memory",
     "OperandQuantisation",
+    "OperandScratchpad",
     "Quantisation",
     "Scratchpad",
     "Tiling",
@@ -110,6 +111,14 @@ class Scratchpad(Record):
     double_buffer: bool = True
 
 
+class OperandScratchpad(Scratchpad):
+    """A scratchpad of activations or weights. ``k_major``: a word holds neighbours along K of one row of A or column of
+    W, ``line_major``: the same step of K of neighbouring ones.
+    """
+
+    layout: Literal["k_major", "line_major"] = "k_major"
+
+
 class Dram(Record):
     """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency.
 
@@ -145,12 +154,17 @@ class BankedDramSpec(Record):
 
 
 class Memory(Record):
-    """The memory system: DRAM and three scratchpads. ``output_bits``: width of a result written to DRAM."""
+    """The memory system: DRAM and three scratchpads.
+
+    ``output_bits``: width of a result written to DRAM. ``bank_conflicts``: whether the array waits for words whose bank
+    is busy; if not, ports are as wide as the array's edge. ``dram.model: none`` lifts this limit too.
+    """
 
     dram: Annotated[Dram | BankedDramSpec, Field(discriminator="model")] = Dram()
-    act_buffer: Scratchpad
-    weight_buffer: Scratchpad
+    act_buffer: OperandScratchpad
+    weight_buffer: OperandScratchpad
     out_buffer: Scratchpad
+    bank_conflicts: bool = False
     output_bits: Literal[4, 8, 16, 32] = 16
 
     @field_validator("dram", mode="before")

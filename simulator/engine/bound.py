@@ -12,7 +12,7 @@ __all__ = ["run_bound", "run_bound_cores"]
 
 
 def run_bound(table: TileTable, dram: Dram) -> Timing:
-    """The larger of the array's cycles (data-dependent stalls included) and the bytes over the bandwidth."""
+    """The larger of the array's cycles (its stalls included) and the bytes over the bandwidth."""
     return run_bound_cores([table], dram)
 
 
@@ -30,6 +30,7 @@ def _array_cycles(table: TileTable) -> int:
 def _own_stalls(table: TileTable) -> dict[str, int]:
     """Cycles that tiles hold the array beyond issuing."""
     return {
+        "stall_bank": int(table.rows["conflict_cycles"].sum()),
         "stall_outlier": int(table.rows["outlier_cycles"].sum()),
         "stall_vector": int(table.rows["vector_cycles"].sum()),
     }
@@ -39,6 +40,6 @@ def _bound(table: TileTable, memory: int) -> Timing:
     array = _array_cycles(table)
     waiting = max(0, memory - array)
     stalls = dict.fromkeys(STALL_CAUSES, 0) | _own_stalls(table) | {"stall_dram_read": waiting}
-    timing = Timing(array + waiting, table.compute_cycles, stalls)
+    timing = Timing(array + waiting, table.compute_cycles, stalls, fill_drain_cycles=table.fill_drain_cycles)
     check(timing, table)
     return timing

@@ -14,8 +14,9 @@ from simulator.tiles import TileTable
 
 __all__ = ["EVENT_FIELDS", "STALL_CAUSES", "Timing"]
 
-STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_outlier", "stall_vector")
-"""Waiting for operands; for results to be written back; for outliers; for passes over operands or results."""
+STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_bank", "stall_outlier", "stall_vector")
+"""Waiting for operands; for results to be written back; for words of a scratchpad whose bank is busy; for outliers; for
+passes over operands or results."""
 
 EVENT_FIELDS = ("load_start", "load_end", "compute_start", "compute_end", "store_start", "store_end")
 """Columns of ``Timing.events``, all in cycles, intervals half-open. ``compute_end`` is when the array is free."""
@@ -30,6 +31,7 @@ class Timing:
         compute_cycles: cycles of the array with ideal memory and no data-dependent stall.
         stalls: cause -> cycles.
         events: (tiles, 6) of ``EVENT_FIELDS``, or None for an engine that has no notion of when.
+        fill_drain_cycles: part of ``compute_cycles`` in which no streamed operand enters the array's edge.
         cores: the timing of each core where there are several. All of the above is then that of the core that finishes
             last, of several the first.
         dram: what banked DRAM did for all cores, as the fields of ``DramCounts``; else empty.
@@ -39,6 +41,7 @@ class Timing:
     compute_cycles: int
     stalls: dict[str, int]
     events: NDArray[np.int64] | None = None
+    fill_drain_cycles: int = 0
     cores: tuple[Timing, ...] = ()
     dram: dict[str, int] = field(default_factory=dict)
 
@@ -77,11 +80,12 @@ def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
     stalls = {
         "stall_dram_read": dram_read,
         "stall_dram_write": dram_write + total - results_out,
+        "stall_bank": int(tiles["conflict_cycles"].sum()),
         "stall_outlier": int(tiles["outlier_cycles"].sum()),
         "stall_vector": int(tiles["vector_cycles"].sum()),
     }
     compute = int(fill + tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1])
-    timing = Timing(total, compute, stalls, events)
+    timing = Timing(total, compute, stalls, events, table.fill_drain_cycles)
     check(timing, table)
     return timing
 
@@ -94,6 +98,11 @@ def check(timing: Timing, table: TileTable) -> None:
         )
     if timing.compute_cycles + sum(timing.stalls.values()) != timing.total_cycles or min(timing.stalls.values()) < 0:
         raise ConservationError(f"cycles by cause do not sum to the total: {timing.by_cause()}")
+    if timing.fill_drain_cycles != table.fill_drain_cycles or timing.fill_drain_cycles > timing.compute_cycles:
+        raise ConservationError(
+            f"{timing.fill_drain_cycles} cycles of fill and drain, where the tiles have {table.fill_drain_cycles} "
+            f"of {timing.compute_cycles}"
+        )
 
 
 def empty_events(table: TileTable) -> NDArray[Any]:

@@ -8,7 +8,8 @@
 | sums read from it | for write-back | for write-back, and to go on from | as ``ws`` |
 
 Operands then hop from PE to PE: a streamed one through one register per MAC, a held one down to its row. Sums hop down
-their column: ``os`` when they leave, ``ws`` and ``is`` through all rows of every fold.
+their column: ``os`` when they leave, ``ws`` and ``is`` through all rows of every fold. docs/counts.md has every formula
+and works a small GEMM by hand.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from simulator.counts import Counts, Traffic
 from simulator.datapath import Datapath, TileCosts, Width
+from simulator.mapping.accesses import Accesses, PadAccesses
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import OperandBits
 from simulator.tiles import TileTable
@@ -46,12 +48,16 @@ def count(
     bits: OperandBits,
     datapath: Datapath,
     cycles: int,
+    pads: PadAccesses,
+    burst_bytes: int,
     costs: TileCosts | None = None,
 ) -> Counts:
     """Counts of one of the op's GEMMs that took ``cycles``.
 
     Args:
         table: its tiles, data-dependent loads included.
+        pads: accesses of its scratchpads, but for those of ``costs``.
+        burst_bytes: one access of DRAM.
         costs: what its values add, if they do.
     Raises: ConservationError if the tiles lose bytes; assertion if they lose MACs.
     """
@@ -65,12 +71,15 @@ def count(
         cycles,
         _actions(op, array, bits, datapath, passes, costs),
         {
-            ("dram", "act"): Traffic(read_bits=_bits(tiles["act_load_bytes"])),
-            ("dram", "weight"): Traffic(read_bits=_bits(tiles["weight_load_bytes"])),
-            ("dram", "out"): Traffic(_bits(tiles["sum_load_bytes"]), _bits(tiles["store_bytes"])),
-            ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs),
-            ("weight_buffer", "weight"): _operand(tiles, "weight", op.N * passes.weight, op.K, bits.weight, costs),
-            ("out_buffer", "out"): _sums(op, tiles, bits, passes),
+            ("dram", "act"): _loads(tiles["act_load_bytes"], burst_bytes),
+            ("dram", "weight"): _loads(tiles["weight_load_bytes"], burst_bytes),
+            ("dram", "out"): _loads(tiles["sum_load_bytes"], burst_bytes) + _stores(tiles["store_bytes"], burst_bytes),
+            ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs, pads.act),
+            ("weight_buffer", "weight"): _operand(
+                tiles, "weight", op.N * passes.weight, op.K, bits.weight, costs, pads.weight
+            ),
+            ("out_buffer", "out"): _sums(op, tiles, bits, passes, pads.out),
+            **_in_array(op, array, bits, datapath, passes),
         },
     )
     act_bits, weight_bits = (
@@ -90,26 +99,38 @@ def _passes(op: Op, array: ArrayShape, tiles: NDArray[Any]) -> _Passes:
     return _Passes(len(np.unique(tiles["n0"])), col_folds, row_folds)
 
 
-def _bits(byte_counts: NDArray[Any]) -> int:
-    return int(byte_counts.sum()) * 8
+def _loads(transfers: NDArray[Any], burst_bytes: int) -> Traffic:
+    """DRAM reads of one operand. Bits are those asked for; each tile's transfer takes whole bursts."""
+    return Traffic(read_bits=int(transfers.sum()) * 8, reads=int((-(-transfers // burst_bytes)).sum()))
 
 
-def _operand(tiles: NDArray[Any], side: Side, lines: int, K: int, width: Width, costs: TileCosts) -> Traffic:
-    """Scratchpad traffic of one operand: ``lines`` rows of K values read in all, written as they are loaded."""
+def _stores(transfers: NDArray[Any], burst_bytes: int) -> Traffic:
+    loads = _loads(transfers, burst_bytes)
+    return Traffic(write_bits=loads.read_bits, writes=loads.reads)
+
+
+def _operand(
+    tiles: NDArray[Any], side: Side, lines: int, K: int, width: Width, costs: TileCosts, words: Accesses
+) -> Traffic:
+    """Scratchpad traffic of one operand: ``lines`` rows of K values read in all, written as they are loaded. What
+    values add to it (lists, masks) is taken to be packed in words.
+    """
     loaded = tiles[f"{side}_load_bytes"] > 0
     rows = tiles["m" if side == "act" else "n"]
     written = (-(-rows * width.row_bits(tiles["k"]) // 8) * 8)[loaded].sum()
     more_read, more_written = costs.act_buffer_bits if side == "act" else costs.weight_buffer_bits
-    return Traffic(lines * width.row_bits(K) + more_read, int(written) + more_written)
+    more = (-(-bits // words.word_bits) for bits in (more_read, more_written))
+    reads, writes = (n + extra for n, extra in zip((words.reads, words.writes), more, strict=True))
+    return Traffic(lines * width.row_bits(K) + more_read, int(written) + more_written, reads, writes)
 
 
-def _sums(op: Op, tiles: NDArray[Any], bits: OperandBits, passes: _Passes) -> Traffic:
+def _sums(op: Op, tiles: NDArray[Any], bits: OperandBits, passes: _Passes, words: Accesses) -> Traffic:
     """Scratchpad traffic of sums: in from the array and from DRAM, out to the array and to DRAM."""
     outputs = op.M * op.N
     returned = int((tiles["m"] * tiles["n"])[tiles["sum_load_bytes"] > 0].sum())
     stored = int((tiles["m"] * tiles["n"])[tiles["store_bytes"] > 0].sum())
     read, written = outputs * (passes.sums - 1) + stored, outputs * passes.sums + returned
-    return Traffic(read * bits.accumulator, written * bits.accumulator)
+    return Traffic(read * bits.accumulator, written * bits.accumulator, words.reads, words.writes)
 
 
 def _actions(
@@ -121,7 +142,7 @@ def _actions(
         (datapath.actions_per_operand("act"), op.M * op.K * passes.act),
         (datapath.actions_per_operand("weight"), op.N * op.K * passes.weight),
         (datapath.actions_per_output(), op.M * op.N),
-        ({"reg_bit": 1}, _operand_hop_bits(op, array, datapath, passes) + _sum_hop_bits(op, array, bits, passes)),
+        ({"reg_bit": 1}, sum(_hop_bits(op, array, bits, datapath, passes).values())),
         (costs.actions, 1),
     ):
         for action, n in per_one.items():
@@ -129,25 +150,55 @@ def _actions(
     return dict(actions)
 
 
-def _operand_hop_bits(op: Op, array: ArrayShape, datapath: Datapath, passes: _Passes) -> float:
-    """Register bits that operands hop through inside the array."""
+def _hops(op: Op, array: ArrayShape, passes: _Passes) -> dict[str, int]:
+    """Registers that operands and sums hop through inside the array.
+
+    Sums hop out of the array (``os``: rows - r hops for a result of array row r), or down through all rows of every
+    fold.
+    """
     streamed = op.M * op.N * op.K * array.cycles_per_step
-    act, weight = datapath.register_bits("act"), datapath.register_bits("weight")
     if array.dataflow == "os":
-        return streamed * (act + weight)
-    down = op.K * array.cycles_per_step
-    to_their_rows = _triangles(down, array.rows)
+        out = (op.M * (array.rows + 1) - _triangles(op.M, array.rows)) * op.N * array.result_words
+        return {"act": streamed, "weight": streamed, "out": out}
+    to_their_rows = _triangles(op.K * array.cycles_per_step, array.rows)
+    out = op.M * op.N * passes.sums * array.rows
     if array.dataflow == "ws":
-        return streamed * act + op.N * to_their_rows * passes.weight * weight
-    return streamed * weight + op.M * to_their_rows * passes.act * act
+        return {"act": streamed, "weight": op.N * to_their_rows * passes.weight, "out": out}
+    return {"act": op.M * to_their_rows * passes.act, "weight": streamed, "out": out}
 
 
-def _sum_hop_bits(op: Op, array: ArrayShape, bits: OperandBits, passes: _Passes) -> int:
-    """Register bits that sums hop through: out of the array (``os``), or down through all rows of every fold."""
-    if array.dataflow == "os":
-        hops = op.M * (array.rows + 1) - _triangles(op.M, array.rows)  # rows - r hops for a result of array row r
-        return hops * op.N * bits.accumulator * array.result_words
-    return op.M * op.N * passes.sums * array.rows * bits.accumulator
+def _word_bits(bits: OperandBits, datapath: Datapath) -> dict[str, float]:
+    """Width of the registers inside the array."""
+    return {
+        "act": datapath.register_bits("act"),
+        "weight": datapath.register_bits("weight"),
+        "out": bits.accumulator,
+    }
+
+
+def _hop_bits(op: Op, array: ArrayShape, bits: OperandBits, datapath: Datapath, passes: _Passes) -> dict[str, float]:
+    widths = _word_bits(bits, datapath)
+    return {operand: hops * widths[operand] for operand, hops in _hops(op, array, passes).items()}
+
+
+def _in_array(
+    op: Op, array: ArrayShape, bits: OperandBits, datapath: Datapath, passes: _Passes
+) -> dict[tuple[str, str], Traffic]:
+    """What crosses the array's edge (written: into it, read: out of it), and what hops inside it."""
+    steps, outputs, widths = array.cycles_per_step, op.M * op.N, _word_bits(bits, datapath)
+    enter = {
+        "act": op.M * op.K * steps * passes.act,
+        "weight": op.N * op.K * steps * passes.weight,
+        "out": outputs * (passes.sums - 1),
+    }
+    leave = {"act": 0, "weight": 0, "out": outputs * passes.sums * array.result_words}
+    edge = {
+        ("edge", operand): Traffic(leave[operand] * width, enter[operand] * width, leave[operand], enter[operand])
+        for operand, width in widths.items()
+    }
+    hop_bits = _hop_bits(op, array, bits, datapath, passes)
+    hops = _hops(op, array, passes)
+    return edge | {("registers", o): Traffic(write_bits=hop_bits[o], writes=hops[o]) for o in widths}
 
 
 def _triangles(length: int, rows: int) -> int:

@@ -34,6 +34,7 @@ def add_folds(tiles: NDArray[Any], op: Op, array: ArrayShape, sides: Sides) -> N
     timing = held_fold(int(stream[-1]), rows, cols, array.overlap)
     tiles["folds"] = folds
     tiles["issue_cycles"] = folds * period
+    tiles["stream_cycles"] = folds * stream
     tiles["issue_cycles"][-1] += min(timing.drain_cycles, 0)
     if timing.fill_cycles:
         tiles["drain_cycles"] = stream + rows + cols - 1 - period

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from simulator.mapping import input_stationary, output_stationary, weight_stationary
 from simulator.mapping.array_shape import ArrayShape
+from simulator.mapping.bank_conflicts import conflict_cycles
 from simulator.mapping.blocking import Blocking, BufferLimits, Candidates, OperandBits, Pinned, candidates
+from simulator.mapping.scratchpads import Memories
 from simulator.tiles import TILE_DTYPE, TileTable, same_as_before
 from simulator.workload import Op
 
@@ -35,6 +37,7 @@ def lower(
     bytes_per_cycle: float = np.inf,
     pinned: Pinned | None = None,
     tolerance: float = 0.0,
+    memories: Memories | None = None,
 ) -> TileTable:
     """Tiles of one of the op's GEMMs, in time order: of all blockings that tie for least cycles the one of least DRAM
     traffic.
@@ -46,18 +49,19 @@ def lower(
         bytes_per_cycle: what DRAM moves at most; with it, blockings that cannot win are not tried.
         pinned: block sizes and loop order that are not searched.
         tolerance: share of the least cycles within which blockings tie.
+        memories: words and banks of the scratchpads, where the array may have to wait for them.
     Raises: MappingError if a scratchpad cannot hold the smallest tile.
     """
     choices = candidates(op, array, bits, limits, pinned, spills=depths[2] != 1)
     traffic = choices.read_bits + choices.write_bits
     if cycles is None or len(choices) == 1:
         best = np.lexsort((choices.order, choices.tiles, traffic))[0]
-        return table_of(op, array, bits, choices[int(best)], depths)
+        return table_of(op, array, bits, choices[int(best)], depths, memories)
     bounds = _lower_bounds(op, array, bits, choices, traffic, bytes_per_cycle)
 
     @cache
     def tried(i: int) -> tuple[int, TileTable]:
-        table = table_of(op, array, bits, choices[i], depths)
+        table = table_of(op, array, bits, choices[i], depths, memories)
         return cycles(table), table
 
     enough = _least_cycles(bounds, traffic, lambda i: tried(i)[0], tolerance) * (1 + tolerance)
@@ -113,7 +117,12 @@ def _lower_bounds(
 
 
 def table_of(
-    op: Op, array: ArrayShape, bits: OperandBits, blocking: Blocking, depths: tuple[int, int, int] = (0, 0, 0)
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    blocking: Blocking,
+    depths: tuple[int, int, int] = (0, 0, 0),
+    memories: Memories | None = None,
 ) -> TileTable:
     """The tile table of one blocking."""
     mapping = _MAPPINGS[array.dataflow]
@@ -121,6 +130,8 @@ def table_of(
     tiles["macs"] = tiles["m"] * tiles["n"] * tiles["k"]
     _add_traffic(tiles, op, bits)
     mapping.add_folds(tiles, op, array)
+    if memories and memories.bank_conflicts:
+        tiles["conflict_cycles"] = conflict_cycles(tiles, op, array, bits, memories)
     tiles.flags.writeable = False
     return TileTable(tiles, mapping.compute_cycles(op, array, blocking.m, blocking.n), *depths)
 

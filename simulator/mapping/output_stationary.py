@@ -22,6 +22,7 @@ def add_folds(tiles: NDArray[Any], op: Op, array: ArrayShape) -> None:
     bubble = fold.period_cycles - op.K * steps
     tiles["folds"] = np.where(last_chunk, folds, 0)
     tiles["issue_cycles"] = folds * (tiles["k"] * steps + np.where(last_chunk, bubble, 0))
+    tiles["stream_cycles"] = folds * tiles["k"] * steps
     tiles["drain_cycles"] = np.where(last_chunk, max(fold.drain_cycles, 0), 0)
     tiles["issue_cycles"][-1] += min(fold.drain_cycles, 0)
     first_result = tiles["k"] * steps + array.rows - 1

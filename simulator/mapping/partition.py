@@ -13,6 +13,7 @@ from simulator.counts import Counts, Traffic
 from simulator.errors import MappingError
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import BufferLimits, OperandBits
+from simulator.mapping.scratchpads import Memories
 from simulator.tiles import TILE_DTYPE, TileTable
 from simulator.workload import Op
 
@@ -96,18 +97,26 @@ def _reduction(share: int, chunk: int, bits: OperandBits, places: int, parts: in
 
 
 def count_reduction(
-    table: TileTable, bits: OperandBits, parts: int, cycles: int, per_addition: dict[str, float]
+    table: TileTable,
+    bits: OperandBits,
+    memories: Memories,
+    parts: int,
+    cycles: int,
+    per_addition: dict[str, float],
 ) -> Counts:
     """Counts of one core's share of a reduction: ``per_addition`` are the priced actions of adding two sums."""
     outputs = int(table.rows["n"].sum())
-    loaded, stored = (int(table.rows[c].sum()) * 8 for c in ("sum_load_bytes", "store_bytes"))
-    summed = outputs * bits.accumulator
+    moved = [table.rows[column] for column in ("sum_load_bytes", "store_bytes")]
+    bits_moved = (int(transfers.sum()) * 8 for transfers in moved)
+    bursts = (int((-(-transfers // memories.burst_bytes)).sum()) for transfers in moved)
+    summed = (parts + 1) * outputs * bits.accumulator
+    words = (parts + 1) * int((-(-table.rows["n"] * bits.accumulator // memories.out.word_bits)).sum())
     return Counts(
         0,
         cycles,
         {action: n * outputs * (parts - 1) for action, n in per_addition.items()},
         {
-            ("dram", "out"): Traffic(loaded, stored),
-            ("out_buffer", "out"): Traffic((parts + 1) * summed, (parts + 1) * summed),
+            ("dram", "out"): Traffic(*bits_moved, *bursts),
+            ("out_buffer", "out"): Traffic(summed, summed, words, words),
         },
     )

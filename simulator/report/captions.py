@@ -61,8 +61,8 @@ def tradeoff(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) 
 def cycles(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> str:
     """Caption of the cycles figure."""
     return (
-        "Share of the array's cycles by cause: computing, or waiting for what is named. Every cycle has one cause; "
-        f"the number is the total, in cycles of the design's own clock.{_left_out(cycle_shares(results))}"
+        f"Share of the array's cycles by cause: {_computing(results)}, or waiting for what is named. Every cycle has "
+        f"one cause; the number is the total, in cycles of the design's own clock.{_left_out(cycle_shares(results))}"
     )
 
 
@@ -74,7 +74,7 @@ def area(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> s
 
 def per_op(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> str:
     """Caption of the per-op figure of one workload."""
-    text = "Time of each op in execution order, split into computing and waiting; all columns share one scale."
+    text = f"Time of each op in execution order: {_computing(layers)}, or waiting; all columns share one scale."
     start = common_start(first_point(layers)["op"])
     if start:
         text += f" Op names leave out the start that all share, “{start}”."
@@ -87,6 +87,12 @@ def per_op(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) ->
     if shown < known:
         text += f" The baseline and the fastest others are shown: {shown} of {plural(known, 'design')}."
     return text
+
+
+def _computing(frame: pd.DataFrame) -> str:
+    if "fill_drain_cycles" not in frame:
+        return "computing"
+    return "operands streaming into it, filling and draining between them"
 
 
 def _swept(frame: pd.DataFrame) -> bool:

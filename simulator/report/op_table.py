@@ -95,9 +95,11 @@ def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[
     columns |= {
         "Cycles": _whole(layers["total_cycles"]),
         "Stalled (%)": _numbers(100 * (1 - layers["compute_cycles"] / layers["total_cycles"].clip(lower=1))),
+        **_fill_drain(layers),
         f"Time ({time.name})": _numbers(seconds / time.worth),
         f"Energy ({energy.name})": _numbers(layers["energy_total_pj"] / energy.worth),
         f"DRAM ({size.name})": _numbers(moved / size.worth),
+        **_scratchpads(layers),
         "Mapping util. (%)": _numbers(100 * layers["mapping_util"]),
         "Compute util. (%)": _numbers(100 * layers["compute_util"]),
         **{
@@ -108,6 +110,26 @@ def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[
         "Exact": [Cell({True: "yes", False: "NO", None: ABSENT}[verdict(v)], None) for v in layers["exact"]],
     }
     return {name: cells for name, cells in columns.items() if any(cell.text != ABSENT for cell in cells)}
+
+
+def _scratchpads(layers: pd.DataFrame) -> dict[str, list[Cell]]:
+    """Bytes that went in and out of each scratchpad, in one unit."""
+    moved = {
+        f"{operand.title()} pad": layers[f"count_{operand}_buffer_{operand}_read_bytes"]
+        + layers[f"count_{operand}_buffer_{operand}_write_bytes"]
+        for operand in ("act", "weight", "out")
+        if f"count_{operand}_buffer_{operand}_read_bytes" in layers
+    }
+    if not moved:
+        return {}
+    unit = choose_unit(pd.concat(list(moved.values())), BYTES)
+    return {f"{name} ({unit.name})": _numbers(n / unit.worth) for name, n in moved.items()}
+
+
+def _fill_drain(layers: pd.DataFrame) -> dict[str, list[Cell]]:
+    if "fill_drain_cycles" not in layers:
+        return {}
+    return {"Fill+drain (%)": _numbers(100 * layers["fill_drain_cycles"] / layers["total_cycles"].clip(lower=1))}
 
 
 def _whole(values: pd.Series) -> list[Cell]:

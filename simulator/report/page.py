@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from simulator.report.atomic import write_bytes
+from simulator.report.counts_table import counts_table
 from simulator.report.figures import FigureFile
 from simulator.report.formatting import ABSENT, is_missing, number
 from simulator.report.headline import headline_cards
@@ -46,6 +47,7 @@ def write_page(
         figures=[_figure(f) for f in figures if not f.name.startswith("layers_")],
         op_figures=[_figure(f) for f in figures if f.name.startswith("layers_")],
         ops=op_table(layers, results),
+        counts=counts_table(layers),
         designs=[_design(d) for d in manifest.get("designs") or []],
         workloads=manifest.get("workloads") or [],
         prices=manifest.get("prices") or [],

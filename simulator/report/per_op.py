@@ -69,6 +69,7 @@ def per_op_figure(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | N
     for axes, design in zip(grid[0], designs, strict=True):
         _column(axes, times[times["design"] == design].set_index("op"), ops, parts, wide)
         axes.set_title(wrapped(design, int(wide / 0.078), lines=3), fontsize=8 if len(designs) < 5 else 7)
+    grid[0, 0].set_xlim(0, 1.03 * float(times[causes].sum(axis=1).max()) or 1.0)
     grid[0, 0].set_yticks(range(len(ops)), names)
     grid[0, 0].tick_params(axis="y", length=0, labelsize=min(7.5, high * 72 * 0.72))
     grid[0, 0].set_ylim(len(ops) - 0.4, -0.6)
@@ -89,5 +90,3 @@ def _column(axes: Axes, times: pd.DataFrame, ops: list[str], parts: list[Part], 
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=max(2, int(wide / 0.4)))
-    axes.margins(x=0.03)
-    axes.set_xlim(left=0)

@@ -29,6 +29,7 @@ __all__ = [
     "point_labels",
     "speedups",
     "uniques",
+    "with_streaming",
 ]
 
 GEOMEAN = "geometric mean"
@@ -118,13 +119,24 @@ def energy_stacks(results: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     return pd.concat([table, means[table.columns]], ignore_index=True)
 
 
+def with_streaming(frame: pd.DataFrame) -> pd.DataFrame:
+    """The records with compute split in two: ``streaming_cycles`` beside ``fill_drain_cycles``, where that is known."""
+    if "fill_drain_cycles" not in frame:
+        return frame
+    return frame.assign(streaming_cycles=frame["compute_cycles"] - frame["fill_drain_cycles"])
+
+
 def cycle_parts(frame: pd.DataFrame) -> list[str]:
-    """The columns that split ``total_cycles`` by cause: compute, then every stall."""
-    return ["compute_cycles", *(c for c in frame.columns if c.startswith("stall_") and c.endswith("_cycles"))]
+    """The columns that split ``total_cycles`` by cause: compute, or its two parts where they are known, then every
+    stall.
+    """
+    compute = ["streaming_cycles", "fill_drain_cycles"] if "streaming_cycles" in frame else ["compute_cycles"]
+    return [*compute, *(c for c in frame.columns if c.startswith("stall_") and c.endswith("_cycles"))]
 
 
 def cycle_shares(results: pd.DataFrame) -> pd.DataFrame:
     """Columns point, workload, design, total_cycles and the share of it that each cause took (shares sum to 1)."""
+    results = with_streaming(results)
     parts = cycle_parts(results)
     shares = results[parts].astype(float).div(results["total_cycles"].astype(float), axis=0)
     return pd.concat([_keyed(results), results[["total_cycles"]], shares], axis=1).reset_index(drop=True)
@@ -160,6 +172,7 @@ def layer_times(layers: pd.DataFrame, results: pd.DataFrame, limit: int = MAX_OP
 
     Past ``limit`` ops only the longest ones stay, by their slowest design.
     """
+    layers = with_streaming(layers)
     parts = cycle_parts(layers)
     clock = dict(zip(results["design"], results["clock_mhz"], strict=True))
     hz = layers["design"].map(clock).astype(float) * 1e6

@@ -19,6 +19,7 @@ __all__ = ["Panel", "Part", "Row", "cause_parts", "draw_bars", "legend", "stacke
 
 _ROW_IN = 0.21
 _NAME_CHARS = 30
+_CAUSE_LABELS = {"fill_drain_cycles": "fill and drain", "stall_bank_cycles": "waiting: bank conflicts"}
 
 
 @dataclass(frozen=True)
@@ -165,14 +166,16 @@ def legend(figure: Figure, parts: Sequence[Part]) -> None:
 
 
 def cause_parts(table: pd.DataFrame, causes: Sequence[str]) -> list[Part]:
-    """Compute and the stalls that happened at all, for cycle columns of any name."""
+    """What the array did and the stalls that happened at all, for cycle columns of any name."""
     return [
         Part(column, _cause_label(column), part_colour(column.removesuffix("_cycles"), place))
         for place, column in enumerate(causes)
-        if column == "compute_cycles" or table[column].gt(0).any()
+        if not column.startswith("stall_") or table[column].gt(0).any()
     ]
 
 
 def _cause_label(column: str) -> str:
+    if column in _CAUSE_LABELS:
+        return _CAUSE_LABELS[column]
     words = column.removesuffix("_cycles").removeprefix("stall_").replace("_", " ").replace("dram", "DRAM")
     return f"waiting: {words}" if column.startswith("stall_") else words

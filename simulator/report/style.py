@@ -42,8 +42,11 @@ PART_COLOURS = {
     "dram": "#dd8a3c",
     "static": "#c3c9d1",
     "compute": "#2b6a99",
+    "streaming": "#2b6a99",
+    "fill_drain": "#8fc1e3",
     "stall_dram_read": "#dd8a3c",
     "stall_dram_write": "#f2c894",
+    "stall_bank": "#7d6bb0",
     "stall_outlier": "#a23b72",
     "stall_vector": "#6a994e",
 }

@@ -16,7 +16,8 @@ ASSUMPTIONS = (
     "and back where the loop order needs it.",
     "The shapes of arrays and workload decide how full the last folds are: compare the utilisation columns, not speed "
     "alone. The clock is taken as given, whatever the library's cells allow.",
-    "Scratchpads deliver a full array edge every cycle; bank conflicts are not modelled.",
+    "Scratchpads deliver a full array edge every cycle, unless memory.bank_conflicts is on: then folds last as long as "
+    "their banks are busy with their words, and edge buffers even out what happens within a fold.",
     "Scales are calibrated on the very tensors that are run. Their own bytes (one per tensor, row or column) count as "
     "storage, not as DRAM traffic; neither do dictionaries. Outlier lists and masks do; what they take of a "
     "scratchpad's capacity is not modelled.",

@@ -15,9 +15,10 @@ from simulator.datapath import TileCosts
 from simulator.engine import run_pipeline_cores
 from simulator.errors import ConfigError
 from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
+from simulator.mapping.accesses import PadAccesses
 from simulator.mapping.counting import count
 from simulator.study.hardware import Hardware
-from simulator.study.planning import plan
+from simulator.study.planning import accesses, plan
 from simulator.study.reduction import add_actions, no_cut_along_k, reduction_lanes
 from simulator.tiles import TileTable
 from simulator.workload import Op
@@ -32,12 +33,14 @@ class CorePlan:
     Attributes:
         hardware: as it is set for the op, and as its parts run: parts of K write partial sums.
         parts, tables: a part per core, and its tiles, placed in the whole GEMM.
+        accesses: of each core's scratchpads.
         reduction: tiles of each core that then adds partial sums; none unless K is cut.
     """
 
     hardware: Hardware
     parts: tuple[Part, ...]
     tables: tuple[TileTable, ...]
+    accesses: tuple[PadAccesses, ...]
     reduction: tuple[TileTable, ...] = ()
 
     @property
@@ -75,12 +78,14 @@ class CorePlan:
     def counts(self, cycles: int, costs: TileCosts | None) -> Counts:
         """Counts of one GEMM that took ``cycles``: the sum over cores. What values add is counted with the first."""
         array, bits, datapath = self.hardware.array, self.hardware.bits, self.hardware.datapath
+        memories = self.hardware.memories
         each = [
-            count(part.op, table, array, bits, datapath, cycles, None if i else costs)
-            for i, (part, table) in enumerate(zip(self.parts, self.tables, strict=True))
+            count(part.op, table, array, bits, datapath, cycles, pads, memories.burst_bytes, None if i else costs)
+            for i, (part, table, pads) in enumerate(zip(self.parts, self.tables, self.accesses, strict=True))
         ]
         each += [
-            count_reduction(table, bits, len(self.parts), cycles, add_actions(datapath)) for table in self.reduction
+            count_reduction(table, bits, memories, len(self.parts), cycles, add_actions(datapath))
+            for table in self.reduction
         ]
         return replace(reduce(add, each), cycles=cycles)
 
@@ -95,7 +100,7 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
     hardware = hardware.for_op(op)
     cores = hardware.design.cores
     if cores.count == 1:
-        return CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),))
+        return CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),), (accesses(hardware, op),))
     why_not = no_cut_along_k(hardware.datapath)
     if cores.partition == "K" and why_not:
         raise ConfigError(
@@ -120,7 +125,8 @@ def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
 
 def _planned(hardware: Hardware, parts: Sequence[Part]) -> CorePlan:
     tables = [part.placed(plan(hardware, part.op, sharing=len(parts))) for part in parts]
-    return CorePlan(hardware, tuple(parts), tuple(tables))
+    pads = [accesses(hardware, part.op, sharing=len(parts)) for part in parts]
+    return CorePlan(hardware, tuple(parts), tuple(tables), tuple(pads))
 
 
 def _ideal_cycles(plan: CorePlan) -> int:

@@ -30,10 +30,13 @@ class GemmResult:
 
     Attributes:
         cycles: ``total``, ``compute`` and one entry per stall cause; compute and causes sum to the total.
+        fill_drain_cycles: part of ``compute`` in which no streamed operand enters the array: fill, drain, bubbles.
         latency_s: makespan [s].
         macs: useful multiply-accumulates, M*N*K.
         bytes: memory level -> {"read", "write"} [bytes].
         dram: activates, row hits and so on of banked DRAM; empty for others.
+        counts: a record per level and operand: ``reads`` and ``writes`` (accesses: bursts of DRAM, words of a
+            scratchpad, registers) and ``read_bytes``, ``write_bytes``; docs/counts.md has the formulas.
         energy_pj: component -> pJ, plus ``total``.
         area_um2: component -> um^2, plus ``total``.
         mapping_util: PEs that hold work over PEs; compute_util: useful MACs over PE-cycles of the whole run.
@@ -47,9 +50,11 @@ class GemmResult:
     """
 
     cycles: dict[str, int]
+    fill_drain_cycles: int
     latency_s: float
     macs: int
     bytes: dict[str, dict[str, int]]
+    counts: list[dict[str, Any]]
     energy_pj: dict[str, float]
     area_um2: dict[str, float]
     mapping_util: float
@@ -133,9 +138,11 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
     values = result.values[0] if result.values else None
     return GemmResult(
         cycles=timing.by_cause(),
+        fill_drain_cycles=timing.fill_drain_cycles,
         latency_s=units.cycles_to_s(timing.total_cycles, hardware.design.clock_mhz),
         macs=result.counts.macs,
         bytes={level: _bytes(result, level) for level in _LEVELS},
+        counts=result.counts.records(),
         energy_pj=result.energy | {"total": total(result.energy)},
         area_um2=area | {"total": total(area)},
         mapping_util=hardware.mapping_util(op),

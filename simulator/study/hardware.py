@@ -17,6 +17,7 @@ from simulator.datapath import Datapath, OptionError
 from simulator.engine import NO_MEMORY_LIMIT, Dram, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
+from simulator.mapping.scratchpads import Memories, Pad
 from simulator.study.drams import make_dram, search_dram
 from simulator.study.reduction import reduction_parts
 from simulator.workload import Op
@@ -42,6 +43,7 @@ class Hardware:
     bill: Bill
     pinned: Pinned
     tolerance: float
+    memories: Memories
     layers: tuple[tuple[str, Hardware], ...] = field(default=(), repr=False)
 
     @property
@@ -95,6 +97,7 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
     memory, array = design.memory, design.array
     pads = (memory.act_buffer, memory.weight_buffer, memory.out_buffer)
     limited = memory.dram.model != "none"
+    dram = make_dram(design)
     if array.dataflow not in datapath.dataflows:
         raise ConfigError(
             f"{design.where('array', 'dataflow')}: '{datapath.name}' cannot run {array.dataflow}; "
@@ -110,11 +113,20 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
         _operand_bits(datapath, memory.output_bits),
         BufferLimits(*(_usable_bits(p) for p in pads)) if limited else None,
         tuple(2 if p.double_buffer else 1 for p in pads) if limited else (0, 0, 0),  # type: ignore[arg-type]
-        make_dram(design) if limited else NO_MEMORY_LIMIT,
+        dram if limited else NO_MEMORY_LIMIT,
         _bill(design, datapath),
         Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
         _tolerance(design),
+        _memories(design, dram.burst_bytes),
     )
+
+
+def _memories(design: Design, burst_bytes: int) -> Memories:
+    memory = design.memory
+    act, weight = (Pad(p.word_bits, p.banks, p.layout) for p in (memory.act_buffer, memory.weight_buffer))
+    out = Pad(memory.out_buffer.word_bits, memory.out_buffer.banks)
+    conflicts = memory.bank_conflicts and memory.dram.model != "none"
+    return Memories(act, weight, out, burst_bytes, conflicts)
 
 
 def _tolerance(design: Design) -> float:

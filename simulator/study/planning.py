@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from simulator.engine import IdealDram, run_pipeline
 from simulator.errors import ConfigError, MappingError, WorkloadError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
+from simulator.mapping.accesses import PadAccesses, pad_accesses
+from simulator.mapping.scratchpads import Memories
 from simulator.study.hardware import Hardware
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["plan"]
+__all__ = ["accesses", "plan"]
 
 _MOST_ALONG = 1 << 24  # M, N or K
 _MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
@@ -31,13 +34,28 @@ def plan(hardware: Hardware, op: Op, sharing: int = 1) -> TileTable:
     hardware = hardware.for_op(op)
     _require_feasible(hardware, op)
     try:
-        shape = Op("any", op.M, op.N, op.K)
-        dram = replace(hardware.search_dram, bytes_per_cycle=hardware.search_dram.bytes_per_cycle / sharing)
-        memory = hardware.limits, hardware.depths, dram
-        return _best_table(shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance)
+        return _best_table(*_what_decides_tiles(hardware, op, sharing))
     except MappingError as error:
         where = hardware.design.where(*error.field) if error.field else hardware.design.name
         raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
+
+
+def accesses(hardware: Hardware, op: Op, sharing: int = 1) -> PadAccesses:
+    """Accesses of the scratchpads in one GEMM on the tiles of ``plan``; none of them depends on values."""
+    return _pad_accesses(*_what_decides_tiles(hardware.for_op(op), op, sharing))
+
+
+def _what_decides_tiles(hardware: Hardware, op: Op, sharing: int) -> tuple[Any, ...]:
+    shape = Op("any", op.M, op.N, op.K)
+    dram = replace(hardware.search_dram, bytes_per_cycle=hardware.search_dram.bytes_per_cycle / sharing)
+    memory = hardware.limits, hardware.depths, dram, hardware.memories
+    return shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance
+
+
+@lru_cache(maxsize=4096)
+def _pad_accesses(*what_decides_tiles: Any) -> PadAccesses:
+    shape, array, bits, _, _, _, memories, *_ = what_decides_tiles
+    return pad_accesses(shape, _best_table(*what_decides_tiles), array, bits, memories)
 
 
 def _require_feasible(hardware: Hardware, op: Op) -> None:
@@ -63,6 +81,7 @@ def _best_table(
     limits: BufferLimits | None,
     depths: tuple[int, int, int],
     dram: IdealDram,
+    memories: Memories,
     pinned: Pinned,
     tolerance: float,
 ) -> TileTable:
@@ -77,4 +96,5 @@ def _best_table(
         bytes_per_cycle=dram.bytes_per_cycle,
         pinned=pinned,
         tolerance=tolerance,
+        memories=memories,
     )

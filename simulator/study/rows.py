@@ -72,10 +72,12 @@ def layer_row(point: Point, result: OpResult) -> Row:
         "tiles": result.tiles * op.count,
         "total_cycles": timing.total_cycles,
         "compute_cycles": timing.compute_cycles,
+        "fill_drain_cycles": timing.fill_drain_cycles,
         **_stalls(timing.stalls),
         "macs": result.counts.macs,
         **_dram_bytes(result.counts),
         **_banks([result]),
+        **_count_columns(result.counts),
         "mapping_util": point.hardware.mapping_util(op),
         "compute_util": _compute_util(point, [result]),
         **_energy(result.energy, groups),
@@ -125,6 +127,7 @@ def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: in
         "rows": design.array.rows,
         "cols": design.array.cols,
         "cores": design.cores.count,
+        "fill_drain_cycles": sum(r.timing.fill_drain_cycles for r in results),
         **_stalls(stalls),
         **_banks(results),
         **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
@@ -177,6 +180,26 @@ def _banks(results: Sequence[OpResult]) -> Row:
     """What banked DRAM did; nothing for others."""
     names = results[0].timing.dram
     return {f"dram_{name}": sum(r.timing.dram[name] for r in results) for name in names}
+
+
+def _count_columns(counts: Counts) -> Row:
+    """Accesses and bytes of each level and operand; one-way traffic has no columns for the other way."""
+    ways = {"read": ("reads", "read_bytes"), "write": ("writes", "write_bytes")}
+    return {
+        f"count_{record['level']}_{record['operand']}_{what}": record[what]
+        for record in counts.records()
+        if record["level"] != "pe"  # MACs have a column of their own
+        for way, names in ways.items()
+        if _ONE_WAY.get((record["level"], record["operand"]), way) == way
+        for what in names
+    }
+
+
+_ONE_WAY = {
+    **{("dram", operand): "read" for operand in ("act", "weight")},
+    **{("edge", operand): "write" for operand in ("act", "weight")},
+    **{("registers", operand): "write" for operand in ("act", "weight", "out")},
+}
 
 
 def _energy(energy: Row, groups: Row) -> Row:

@@ -192,11 +192,11 @@ def _scaled(timing: Timing, count: int) -> Timing:
     stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
     dram = {name: n * count for name, n in timing.dram.items()}
     cycles = timing.total_cycles * count, timing.compute_cycles * count
-    return Timing(*cycles, stalls, timing.events, dram=dram)
+    return Timing(*cycles, stalls, timing.events, timing.fill_drain_cycles * count, dram=dram)
 
 
 def _sum(a: Timing, b: Timing) -> Timing:
     stalls = {cause: a.stalls[cause] + b.stalls[cause] for cause in STALL_CAUSES}
     dram = {name: n + b.dram[name] for name, n in a.dram.items()}
     cycles = a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles
-    return Timing(*cycles, stalls, a.events, dram=dram)
+    return Timing(*cycles, stalls, a.events, a.fill_drain_cycles + b.fill_drain_cycles, dram=dram)

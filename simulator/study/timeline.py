@@ -23,7 +23,7 @@ from simulator.workload import Op
 
 __all__ = ["TIMELINE_NAME", "gemm_timeline", "require_timeline", "save_timeline", "timelines"]
 
-_CAUSES = {"outlier_cycles": "stall_outlier", "vector_cycles": "stall_vector"}
+_CAUSES = {"outlier_cycles": "stall_outlier", "vector_cycles": "stall_vector", "conflict_cycles": "stall_bank"}
 
 
 TIMELINE_NAME = "timeline.json"

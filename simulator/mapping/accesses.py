@@ -1,0 +1,117 @@
+"""How often words of the scratchpads are read and written: whole words, wherever a fold's values lie in them.
+
+Each fold reads the words that its values lie in (``scratchpads``); a tile that is loaded writes the words of its block;
+sums are written by every fold that they leave, read by every fold that goes on from them, and read row by row when they
+are stored to DRAM.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.datapath import Width
+from simulator.mapping.array_shape import ArrayShape
+from simulator.mapping.blocking import OperandBits
+from simulator.mapping.folds import FoldRanges, Kind, fold_ranges, kinds, reduction_ranges
+from simulator.mapping.scratchpads import Memories, Pad, Part, operand_demand, span
+from simulator.tiles import TileTable
+from simulator.workload import Op
+
+__all__ = ["Accesses", "PadAccesses", "pad_accesses"]
+
+
+class Accesses(NamedTuple):
+    """Words of ``word_bits`` read and written."""
+
+    reads: int
+    writes: int
+    word_bits: int
+
+
+class PadAccesses(NamedTuple):
+    """Accesses of the three scratchpads in one GEMM."""
+
+    act: Accesses
+    weight: Accesses
+    out: Accesses
+
+
+class _FoldReads(NamedTuple):
+    """What the folds of a tile read and write."""
+
+    act: int
+    weight: int
+    sums_read: int
+    sums_written: int
+
+
+def pad_accesses(op: Op, table: TileTable, array: ArrayShape, bits: OperandBits, memories: Memories) -> PadAccesses:
+    """Accesses of one of the op's GEMMs."""
+    tiles = table.rows
+    found, which = kinds(tiles, op, array)
+    times = np.bincount(which, minlength=len(found))
+    of_folds = _os_reads if array.dataflow == "os" else _held_reads
+    reads = np.array([of_folds(kind, array, bits, memories) for kind in found])
+    act, weight, sums_read, sums_written = (int(n) for n in times @ reads)
+    stored, returned = (int(_rows_of_sums(tiles, array, bits, memories.out)[tiles[c] > 0].sum()) for c in _OUT_COLUMNS)
+    return PadAccesses(
+        Accesses(act, _loaded(tiles, "act", "m", bits.act, memories.act), memories.act.word_bits),
+        Accesses(weight, _loaded(tiles, "weight", "n", bits.weight, memories.weight), memories.weight.word_bits),
+        Accesses(sums_read + stored, sums_written + returned, memories.out.word_bits),
+    )
+
+
+_OUT_COLUMNS = ("store_bytes", "sum_load_bytes")
+
+
+def _loaded(tiles: NDArray[Any], side: str, along: str, width: Width, pad: Pad) -> int:
+    """Words of the blocks that are loaded."""
+    lines, units = tiles[along], -(-tiles["k"] // width.values)
+    if pad.layout == "k_major":
+        words = lines * -(-units * width.bits // pad.word_bits)
+    else:
+        words = units * -(-lines * width.bits // pad.word_bits)
+    return int(words[tiles[f"{side}_load_bytes"] > 0].sum())
+
+
+def _rows_of_sums(tiles: NDArray[Any], array: ArrayShape, bits: OperandBits, pad: Pad) -> NDArray[np.int64]:
+    """Words of each tile's sums: lines of what leaves the array together."""
+    lines, across = ("n", "m") if array.dataflow == "is" else ("m", "n")
+    return np.asarray(tiles[lines] * -(-tiles[across] * bits.accumulator // pad.word_bits))
+
+
+def _sum_words(folds: FoldRanges, bits: OperandBits, pad: Pad) -> int:
+    """Words of one step's sums, over all folds along the columns."""
+    return int(span(folds.across0 * bits.accumulator, folds.across1 * bits.accumulator, pad.word_bits).sum())
+
+
+def _os_reads(kind: Kind, array: ArrayShape, bits: OperandBits, memories: Memories) -> _FoldReads:
+    folds = fold_ranges(kind, array)
+    lines, columns = Part(folds.down0, folds.down1, 0, kind.k), Part(folds.across0, folds.across1, 0, kind.k)
+    act = operand_demand(memories.act, bits.act, kind.m, kind.k, lines, "lines").words.sum()
+    weight = operand_demand(memories.weight, bits.weight, kind.n, kind.k, columns, "lines").words.sum()
+    return _FoldReads(
+        len(folds.across0) * int(act),
+        len(folds.down0) * int(weight),
+        0,
+        kind.m * _sum_words(folds, bits, memories.out) if kind.last else 0,
+    )
+
+
+def _held_reads(kind: Kind, array: ArrayShape, bits: OperandBits, memories: Memories) -> _FoldReads:
+    folds = fold_ranges(kind, array)
+    k0, k1 = reduction_ranges(folds, array)
+    stream, across = (kind.m, kind.n) if array.dataflow == "ws" else (kind.n, kind.m)
+    act, weight = (memories.act, bits.act), (memories.weight, bits.weight)
+    streamed, kept = (act, weight) if array.dataflow == "ws" else (weight, act)
+    once = operand_demand(*streamed, stream, kind.k, Part(0, stream, k0, k1), "k").words.sum()
+    held = Part(folds.across0, folds.across1, k0[:, None], k1[:, None])
+    in_place = int(operand_demand(*kept, across, kind.k, held, "lines").words.sum())
+    in_turn = len(folds.across0) * int(once)
+    sums = stream * _sum_words(folds, bits, memories.out)
+    adding = len(folds.down0) - (not kind.before)
+    sides = (in_turn, in_place) if array.dataflow == "ws" else (in_place, in_turn)
+    return _FoldReads(*sides, adding * sums, len(folds.down0) * sums)
