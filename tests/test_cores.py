@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import simulator as sim
 from simulator.config import load_design
 from simulator.datapath import Width
-from simulator.errors import ConfigError
+from simulator.errors import ConfigError, WorkloadError
 from simulator.mapping import ArrayShape, OperandBits, split
 from simulator.study.cores import plan_cores
 from simulator.study.hardware import build
@@ -183,3 +183,14 @@ def test_registers_are_those_of_one_core():
     with pytest.raises(ConfigError) as caught:
         gemm(8, 8, 8, "pe_array")
     assert str(caught.value) == f"set: {message}"
+
+
+def test_an_op_too_large_to_simulate_is_refused_as_on_one_core():
+    op = Op("huge", 1 << 20, 1 << 14, 1 << 14, count=1 << 10)
+    messages = []
+    for count in (1, 4):
+        with pytest.raises(WorkloadError) as caught:
+            plan_cores(build(design(count=count)), op)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert messages[0].endswith("at most 9007199254740992 are simulated; split the op")

@@ -50,8 +50,7 @@ def test_banked_is_slower_than_ideal_of_the_same_peak():
 
 
 def test_few_bursts_under_way_cost_cycles_and_none_more_do():
-    for model in ({}, {"memory__dram__model": "ideal", "memory__dram__part": None}):
-        given = DDR4 if not model else {}
+    for given in (DDR4, {}):
         cycles = [
             sim.simulate_gemm(
                 load_design("int8_systolic", set=given | {"memory.dram.outstanding_bursts": n}), 200, 170, 300

@@ -13,8 +13,11 @@ Resources: one DRAM channel; per core an array, a DMA and ``depth`` places for t
    ``out_depth`` places earlier has ended.
 5. Store i may be asked for when the tile's last result has left the array, a drain after its issue has ended.
 
-On one core every start is a maximum of earlier times and every end adds a duration, so neither a shorter transfer nor a
-deeper buffer ever costs a cycle. On several it may: what one core gains can let it in before another.
+On banked DRAM what a transfer takes is asked of the memory (``memory.BankedMemory``); all other rules are the same.
+
+On one core and an ideal channel every start is a maximum of earlier times and every end adds a duration, so neither a
+shorter transfer nor a deeper buffer ever costs a cycle. On several cores it may: what one gains can let it in before
+another.
 """
 
 from __future__ import annotations

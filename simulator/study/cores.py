@@ -18,7 +18,7 @@ from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, redu
 from simulator.mapping.accesses import PadAccesses
 from simulator.mapping.counting import count
 from simulator.study.hardware import Hardware
-from simulator.study.planning import accesses, plan
+from simulator.study.planning import accesses, plan, require_feasible
 from simulator.study.reduction import add_actions, no_cut_along_k, reduction_lanes
 from simulator.tiles import TileTable
 from simulator.workload import Op
@@ -101,6 +101,7 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
     cores = hardware.design.cores
     if cores.count == 1:
         return CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),), (accesses(hardware, op),))
+    require_feasible(hardware, op)
     why_not = no_cut_along_k(hardware.datapath)
     if cores.partition == "K" and why_not:
         raise ConfigError(

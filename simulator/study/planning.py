@@ -15,7 +15,7 @@ from simulator.study.hardware import Hardware
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["accesses", "plan"]
+__all__ = ["accesses", "plan", "require_feasible"]
 
 _MOST_ALONG = 1 << 24  # M, N or K
 _MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
@@ -27,12 +27,11 @@ def plan(hardware: Hardware, op: Op, sharing: int = 1) -> TileTable:
 
     Args:
         sharing: cores that share DRAM.
-
     Raises: ConfigError naming file, line and field of a scratchpad that is too small; WorkloadError for an op that is
     too large to simulate.
     """
     hardware = hardware.for_op(op)
-    _require_feasible(hardware, op)
+    require_feasible(hardware, op)
     try:
         return _best_table(*_what_decides_tiles(hardware, op, sharing))
     except MappingError as error:
@@ -58,7 +57,8 @@ def _pad_accesses(*what_decides_tiles: Any) -> PadAccesses:
     return pad_accesses(shape, _best_table(*what_decides_tiles), array, bits, memories)
 
 
-def _require_feasible(hardware: Hardware, op: Op) -> None:
+def require_feasible(hardware: Hardware, op: Op) -> None:
+    """Refuse what is too large to simulate. Raises: WorkloadError naming the op."""
     for field in ("M", "N", "K"):
         if getattr(op, field) > _MOST_ALONG:
             raise WorkloadError(f"op '{op.name}': {field} must be at most {_MOST_ALONG}, got {getattr(op, field)}")
