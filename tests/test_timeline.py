@@ -13,7 +13,11 @@ from simulator.report.timeline import TRACKS
 
 STUDY = {
     "name": "t",
-    "designs": ["gobo_array", {"extends": "int8_systolic", "name": "ws", "array": {"dataflow": "ws"}}],
+    "designs": [
+        "gobo_array",
+        {"extends": "int8_systolic", "name": "ws", "array": {"dataflow": "ws"}},
+        {"extends": "int8_systolic", "name": "banks", "memory": {"bank_conflicts": True, "act_buffer": {"banks": 2}}},
+    ],
     "workloads": [{"name": "w", "gemms": [{"name": n, "M": 90, "N": 130, "K": 200} for n in ("one", "two")]}],
     "set": {"memory.dram.bandwidth_gb_s": 2.0},
 }
@@ -35,7 +39,7 @@ def intervals(trace, process, track):
     )
 
 
-@pytest.mark.parametrize("design", ["gobo_array", "ws"])
+@pytest.mark.parametrize("design", ["gobo_array", "ws", "banks"])
 @pytest.mark.parametrize("track", TRACKS)
 def test_a_track_never_overlaps_itself(run, design, track):
     found = intervals(run[1], design, track)
@@ -44,7 +48,7 @@ def test_a_track_never_overlaps_itself(run, design, track):
         assert start >= end - 1e-6
 
 
-@pytest.mark.parametrize("design", ["gobo_array", "ws"])
+@pytest.mark.parametrize("design", ["gobo_array", "ws", "banks"])
 def test_waiting_sums_to_the_stalls_and_all_ends_with_the_run(run, design):
     table, trace = run
     row = table[table["design"] == design].iloc[0]
@@ -52,6 +56,7 @@ def test_waiting_sums_to_the_stalls_and_all_ends_with_the_run(run, design):
     for cause in ("stall_dram_read", "stall_dram_write", "stall_bank", "stall_outlier", "stall_vector"):
         us = sum(end - start for start, end, name in waiting if name == cause)
         assert us * row["clock_mhz"] == pytest.approx(row[f"{cause}_cycles"], abs=0.01), cause
+    assert (row["stall_bank_cycles"] > 0) == (design == "banks")
     last = max(end for track in TRACKS for _, end, _ in intervals(trace, design, track))
     assert last == pytest.approx(row["latency_s"] * 1e6)
 
