@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, PositiveInt, PrivateAttr
 
 from simulator.config.load import Source
+from simulator.config.pass_kinds import FusibleKind
 from simulator.config.record import Record
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Quantisation",
     "Scratchpad",
     "Tiling",
+    "VectorUnit",
 ]
 
 Side = Annotated[int, Field(gt=0, le=65536)]
@@ -126,6 +128,22 @@ class Memory(Record):
     output_bits: Literal[4, 8, 16, 32] = 16
 
 
+class VectorUnit(Record):
+    """FP32 lanes beside the array, for all that is no matrix product.
+
+    ``lanes``: values that take one simple operation (add, multiply, compare) per cycle; 64 is assumed.
+    ``special_cycles``: cycles in which the lanes take one special function (exponential, reciprocal, reciprocal square
+    root, tanh) each; a quarter as many special units as lanes is an NVIDIA multiprocessor's ratio (CUDA C++ Programming
+    Guide, arithmetic throughput, compute capability 8.0: 64 FP32 and 16 special results per cycle).
+    ``fused``: passes that work on results on their way, so that these need no round trip to DRAM; assumed: factors and
+    biases, at the array's foot.
+    """
+
+    lanes: Annotated[int, Field(gt=0, le=65536)] = 64
+    special_cycles: Annotated[int, Field(gt=0, le=1024)] = 4
+    fused: list[FusibleKind] = Field(default=["bias", "dequantise"])
+
+
 class Design(Record):
     """Everything that decides cycles, energy, area and values of a run."""
 
@@ -138,6 +156,7 @@ class Design(Record):
     quantisation: Quantisation = Quantisation()
     tiling: Tiling = Tiling()
     memory: Memory
+    vector_unit: VectorUnit = VectorUnit()
     cost: str = "open"
 
     _source: Source | None = PrivateAttr(default=None)

@@ -16,6 +16,8 @@ from simulator.datapath import Datapath, OptionError
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
+from simulator.mapping.vector import VECTOR_ACTIONS
+from simulator.study.vector_parts import vector_parts
 from simulator.workload import Op
 
 __all__ = ["Hardware", "build", "priced_actions"]
@@ -58,7 +60,11 @@ class Hardware:
 
     def for_op(self, op: Op) -> Hardware:
         """This hardware as it is set for one op."""
-        return next((hardware for pattern, hardware in self.layers if fnmatchcase(op.name, pattern)), self)
+        return self.named(op.name)
+
+    def named(self, op_name: str) -> Hardware:
+        """This hardware as it is set for the op of that name."""
+        return next((hardware for pattern, hardware in self.layers if fnmatchcase(op_name, pattern)), self)
 
 
 def build(design: Design) -> Hardware:
@@ -146,7 +152,7 @@ def _bill(design: Design, datapath: Datapath) -> Bill:
     label, _ = design._source.origin(("cost",)) if design._source else ("", None)
     with named_at(design.where("cost")):
         library = load_cost(design.cost, near=Path(label).parent)
-    parts = datapath.area_bill(design.array.rows, design.array.cols)
+    parts = datapath.area_bill(design.array.rows, design.array.cols) | vector_parts(design.vector_unit)
     try:
         return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz)
     except CostError as error:
@@ -154,7 +160,9 @@ def _bill(design: Design, datapath: Datapath) -> Bill:
 
 
 def priced_actions(datapath: Datapath) -> list[str]:
-    """Every action that a run of this datapath can count, sorted: its own, and the hops of results on their way out."""
+    """Every action that a run of this datapath can count, sorted: its own, the hops of results on their way out, and
+    those of the vector unit beside it.
+    """
     own = {*datapath.actions_per_mac(), *datapath.actions_per_output(), *datapath.data_dependent_actions()}
     edges = {*datapath.actions_per_operand("act"), *datapath.actions_per_operand("weight")}
-    return sorted(own | edges | {"reg_bit"})
+    return sorted(own | edges | {"reg_bit"} | set(VECTOR_ACTIONS.values()))

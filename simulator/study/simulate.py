@@ -28,7 +28,7 @@ from simulator.study.storage import storage_of
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["OpResult", "plan", "simulate_op", "timing_of"]
+__all__ = ["OpResult", "plan", "run_table", "scaled", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
 
@@ -224,17 +224,18 @@ def _costs(
     for index, (act, weight) in enumerate(operands):
         costs = datapath.tile_costs(_job(hardware, op, table, act, weight, _gemm_seed(seed, op, index)))
         tiles = table if costs is None else _with_costs(table, costs)
-        timing = _run(hardware, tiles, fidelity)
+        timing = run_table(hardware, tiles, fidelity)
         first = tiles if first is None else first
         timings.append(timing)
         counts.append(count(op, tiles, array, bits, datapath, timing.total_cycles, costs))
         if costs is None:
-            return tiles, _scaled(timing, len(operands)), counts[0].times(len(operands))
+            return tiles, scaled(timing, len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
     return first, reduce(_sum, timings), reduce(add, counts)
 
 
-def _run(hardware: Hardware, table: TileTable, fidelity: Fidelity) -> Timing:
+def run_table(hardware: Hardware, table: TileTable, fidelity: Fidelity) -> Timing:
+    """The engine of that fidelity on one table; ``pe_array`` takes its time from the pipeline."""
     if fidelity == "bound":
         return run_bound(table, hardware.dram)
     if fidelity == "event":
@@ -254,7 +255,8 @@ def _with_costs(table: TileTable, costs: TileCosts) -> TileTable:
     return replace(table, rows=rows)
 
 
-def _scaled(timing: Timing, count: int) -> Timing:
+def scaled(timing: Timing, count: int) -> Timing:
+    """``count`` equal runs, one after another; the events are those of the first."""
     stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
     return Timing(timing.total_cycles * count, timing.compute_cycles * count, stalls, timing.events)
 

@@ -16,9 +16,10 @@ from simulator.report.atomic import whole_file
 from simulator.report.timeline import OpTimeline, write_timeline
 from simulator.study.expand import Point
 from simulator.study.hardware import Hardware
+from simulator.study.passes import time_pass
 from simulator.study.simulate import timing_of
 from simulator.tiles import TileTable
-from simulator.workload import Op
+from simulator.workload import Op, Pass
 
 __all__ = ["TIMELINE_NAME", "gemm_timeline", "require_timeline", "save_timeline", "timelines"]
 
@@ -35,23 +36,34 @@ def require_timeline(fidelity: str) -> None:
 
 
 def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterator[OpTimeline]:
-    """The first GEMM of every op of every point; ops follow each other as they run.
+    """The first GEMM of every op, and every pass once, of every point; ops follow each other as they run.
 
     Values are not computed again, but operands are encoded where time depends on them.
     """
     for point in points:
         elapsed = 0
-        for op in point.workload.ops:
-            tensors = point.workload.trace.load(op.name) if point.workload.trace else None
-            table, timing = timing_of(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
-            yield gemm_timeline(point.hardware, point.label, op, table, timing.events, elapsed)
+        steps = point.workload.steps
+        for index, step in enumerate(steps):
+            table: TileTable | None
+            if isinstance(step, Op):
+                tensors = point.workload.tensors(index)
+                table, timing = timing_of(point.hardware, step, tensors, fidelity=fidelity, seed=seed)
+            else:
+                table, timing, _ = time_pass(point.hardware, steps, index, fidelity)
+            if table is not None:
+                yield gemm_timeline(point.hardware, point.label, step, table, timing.events, elapsed)
             elapsed += timing.total_cycles
 
 
 def gemm_timeline(
-    hardware: Hardware, process: str, op: Op, table: TileTable, events: NDArray[np.int64] | None, elapsed: int = 0
+    hardware: Hardware,
+    process: str,
+    op: Op | Pass,
+    table: TileTable,
+    events: NDArray[np.int64] | None,
+    elapsed: int = 0,
 ) -> OpTimeline:
-    """One GEMM's tiles, ``elapsed`` cycles after the start."""
+    """One GEMM's or pass's tiles, ``elapsed`` cycles after the start."""
     assert events is not None, "only an engine with a notion of when has a timeline"
     load_start, load_end, start, end, store_start, store_end = events.T
     free = np.concatenate([[0], end[:-1]])

@@ -1,5 +1,7 @@
-"""Workloads: ordered ops with shapes."""
+"""Workloads: ordered ops and passes with shapes."""
 
+from simulator.workload.operations import WORK, Work, work_of
 from simulator.workload.ops import OP_KINDS, Op
+from simulator.workload.passes import PASS_KINDS, Pass
 
-__all__ = ["OP_KINDS", "Op"]
+__all__ = ["OP_KINDS", "PASS_KINDS", "WORK", "Op", "Pass", "Work", "work_of"]
