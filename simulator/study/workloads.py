@@ -18,7 +18,7 @@ from simulator.config.workload import WorkloadSpec
 from simulator.errors import UnknownNameError
 from simulator.resources import shipped_dir, shipped_names
 from simulator.tracing import Trace, open_trace
-from simulator.workload import Op, Pass
+from simulator.workload import Op, Pass, steps_of
 
 __all__ = ["Workload", "known_workloads", "resolve_workload"]
 
@@ -88,7 +88,6 @@ def _from_trace(folder: Path) -> Workload:
 
 
 def _from_spec(spec: WorkloadSpec) -> Workload:
-    ops = tuple(Op(g.name, g.M, g.N, g.K, g.count) for g in spec.gemms)
     fingerprint = hashlib.sha256(json.dumps(spec.model_dump(), sort_keys=True).encode()).hexdigest()
     provenance = {"source": spec.source or spec.description} if spec.source or spec.description else {}
-    return Workload(spec.name, ops, fingerprint, None, provenance)
+    return Workload(spec.name, steps_of(spec), fingerprint, None, provenance)

@@ -115,7 +115,7 @@ class OpRecord(_Record):
     """One op: shape, operands, statistics. The stored weight is [N,K], the transpose of the GEMM's W[K,N]."""
 
     name: Name
-    kind: Literal["linear", "bmm"]
+    kind: Literal["linear", "bmm", "conv"]
     M: PositiveInt
     N: PositiveInt
     K: PositiveInt

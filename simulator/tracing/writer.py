@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,7 +139,7 @@ class TraceWriter:
             raise TraceError(f"{self.folder}: op '{op.name}' is added twice")
         record = OpRecord(
             name=op.name,
-            kind="bmm" if op.kind == "bmm" else "linear",
+            kind=cast(Literal["linear", "bmm", "conv"], op.kind),
             M=op.M,
             N=op.N,
             K=op.K,
