@@ -150,17 +150,25 @@ def mean_pool(lane, windows):
 def cycles(rows, cols, lanes, special_cycles, per_value, per_scale, reductions, group):
     """Walk over the groups of lanes. ``per_value`` and ``per_scale``: (simple, special) operations.
 
-    Rows that are reduced start in the first lane; others follow each other without a gap.
+    Rows that are reduced start in the first lane, or lie whole beside others; all else follows without a gap.
     """
     total = 0
     lines = [cols] * rows if reductions else [rows * cols]
+    if reductions and cols < lanes:
+        lines, left = [], rows
+        while left > 0:
+            taken = 0
+            while left > 0 and (taken + 1) * cols <= lanes:
+                taken, left = taken + 1, left - 1
+            lines.append(taken * cols)
     for line in lines:
         for _ in range(0, line, lanes):
             total += per_value[0] + per_value[1] * special_cycles + reductions
+    scales = 0
     for _ in range(rows):
-        scales = len(range(0, cols, group or cols))
-        for _ in range(0, scales, lanes):
-            total += per_scale[0] + per_scale[1] * special_cycles
+        scales += len(range(0, cols, group or cols))
+    for _ in range(0, scales, lanes):
+        total += per_scale[0] + per_scale[1] * special_cycles
     for _ in range(reductions):
         joined = min(group or cols, cols, lanes)
         while joined > 1:

@@ -231,12 +231,7 @@ def alone(name, step, **changes):
 def test_the_worked_example_of_the_documentation():
     """docs/passes.md: softmax of 128 x 128 on int8_systolic."""
     unlimited = alone("int8_systolic", Pass("s", "softmax", 128, 128), **{"memory.dram.model": "none"})
-    assert (
-        unlimited.timing.by_cause()["stall_vector"]
-        == unlimited.timing.total_cycles
-        == 256 * 9 + 128 * 4 + 2 * 6
-        == 2828
-    )
+    assert unlimited.timing.by_cause()["stall_vector"] == unlimited.timing.total_cycles == 256 * 9 + 2 * 4 + 2 * 6
     result = alone("int8_systolic", Pass("s", "softmax", 128, 128))
     assert result.counts.actions == {
         "vector_add_fp32": 128 * (127 + 128 + 127),
@@ -244,13 +239,13 @@ def test_the_worked_example_of_the_documentation():
         "vector_special_fp32": 128 * (128 + 1),
     }
     assert result.counts.traffic["dram", "act"].read_bits == result.counts.traffic["dram", "out"].write_bits == 262144
-    assert (result.tiles, result.timing.total_cycles) == (8, 8 * (32 * 9 + 16 * 4 + 12) + 50 + 32 + 32)
+    assert (result.tiles, result.timing.total_cycles) == (4, 4 * (64 * 9 + 4 + 12) + 50 + 64 + 64)
     assert result.energy["vector"] == pytest.approx(48896 * 8.9013 + 32768 * 16.949 + 16512 * 49.973, rel=1e-4)
 
 
 def test_the_documentation_says_so():
     text = (Path(__file__).resolve().parent.parent / "docs" / "passes.md").read_text(encoding="utf-8")
-    for number in ("**2828 cycles**", "**48,896**", "**32,768**", "**16,512**", "**3026 cycles**", "1.816 µJ"):
+    for number in ("**2324 cycles**", "**48,896**", "**32,768**", "**16,512**", "**2546 cycles**", "1.816 µJ"):
         assert number in text
     rows = dict(re.findall(r"^\| `(\w+)`[^|]*\|(.*)\|$", text, re.MULTILINE))
     assert set(rows) == set(PASS_KINDS)

@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 
 import simulator as sim
 from simulator.config import load_design, load_workload
-from simulator.errors import OlivineError, WorkloadError
+from simulator.errors import OlivineError, TraceError, WorkloadError
+from simulator.resources import shipped_dir
 from simulator.study.hardware import build
 from simulator.study.simulate import simulate_op
 from simulator.study.workloads import resolve_workload
+from simulator.tracing import open_trace
+from simulator.tracing.bert_passes import passes_around
+from simulator.tracing.manifest import parse_manifest
 from simulator.workload import Op, Pass, steps_of
 from simulator.workload.convolution import Convolution, fold_result, im2col, weight_matrix
 from tests.naive_conv import direct_conv
@@ -209,6 +213,55 @@ def test_a_convolution_refuses_tensors_of_another_shape():
         Convolution(2, 4, 4, 3, 3, groups=2)
     with pytest.raises(WorkloadError, match="reaches over 5 values does not fit 4 x 4"):
         Convolution(2, 4, 4, 2, 3, dilation=2)
+
+
+# BERT: the shipped workload and the extractor, written apart, tell of the same layer
+
+
+def test_the_extractor_and_the_workload_agree_on_a_layer():
+    shipped = resolve_workload("bert_base").steps
+    layer = "encoder.layer.3."
+    told = []
+    for op in (step for step in shipped if isinstance(step, Op)):
+        one = Op(layer + op.name, op.M, op.N, op.K, op.count // 12, op.kind)
+        around = passes_around(one, "gelu")
+        told += [*(p for p in around if p.makes_operand), one, *(p for p in around if not p.makes_operand)]
+
+    def key(step, prefix="", layers=1):
+        shape = (step.M, step.N, step.K) if isinstance(step, Op) else (step.rows, step.cols, step.operand)
+        return step.name.removeprefix(prefix), step.kind, shape, step.count // layers
+
+    assert sorted(key(step, layer) for step in told) == sorted(key(step, layers=12) for step in shipped)
+    order = [step.name for step in shipped]
+    assert [step.name.removeprefix(layer) for step in told] == order
+
+
+def test_the_sample_trace_holds_its_passes():
+    trace = open_trace(shipped_dir("traces") / "minilm-l6-sample")
+    passes = [step for step in trace.steps if isinstance(step, Pass)]
+    assert passes == [p for step in trace.steps if isinstance(step, Op) for p in _in_order(step)]
+    assert len(passes) == 2 * 28
+    assert [step for step in trace.steps if isinstance(step, Op)] == list(trace.ops)
+
+
+def _in_order(op):
+    around = passes_around(op, "gelu")
+    return [*(p for p in around if p.makes_operand), *(p for p in around if not p.makes_operand)]
+
+
+def test_a_pass_of_a_trace_is_checked(tmp_path):
+    source = shipped_dir("traces") / "minilm-l6-sample" / "manifest.json"
+    for change, complaint in (
+        ({"gemm": "nowhere"}, "pass 'encoder.layer.0.attention.self.query.quantise': no op is named 'nowhere'"),
+        ({"kind": "hadamard"}, "a hadamard mixes a power of two of values that divides its columns; found 384 of 384"),
+        ({"name": "encoder.layer.0.attention.self.key"}, "'encoder.layer.0.attention.self.key' occurs 2 times"),
+        ({"rows": 0}, "passes.0.rows: Input should be greater than 0"),
+    ):
+        data = json.loads(source.read_bytes())
+        data["passes"][0] |= change
+        with pytest.raises(TraceError) as error:
+            parse_manifest(json.dumps(data).encode(), tmp_path / "manifest.json")
+        assert complaint in str(error.value)
 
 
 # Through a study

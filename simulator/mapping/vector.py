@@ -4,11 +4,11 @@ A block is loaded into the act scratchpad (a residual's second matrix too), its 
 scratchpad, its results go to the out scratchpad and from there to DRAM. Double buffers overlap all three as they do for
 a GEMM, so every engine runs the table as it is; the array has nothing to do, and ``vector_cycles`` are all there is.
 
-**Cycles of a block** of m rows and n columns on L lanes: the lanes take L neighbours at a time, of a row where it is
-reduced, else of the whole block: G groups. A simple operation takes a cycle per group, a special function
-``special_cycles``. A reduction takes a cycle per group; the tree that joins the lanes is pipelined, so its
-ceil(log2(min(n, L))) levels show once per reduction and block. What is done once per row takes the lanes one group
-per row.
+**Cycles of a block** of m rows and n columns on L lanes: the lanes take L neighbours at a time. Where rows are reduced,
+a group of lanes holds part of one row, or as many whole rows as fit. A simple operation takes a cycle per group, a
+special function ``special_cycles``. A reduction takes a cycle per group; the tree that joins the lanes is pipelined, so
+its ceil(log2(min(n, L))) levels show once per reduction and block. What is done once per row is done for L rows at a
+time.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ PARAMETER_BITS = 16
 """Gains, offsets and biases are FP16 in DRAM and in the scratchpads (assumed)."""
 VECTOR_ACTIONS = {"add": "vector_add_fp32", "mul": "vector_mul_fp32", "special": "vector_special_fp32"}
 """What a pass does, as actions that are priced in ``configs/cost``."""
+_MOST_TRIED, _MOST_TILES = 1 << 12, 1 << 22
+"""Block sizes of more tiles are not tried where a larger one fits; tables of more tiles fill any memory."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,14 @@ class VectorJob:
 def vector_cycles(job: VectorJob, lanes: Lanes, m: int, n: int) -> int:
     """Cycles of a block of m rows and n columns."""
     work, width = job.work, lanes.lanes
-    groups = m * -(-n // width) if work.reductions else -(-m * n // width)
+    if not work.reductions:
+        groups = -(-m * n // width)
+    elif n >= width:
+        groups = m * -(-n // width)
+    else:
+        groups = -(-m // (width // n))
     per_group = work.adds + work.muls + work.reductions + work.specials * lanes.special_cycles
-    scales = m * -(-work.groups(n) // width)
+    scales = -(-m * work.groups(n) // width)
     per_scale = work.row_adds + work.row_muls + work.row_specials * lanes.special_cycles
     joined = min(work.group or n, n, width)
     return groups * per_group + scales * per_scale + work.reductions * (joined - 1).bit_length()
@@ -86,15 +93,28 @@ def lower_pass(
 
     Raises: MappingError naming the scratchpad that is too small.
     """
-    sizes = list(_sizes(job))
-    fitting = [size for size in sizes if limits is None or not _too_small(job, limits, *size)]
+    tables = (_table(job, lanes, m, n, depths) for m, n in _fitting(job, limits))
+    return min(tables, key=cycles)
+
+
+def _fitting(job: VectorJob, limits: BufferLimits | None) -> list[tuple[int, int]]:
+    """The block sizes to try: those that fit and make few tiles, or else the largest that fits."""
+    fitting: list[tuple[int, int]] = []
+    pad = ""
+    for m, n in _sizes(job):
+        pad = _too_small(job, limits, m, n) if limits else ""
+        tiles = -(-job.rows // m) * -(-job.cols // n)
+        if fitting and tiles > _MOST_TRIED:
+            break
+        if not pad and tiles > _MOST_TILES:
+            small = ("memory", "act_buffer", "capacity_kib")
+            raise MappingError(f"makes {tiles} tiles of a pass; at most {_MOST_TILES} are simulated", small)
+        if not pad:
+            fitting.append((m, n))
     if not fitting:
-        assert limits is not None, "everything fits where nothing is limited"
-        m, n = sizes[-1]
-        pad = _too_small(job, limits, m, n)
         what = "cannot hold" if job.divisible else "cannot hold a whole row, which is reduced:"
         raise MappingError(f"{what} {m} x {n} values", ("memory", pad, "capacity_kib"))
-    return min((_table(job, lanes, m, n, depths) for m, n in fitting), key=cycles)
+    return fitting
 
 
 def _sizes(job: VectorJob) -> Iterator[tuple[int, int]]:

@@ -121,8 +121,8 @@ def _require_feasible(step: Pass) -> None:
             raise WorkloadError(
                 f"pass '{step.name}': {field} must be at most {_MOST_ALONG}, got {getattr(step, field)}"
             )
-    if step.rows * step.cols * step.count > _MOST_VALUES:
-        values = step.rows * step.cols * step.count
+    values = step.rows * step.cols * step.count
+    if values > _MOST_VALUES:
         raise WorkloadError(f"pass '{step.name}': {values} values; at most {_MOST_VALUES} are simulated; split it")
 
 

@@ -84,7 +84,7 @@ def _from_trace(folder: Path) -> Workload:
     manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created"})
     manifest["input"].pop("token_ids", None)
     manifest["input"].pop("tokens", None)
-    return Workload(trace.name, trace.ops, trace.fingerprint, trace, manifest)
+    return Workload(trace.name, trace.steps, trace.fingerprint, trace, manifest)
 
 
 def _from_spec(spec: WorkloadSpec) -> Workload:
