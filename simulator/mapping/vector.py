@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,12 @@ class VectorJob:
     @property
     def divisible(self) -> bool:
         """Whether a row may be cut: nothing in it depends on all of it."""
-        return not self.work.reductions and not self.work.rewrites
+        return not self.work.reductions or bool(self.work.group)
+
+    @property
+    def together(self) -> int:
+        """Fewest neighbours that may not be parted: packed, reduced or mixed together."""
+        return lcm(self.source.values, self.result.values, self.work.group or 1)
 
 
 def vector_cycles(job: VectorJob, lanes: Lanes, m: int, n: int) -> int:
@@ -119,17 +125,16 @@ def _fitting(job: VectorJob, limits: BufferLimits | None) -> list[tuple[int, int
 
 def _sizes(job: VectorJob) -> Iterator[tuple[int, int]]:
     """Blocks of all rows, half of them ... one; then, where a row may be cut, half of a row ... the fewest values that
-    are packed together. They depend on the shape alone, so that a larger scratchpad only adds to what fits.
+    stay together. They depend on the shape alone, so that a larger scratchpad only adds to what fits.
     """
     m, n = job.rows, job.cols
-    together = int(np.lcm(job.source.values, job.result.values))
     yield m, n
     while m > 1:
         m = -(-m // 2)
         yield m, n
-    while job.divisible and n > together:
+    while job.divisible and n > job.together:
         half = (n + 1) // 2
-        n = -(-half // together) * together
+        n = -(-half // job.together) * job.together
         yield m, n
 
 

@@ -23,7 +23,7 @@ class Work:
         adds, muls, specials: per value.
         reductions: of all values of a row, or of each group of it that shares a scale.
         row_adds, row_muls, row_specials: per row, or per such group.
-        group: values that are reduced together; 0: a whole row.
+        group: neighbours that are reduced or mixed together; 0: a whole row.
         inputs: values loaded per result; parameters: values loaded per column, once per pass.
         reads, rewrites: see above.
     """
@@ -92,7 +92,7 @@ def work_of(work: Pass, dynamic: int | None = None) -> Work:
     base = WORK[work.kind]
     if work.kind == "hadamard":
         stages = work.mixed.bit_length() - 1
-        return replace(base, adds=stages, rewrites=max(stages - 1, 0))
+        return replace(base, adds=stages, rewrites=max(stages - 1, 0), group=work.mixed)
     if work.kind in ("max_pool", "mean_pool"):
         return replace(base, adds=work.block - 1, inputs=work.block)
     if work.kind == "quantise" and dynamic is not None:
