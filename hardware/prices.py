@@ -26,6 +26,7 @@ __all__ = ["OUT", "Price", "Tables", "prices", "read_tables", "text"]
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "configs" / "cost"
 _NODE = "nangate45"
+_REG_BIT_PJ = 0.0089995  # configs/cost/open.yaml
 _HEADER = """\
 # Logic beyond the first few datapaths, made by `python -m hardware.prices`: change that, not this. To be extended, not
 # used alone. NanGate45, 45 nm, typical, yosys 0.23, no wires and no clock tree. "measured": that row of
@@ -284,12 +285,31 @@ def _vector(t: Tables) -> Iterator[Price]:
     yield _transferred_action(t, "quantise_int8_value", "vector", "quantise_int8", "; FP16 value, FP32 factor")
     yield _transferred(t, "quantiser_int8", "vector", "quantise_int8", note="; FP16 value, FP32 factor")
     source = "derived: 32 x reg_bit (0.0089995 pJ, configs/cost/open.yaml), a value out of one register into another"
-    yield Price("gather_fp16", "vector", source, 32 * 0.0089995)
+    yield Price("gather_fp16", "vector", source, 32 * _REG_BIT_PJ)
+
+
+def _lanes(t: Tables) -> Iterator[Price]:
+    """The vector unit of every design: FP32 lanes, and units that interpolate special functions."""
+    moved = "and 96 x reg_bit (configs/cost/open.yaml), two operands and a result"
+    for action, row in (("vector_add_fp32", "prim_fp32add"), ("vector_mul_fp32", "prim_fp32mul")):
+        yield Price(action, "vector", f"measured: {row}, delayed simulation; {moved}", t.energy(row) + 96 * _REG_BIT_PJ)
+    parts = "2 x prim_fp32mul and 2 x prim_fp32add"
+    why = "quadratic interpolation in a table as in Oberman and Siu, ARITH 2005"
+    twice = 2 * (t.energy("prim_fp32mul") + t.energy("prim_fp32add"))
+    source = f"assumed: {parts}, {why}; its look-up as {moved.removeprefix('and ')}, twice"
+    yield Price("vector_special_fp32", "vector", source, twice + 192 * _REG_BIT_PJ)
+    area, leakage = (of("prim_fp32mul") + of("prim_fp32add") for of in (t.area, t.leakage))
+    flops = 96 * t.flop_um2
+    source = "measured: prim_fp32mul and prim_fp32add; 96 flip-flops"
+    yield Price("vector_lane_fp32", "vector", source, None, area + flops, leakage)
+    table_area, table_leakage = t.area("prim_fp32add"), t.leakage("prim_fp32add")
+    source = f"assumed: {parts}, {why}; its table as large as an adder; 96 flip-flops"
+    yield Price("special_unit_fp32", "vector", source, None, 2 * area + table_area + flops, 2 * leakage + table_leakage)
 
 
 def prices(t: Tables) -> dict[str, list[Price]]:
     """File name -> all its entries in their order."""
-    others = (_outlier_encodings, _floats, _gobo, _vector)
+    others = (_outlier_encodings, _floats, _gobo, _vector, _lanes)
     return {
         "logic_integer_nangate45.yaml": list(_integers(t)),
         "logic_nangate45.yaml": [price for section in others for price in section(t)],

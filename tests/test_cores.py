@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simulator as sim
-from simulator.config import load_design
+from simulator.config import load_cost, load_design
 from simulator.datapath import Width
 from simulator.errors import ConfigError, WorkloadError
 from simulator.mapping import ArrayShape, OperandBits, split
 from simulator.study.cores import plan_cores
 from simulator.study.hardware import build
+from simulator.study.passes import simulate_pass, time_pass
 from simulator.study.simulate import simulate_op
-from simulator.workload import Op
+from simulator.workload import Op, Pass
 
 SMALL = {"array.rows": 8, "array.cols": 8}
 BITS = OperandBits(Width.plain(8), Width.plain(8), 32, 16)
@@ -105,16 +106,18 @@ def test_bytes_of_a_gemm_cut_along_k_by_hand():
 
 def test_cycles_of_a_reduction_by_hand():
     """16 sums for each core, of 4 parts, one addition per cycle: 48 cycles of adding, without memory limits."""
-    found = gemm(8, 8, 40, cores__partition="K", cores__reduction_lanes=1, memory__dram__model="none").cycles
+    found = gemm(8, 8, 40, cores__partition="K", vector_unit__lanes=1, memory__dram__model="none").cycles
     assert found == {"total": 10 + 22 + 48, "compute": 10 + 22} | {
         "stall_dram_read": 0, "stall_dram_write": 0, "stall_bank": 0, "stall_outlier": 0, "stall_vector": 48
     }  # fmt: skip
 
 
 def test_additions_are_priced():
-    lanes = [gemm(8, 8, 40, cores__partition="K"), gemm(8, 8, 40, cores__partition="M")]
-    price = lanes[1].energy_pj["mac"] / (8 * 8 * 40)
-    assert lanes[0].energy_pj["mac"] == pytest.approx((8 * 8 * 40 + 3 * 64) * price)
+    """Three additions for each of 64 outputs, on the cores' vector units."""
+    price = load_cost("open").actions["vector_add_fp32"]
+    cut = gemm(8, 8, 40, cores__partition="K").energy_pj
+    assert cut[price.component] == pytest.approx(3 * 64 * price.energy_pj)
+    assert price.component not in gemm(8, 8, 40, cores__partition="M").energy_pj
 
 
 @pytest.mark.parametrize(
@@ -141,11 +144,6 @@ def test_area_leakage_and_peak_are_of_all_cores():
         assert getattr(four.bill, of_all) == pytest.approx(4 * getattr(one.bill, of_all))
     results = [gemm(8, 8, 8, count=n, cores__partition="M") for n in (1, 4)]
     assert results[1].area_um2["total"] == pytest.approx(4 * results[0].area_um2["total"])
-
-
-def test_adders_take_area_only_where_k_may_be_cut():
-    parts = {p: build(design(cores__partition=p)).bill.parts["pe_int8x8_acc32"] for p in ("M", "K", "auto")}
-    assert parts == {"M": 4 * 64, "K": 4 * (64 + 64), "auto": 4 * (64 + 64)}
 
 
 def test_a_core_without_work_is_idle():
@@ -194,3 +192,28 @@ def test_an_op_too_large_to_simulate_is_refused_as_on_one_core():
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert messages[0].endswith("at most 9007199254740992 are simulated; split the op")
+
+
+def test_rows_of_a_pass_are_shared_by_the_cores():
+    """10 rows on four cores: 3, 3, 2 and 2; the same operations and bytes as on one core, and no core idle for long."""
+    softmax = Pass("p", "softmax", 10, 64)
+    one, four = (build(design(count=n)) for n in (1, 4))
+    tables, timing, counts = time_pass(four, [softmax], 0, "pipeline")
+    assert [int(table.rows["m"].sum()) for table in tables] == [3, 3, 2, 2]
+    alone = time_pass(one, [softmax], 0, "pipeline")
+    assert counts.actions == alone[2].actions
+    assert counts.level("dram") == alone[2].level("dram")
+    assert timing.stalls["stall_vector"] < alone[1].stalls["stall_vector"]
+    assert len(timing.per_core) == 4
+    assert time_pass(four, [softmax], 0, "event")[1].total_cycles == timing.total_cycles
+    assert time_pass(four, [softmax], 0, "bound")[1].total_cycles <= timing.total_cycles
+
+
+def test_a_fused_pass_on_cores_that_cut_k_hides_behind_nothing():
+    op, bias = Op("op", 64, 64, 256), Pass("b", "bias", 64, 64)
+    along = {cut: build(design(cores__partition=cut, vector_unit__lanes=1)) for cut in ("M", "K")}
+    times = {
+        cut: simulate_pass(hardware, [op, bias], 1).timing.stalls["stall_vector"] for cut, hardware in along.items()
+    }
+    assert times["K"] == 64 * 64 // 4  # one addition per value, a lane per core
+    assert times["M"] < times["K"]

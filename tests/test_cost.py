@@ -77,7 +77,9 @@ def test_energy_and_area_by_hand():
     sram = {m.size_bytes: m for m in library.sram.macros if m.word_bits == 512}
     act, weight = sram[256 * 1024], sram[128 * 1024]
     cycles, pj_per_mw = result.cycles["total"], 1e3 / 500
-    leakage_logic_mw = 256 * library.parts["pe_int8x8_acc32"].leakage_nw * 1e-6
+    lanes = {"vector_lane_fp32": 64, "special_unit_fp32": 16}  # idle, but they leak
+    parts = {part: (library.parts[part], n) for part, n in {"pe_int8x8_acc32": 256, **lanes}.items()}
+    leakage_logic_mw = sum(part.leakage_nw * n for part, n in parts.values()) * 1e-6
     by_hand = {
         "mac": macs * price["mac_int8x8_acc32"],
         "register": (macs * 16 + drain_hops * 32) * price["reg_bit"],
@@ -95,7 +97,9 @@ def test_energy_and_area_by_hand():
         assert result.energy_pj[part] == pytest.approx(pj, rel=1e-12), part
     assert result.energy_pj["total"] == pytest.approx(math.fsum(by_hand.values()), rel=1e-12)
     assert result.area_um2["pe"] == pytest.approx(256 * 828.058)
-    assert result.area_um2["total"] == pytest.approx(256 * 828.058 + (act.area_mm2 + 2 * weight.area_mm2) * 1e6)
+    assert result.area_um2["vector"] == pytest.approx(sum(parts[part][0].area_um2 * n for part, n in lanes.items()))
+    logic = 256 * 828.058 + result.area_um2["vector"]
+    assert result.area_um2["total"] == pytest.approx(logic + (act.area_mm2 + 2 * weight.area_mm2) * 1e6)
     assert result.bytes["dram"] == {"read": 512, "write": 512}
 
 

@@ -406,7 +406,7 @@ BAD_SHAPES = [
     ({"M": 2.0}, "op 'q': M must be a positive integer, got 2.0"),
     ({"N": True}, "op 'q': N must be a positive integer, got True"),
     ({"count": -1}, "op 'q': count must be a positive integer, got -1"),
-    ({"kind": "conv"}, "op 'q': kind must be one of linear, bmm, got 'conv'"),
+    ({"kind": "gemv"}, "op 'q': kind must be one of linear, bmm, conv, got 'gemv'"),
     ({"name": ""}, "an op's name must be a non-empty string, got ''"),
 ]
 

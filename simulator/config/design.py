@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, PrivateAttr
 
 from simulator.config.dram import DramPart
 from simulator.config.load import Source
+from simulator.config.pass_kinds import FusibleKind
 from simulator.config.record import Record
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Quantisation",
     "Scratchpad",
     "Tiling",
+    "VectorUnit",
 ]
 
 Side = Annotated[int, Field(gt=0, le=65536)]
@@ -177,12 +179,27 @@ class Cores(Record):
     """Equal cores, each with an array and scratchpads of its own, that share DRAM.
 
     ``partition``: along which dimension a GEMM is cut into one part per core; ``auto``: the one of least cycles.
-    ``reduction_lanes``: partial sums that a core adds per cycle where K is cut; 64 is assumed.
+    Where K is cut, each core's vector unit adds its share of the partial sums.
     """
 
     count: Annotated[int, Field(gt=0, le=1024)] = 1
     partition: Literal["auto", "M", "N", "K"] = "auto"
-    reduction_lanes: Annotated[int, Field(gt=0, le=65536)] = 64
+
+
+class VectorUnit(Record):
+    """FP32 lanes beside the array, for all that is no matrix product.
+
+    ``lanes``: values that take one simple operation (add, multiply, compare) per cycle; 64 is assumed.
+    ``special_cycles``: cycles in which the lanes take one special function (exponential, reciprocal, reciprocal square
+    root, tanh) each; a quarter as many special units as lanes is an NVIDIA multiprocessor's ratio (CUDA C++ Programming
+    Guide, arithmetic throughput, compute capability 8.0: 64 FP32 and 16 special results per cycle).
+    ``fused``: passes that work on results on their way, so that these need no round trip to DRAM; assumed: factors and
+    biases, at the array's foot.
+    """
+
+    lanes: Annotated[int, Field(gt=0, le=65536)] = 64
+    special_cycles: Annotated[int, Field(gt=0, le=1024)] = 4
+    fused: list[FusibleKind] = Field(default=["bias", "dequantise"])
 
 
 class Design(Record):
@@ -198,6 +215,7 @@ class Design(Record):
     tiling: Tiling = Tiling()
     memory: Memory
     cores: Cores = Cores()
+    vector_unit: VectorUnit = VectorUnit()
     cost: str = "open"
 
     _source: Source | None = PrivateAttr(default=None)

@@ -1,28 +1,122 @@
-"""A workload as YAML: named GEMM shapes."""
+"""A workload as YAML: convolutions and GEMMs in the order in which they run, and passes among them."""
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from fnmatch import fnmatchcase
+from typing import Literal, Self
 
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from simulator.config.load import FieldError
+from simulator.config.pass_kinds import PassKind
 from simulator.config.record import Record
+from simulator.errors import did_you_mean
 
-__all__ = ["Gemm", "WorkloadSpec"]
+__all__ = ["Conv", "Gemm", "PassSpec", "WorkloadSpec"]
 
 
 class Gemm(Record):
-    """``count`` products ``A[M,K] x W[K,N]``."""
+    """``count`` products ``A[M,K] x W[K,N]``: of an activation and a weight, or (``bmm``) of two activations."""
 
     name: str = Field(min_length=1)
     M: PositiveInt
     N: PositiveInt
     K: PositiveInt
     count: PositiveInt = 1
+    kind: Literal["linear", "bmm"] = "linear"
+
+
+class Conv(Record):
+    """``count`` convolutions of a feature map ``(batch, in_channels, height, width)`` into ``out_channels``.
+
+    ``kernel``, ``stride``, ``padding`` and ``dilation`` hold for both axes. ``groups`` splits the channels; as many
+    groups as ``in_channels`` make it depthwise. The size of the result is rounded down, or up with ``ceil``.
+    """
+
+    name: str = Field(min_length=1)
+    in_channels: PositiveInt
+    height: PositiveInt
+    width: PositiveInt
+    out_channels: PositiveInt
+    kernel: PositiveInt
+    stride: PositiveInt = 1
+    padding: NonNegativeInt = 0
+    dilation: PositiveInt = 1
+    groups: PositiveInt = 1
+    batch: PositiveInt = 1
+    count: PositiveInt = 1
+    ceil: bool = False
+
+    @model_validator(mode="after")
+    def _makes_a_result(self) -> Self:
+        for field in ("in_channels", "out_channels"):
+            if getattr(self, field) % self.groups:
+                raise FieldError((field,), f"must be a multiple of groups, {self.groups}; found {getattr(self, field)}")
+        reach = self.dilation * (self.kernel - 1) + 1
+        for field in ("height", "width"):
+            padded = getattr(self, field) + 2 * self.padding
+            if padded < reach:
+                raise FieldError(("kernel",), f"reaches over {reach} values, but {field} with its padding has {padded}")
+        return self
+
+
+class PassSpec(Record):
+    """One kind of pass behind each GEMM or convolution of ``after``, or on an operand of each of ``before``: names, or
+    patterns with shell wildcards.
+
+    ``rows`` and ``cols`` are those of the result (M x N) for ``after``, of the operand (M x K; N x K for the operand
+    ``weight``) for ``before``, and ``count`` is the op's, unless they are given.
+    """
+
+    kind: PassKind
+    after: list[str] = Field(default=[])
+    before: list[str] = Field(default=[])
+    operand: Literal["act", "weight"] = "act"
+    name: str = ""
+    rows: PositiveInt | None = None
+    cols: PositiveInt | None = None
+    count: PositiveInt | None = None
+    block: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if bool(self.after) == bool(self.before):
+            raise FieldError((), "give after or before, a list of names of GEMMs or convolutions, and not both")
+        if self.operand == "weight" and not self.before:
+            raise FieldError(("operand",), "goes with before: it is the operand that the pass makes")
+        return self
+
+    @property
+    def places(self) -> list[str]:
+        """Names or patterns of the ops that it stands before or after."""
+        return self.after or self.before
+
+    def is_at(self, op: str) -> bool:
+        """Whether it stands before or after the op of that name."""
+        return any(fnmatchcase(op, pattern) for pattern in self.places)
 
 
 class WorkloadSpec(Record):
-    """An ordered list of GEMMs."""
+    """Convolutions in order, then GEMMs in order, each with its passes around it in the order of ``passes``."""
 
     name: str = Field(min_length=1)
     description: str = ""
     source: str = ""
-    gemms: list[Gemm] = Field(min_length=1)
+    convs: list[Conv] = Field(default=[], min_length=1)
+    gemms: list[Gemm] = Field(default=[], min_length=1)
+    passes: list[PassSpec] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _has_ops_for_its_passes(self) -> Self:
+        names = [*(conv.name for conv in self.convs), *(gemm.name for gemm in self.gemms)]
+        if not names:
+            raise FieldError(("gemms",), "missing key 'gemms'; a workload has gemms, convs or both")
+        for i, work in enumerate(self.passes):
+            field = "after" if work.after else "before"
+            for j, place in enumerate(work.places):
+                if not any(fnmatchcase(name, place) for name in names):
+                    raise FieldError(("passes", i, field, j), f"'{place}' matches no op{did_you_mean(place, names)}")
+            found = sum(map(work.is_at, names))
+            if work.name and found > 1:
+                raise FieldError(("passes", i, "name"), f"names one pass, but this one is at {found} ops; leave it out")
+        return self

@@ -172,6 +172,10 @@ class Datapath(ABC):
         """Bits of an operand in scratchpads and DRAM; as its format packs it."""
         return Width.of(self.act_format if operand == "act" else self.weight_format)
 
+    def stored_format(self, operand: Operand) -> str:
+        """Name of the format that an operand has in DRAM: what a pass before the GEMM has to make of it."""
+        return (self.act_format if operand == "act" else self.weight_format).name
+
     def register_bits(self, operand: Operand) -> float:
         """Bits of the register in which an operand hops from PE to PE, per logical MAC and array step."""
         return (self.act_format if operand == "act" else self.weight_format).bits

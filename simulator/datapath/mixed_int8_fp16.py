@@ -116,6 +116,10 @@ class MixedInt8Fp16(Datapath):
         """8 bits in the scratchpads; A is FP16 in DRAM, for its columns are not known there."""
         return Width.plain(8, _HALF_BITS if operand == "act" else 8)
 
+    def stored_format(self, operand: Operand) -> str:
+        """A is FP16 in DRAM, and split and quantised as it comes in."""
+        return "fp16" if operand == "act" else super().stored_format(operand)
+
     def actions_per_mac(self) -> dict[str, float]:
         """Of the int8 array, zeros included."""
         return _INT8.actions_per_mac()

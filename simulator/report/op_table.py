@@ -88,7 +88,9 @@ def _axis_cells(values: pd.Series) -> list[Cell]:
 
 
 def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[Cell]]:
-    columns = {name.title(): _whole(layers[name]) for name in ("M", "N", "K", "count") if name in layers}
+    columns = {
+        name.title(): _whole(layers[name]) for name in ("M", "N", "K", "rows", "cols", "count") if name in layers
+    }
     time, energy = choose_unit(seconds, TIME_S), choose_unit(layers["energy_total_pj"], ENERGY_PJ)
     moved = layers["dram_read_bytes"] + layers["dram_write_bytes"]
     size = choose_unit(moved, BYTES)

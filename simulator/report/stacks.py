@@ -177,5 +177,6 @@ def cause_parts(table: pd.DataFrame, causes: Sequence[str]) -> list[Part]:
 def _cause_label(column: str) -> str:
     if column in _CAUSE_LABELS:
         return _CAUSE_LABELS[column]
-    words = column.removesuffix("_cycles").removeprefix("stall_").replace("_", " ").replace("dram", "DRAM")
+    words = column.removesuffix("_cycles").removeprefix("stall_").replace("_", " ")
+    words = words.replace("dram", "DRAM").replace("vector", "vector unit")
     return f"waiting: {words}" if column.startswith("stall_") else words

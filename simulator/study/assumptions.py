@@ -21,8 +21,11 @@ ASSUMPTIONS = (
     "Scales are calibrated on the very tensors that are run. Their own bytes (one per tensor, row or column) count as "
     "storage, not as DRAM traffic; neither do dictionaries. Outlier lists and masks do; what they take of a "
     "scratchpad's capacity is not modelled.",
-    "Softmax, LayerNorm, GELU, residuals, quantising and dequantising passes take no time and no energy, but for the "
-    "passes of mixed_int8_fp16.",
+    "Passes that a workload lists (softmax, normalisation, activation functions, residuals, quantising ...) run on the "
+    "vector unit after what is listed before them, from DRAM and back to it; docs/passes.md has the operations of "
+    "each. A lane does one FP32 operation a cycle. Fused passes move nothing but parameters and hide behind the array, "
+    "fold by fold; the GEMM's results are still written at memory.output_bits. The encoders of all formats count as a "
+    "multiplication, a rounding and a clamp.",
     "Outliers that arrive too fast stop the whole array, feeds and drains included; a fold of GOBO's ends when its "
     "last outlier is served.",
     "Decoders sit in the operand path as one pipeline stage and cost no cycles.",

@@ -17,13 +17,17 @@ from simulator.errors import ConfigError
 from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
 from simulator.mapping.accesses import PadAccesses
 from simulator.mapping.counting import count
+from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.hardware import Hardware
 from simulator.study.planning import accesses, plan, require_feasible
-from simulator.study.reduction import add_actions, no_cut_along_k, reduction_lanes
+from simulator.study.reduction import no_cut_along_k
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
 __all__ = ["CorePlan", "plan_cores"]
+
+_ADDITION = {VECTOR_ACTIONS["add"]: 1.0}
+"""Adding two integer partial sums, taken to cost a lane what it costs to add two numbers of FP32 (assumed)."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,7 @@ class CorePlan:
             count(part.op, table, array, bits, datapath, cycles, pads, memories.burst_bytes, None if i else costs)
             for i, (part, table, pads) in enumerate(zip(self.parts, self.tables, self.accesses, strict=True))
         ]
-        each += [
-            count_reduction(table, bits, memories, len(self.parts), cycles, add_actions(datapath))
-            for table in self.reduction
-        ]
+        each += [count_reduction(table, bits, memories, len(self.parts), cycles, _ADDITION) for table in self.reduction]
         return replace(reduce(add, each), cycles=cycles)
 
 
@@ -119,7 +120,7 @@ def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
         return _planned(hardware, parts)
     bits = replace(hardware.bits, output=hardware.bits.accumulator)
     plan = _planned(replace(hardware, bits=bits), parts)
-    places, lanes = hardware.depths[2], reduction_lanes(hardware.design)
+    places, lanes = hardware.depths[2], hardware.design.vector_unit.lanes
     tables = reduction_tables(op, hardware.bits, hardware.limits, places, len(parts), cores, lanes)
     return replace(plan, reduction=tuple(tables))
 

@@ -49,6 +49,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             **_dram(design),
             **{f"{name}_kib": getattr(memory, name).capacity_kib for name in hardware.bill.buffers},
         },
+        "vector_unit": design.vector_unit.model_dump() | {"fused": ", ".join(design.vector_unit.fused) or "none"},
         "parts": dict(hardware.bill.parts),
         "area_um2": area | {"total": total(area)},
         "area_share": {name: um2 / total(area) for name, um2 in area.items()},

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from simulator.config import Source, Study, load_design, named_at
 from simulator.config.catalogue import Reference
 from simulator.errors import ConfigError, did_you_mean
-from simulator.study.cores import plan_cores
 from simulator.study.hardware import Hardware, build
+from simulator.study.passes import plan_step
 from simulator.study.workloads import Workload, resolve_workload
 
 __all__ = ["Point", "expand"]
@@ -38,7 +38,7 @@ class Point:
 
 
 def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[Point]:
-    """All points of a study: every design built, every workload opened, every op mapped, nothing run.
+    """All points of a study: every design built, every workload opened, every op and pass mapped, nothing run.
 
     Args:
         overrides: ``--set`` of the command line; wins over the study's ``set``, loses to its axes.
@@ -57,8 +57,8 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
         Point(hardware, workload, axes) for family in families for workload in workloads for hardware, axes in family
     ]
     for point in points:
-        for op in point.workload.ops:
-            plan_cores(point.hardware, op)
+        for index in range(len(point.workload.steps)):
+            plan_step(point.hardware, point.workload.steps, index)
     _require_layers_to_match(points)
     return points
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,8 +17,9 @@ from simulator.engine import NO_MEMORY_LIMIT, Dram, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
 from simulator.mapping.scratchpads import Memories, Pad
+from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.drams import make_dram, search_dram
-from simulator.study.reduction import reduction_parts
+from simulator.study.vector_parts import vector_parts
 from simulator.workload import Op
 
 __all__ = ["Hardware", "build", "priced_actions"]
@@ -68,7 +68,11 @@ class Hardware:
 
     def for_op(self, op: Op) -> Hardware:
         """This hardware as it is set for one op."""
-        return next((hardware for pattern, hardware in self.layers if fnmatchcase(op.name, pattern)), self)
+        return self.named(op.name)
+
+    def named(self, op_name: str) -> Hardware:
+        """This hardware as it is set for the op of that name."""
+        return next((hardware for pattern, hardware in self.layers if fnmatchcase(op_name, pattern)), self)
 
 
 def build(design: Design) -> Hardware:
@@ -158,8 +162,7 @@ def _bill(design: Design, datapath: Datapath) -> Bill:
     with named_at(design.where("cost")):
         library = load_cost(design.cost, near=Path(label).parent)
     cores = design.cores.count
-    one = Counter(datapath.area_bill(design.array.rows, design.array.cols))
-    one.update(reduction_parts(design, datapath))
+    one = datapath.area_bill(design.array.rows, design.array.cols) | vector_parts(design.vector_unit)
     parts = {part: n * cores for part, n in one.items()}
     try:
         return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz, cores)
@@ -168,7 +171,9 @@ def _bill(design: Design, datapath: Datapath) -> Bill:
 
 
 def priced_actions(datapath: Datapath) -> list[str]:
-    """Every action that a run of this datapath can count, sorted: its own, and the hops of results on their way out."""
+    """Every action that a run of this datapath can count, sorted: its own, the hops of results on their way out, and
+    those of the vector unit beside it.
+    """
     own = {*datapath.actions_per_mac(), *datapath.actions_per_output(), *datapath.data_dependent_actions()}
     edges = {*datapath.actions_per_operand("act"), *datapath.actions_per_operand("weight")}
-    return sorted(own | edges | {"reg_bit"})
+    return sorted(own | edges | {"reg_bit"} | set(VECTOR_ACTIONS.values()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 from simulator import units
@@ -13,12 +15,15 @@ from simulator.engine import STALL_CAUSES
 from simulator.errors import ConservationError
 from simulator.reference import sqnr_db
 from simulator.study.expand import Point
+from simulator.study.passes import PassResult
 from simulator.study.quality import Quality
 from simulator.study.simulate import OpResult
+from simulator.workload import Op
 
-__all__ = ["CONTRACT_COLUMNS", "add_ratios", "axis_column", "layer_row", "point_row"]
+__all__ = ["CONTRACT_COLUMNS", "SHAPE_COLUMNS", "add_ratios", "axis_column", "layer_row", "point_row"]
 
 Row = dict[str, Any]
+Result = OpResult | PassResult
 
 CONTRACT_COLUMNS = (
     "design",
@@ -46,6 +51,8 @@ CONTRACT_COLUMNS = (
 )
 
 
+SHAPE_COLUMNS = ("M", "N", "K", "rows", "cols")
+"""Columns of ``layers.parquet`` that are empty where they do not apply: shapes of an op, and of a pass."""
 _ERRORS = {"sqnr_quantisation_db": "quantisation_noise", "sqnr_arithmetic_db": "arithmetic_noise"}
 """Columns of the two parts of the error: of the encoding, and of sums that round."""
 
@@ -55,9 +62,10 @@ def axis_column(path: str) -> str:
     return f"axis:{path}"
 
 
-def layer_row(point: Point, result: OpResult) -> Row:
-    """One op of a point; cycles, bytes and energy cover all of its GEMMs."""
-    op, timing, quality = result.op, result.timing, result.quality
+def layer_row(point: Point, result: Result) -> Row:
+    """One op or pass of a point; cycles, bytes and energy cover all of its GEMMs or repetitions."""
+    op, timing = result.op, result.timing
+    quality = result.quality if isinstance(result, OpResult) else None
     groups = by_group(result.energy)
     return {
         "design": point.hardware.design.name,
@@ -65,9 +73,7 @@ def layer_row(point: Point, result: OpResult) -> Row:
         **_axes(point),
         "op": op.name,
         "kind": op.kind,
-        "M": op.M,
-        "N": op.N,
-        "K": op.K,
+        **{column: getattr(op, column, None) for column in SHAPE_COLUMNS},
         "count": op.count,
         "tiles": result.tiles * op.count,
         "total_cycles": timing.total_cycles,
@@ -78,8 +84,8 @@ def layer_row(point: Point, result: OpResult) -> Row:
         **_dram_bytes(result.counts),
         **_banks([result]),
         **_count_columns(result.counts),
-        "mapping_util": point.hardware.mapping_util(op),
-        "compute_util": _compute_util(point, [result]),
+        "mapping_util": point.hardware.mapping_util(op) if isinstance(op, Op) else math.nan,
+        "compute_util": _compute_util(point, [result]) if isinstance(op, Op) else math.nan,
         **_energy(result.energy, groups),
         "sqnr_db": quality.sqnr_db if quality else math.nan,
         **{column: _sqnr([quality], kind) if quality else math.nan for column, kind in _ERRORS.items()},
@@ -87,14 +93,13 @@ def layer_row(point: Point, result: OpResult) -> Row:
     }
 
 
-def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: int) -> Row:
-    """One point: the sum of its ops.
+def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int) -> Row:
+    """One point: the sum of its ops and passes.
 
     Raises: ConservationError if MACs, cycles by cause or energy by part do not add up.
     """
-    counts = results[0].counts
-    for result in results[1:]:
-        counts += result.counts
+    counts = reduce(add, (r.counts for r in results))
+    gemms = [r for r in results if isinstance(r, OpResult)]
     stalls = {cause: sum(r.timing.stalls[cause] for r in results) for cause in STALL_CAUSES}
     compute = sum(r.timing.compute_cycles for r in results)
     energy = _summed([r.energy for r in results])
@@ -112,13 +117,13 @@ def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: in
         "compute_cycles": compute,
         "latency_s": latency_s,
         "macs": counts.macs,
-        "mapping_util": sum(point.hardware.mapping_util(r.op) * r.op.macs for r in results) / counts.macs,
+        "mapping_util": sum(point.hardware.mapping_util(r.op) * r.op.macs for r in gemms) / counts.macs,
         "compute_util": _compute_util(point, results),
         **_dram_bytes(counts),
         **_energy(energy, by_group(energy)),
         "area_total_um2": total(area),
         "edp_js": total(energy) * 1e-12 * latency_s,
-        **_quality(results),
+        **_quality(gemms),
         **_axes(point),
         "fidelity": fidelity,
         "seed": seed,
@@ -132,7 +137,7 @@ def point_row(point: Point, results: Sequence[OpResult], fidelity: str, seed: in
         **_banks(results),
         **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
         **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
-        **_bits_per_value(results),
+        **_bits_per_value(gemms),
     }
 
 
@@ -150,7 +155,7 @@ def add_ratios(rows: list[Row], baseline: str | None) -> None:
 
 
 def _require_conserved(point: Point, counts: Counts, cycles: int, energy: Row) -> None:
-    macs = sum(op.macs for op in point.workload.ops)
+    macs = sum(step.macs for step in point.workload.steps)
     at_once = total(energy_pj(point.hardware.bill, counts))
     if counts.macs != macs:
         raise ConservationError(f"{point.label}: {counts.macs} MACs were run, the workload has {macs}")
@@ -176,10 +181,10 @@ def _dram_bytes(counts: Counts) -> Row:
     }
 
 
-def _banks(results: Sequence[OpResult]) -> Row:
+def _banks(results: Sequence[Result]) -> Row:
     """What banked DRAM did; nothing for others."""
-    names = results[0].timing.dram
-    return {f"dram_{name}": sum(r.timing.dram[name] for r in results) for name in names}
+    names = {name: None for r in results for name in r.timing.dram}
+    return {f"dram_{name}": sum(r.timing.dram.get(name, 0) for r in results) for name in names}
 
 
 def _count_columns(counts: Counts) -> Row:
@@ -206,9 +211,10 @@ def _energy(energy: Row, groups: Row) -> Row:
     return {"energy_total_pj": total(energy), **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
 
 
-def _compute_util(point: Point, results: Sequence[OpResult]) -> float:
+def _compute_util(point: Point, results: Sequence[Result]) -> float:
     """Useful MACs over what the array could have done in the time, each op at its own precision."""
-    arrays = [point.hardware.for_op(r.op).array for r in results]
+    own = (point.hardware.for_op(r.op) if isinstance(r.op, Op) else point.hardware for r in results)
+    arrays = [hardware.array for hardware in own]
     cores = point.hardware.design.cores.count
     places = cores * sum(a.rows * a.cols * r.counts.cycles for a, r in zip(arrays, results, strict=True))
     return sum(r.counts.macs for r in results) / places if places else 0.0

@@ -27,8 +27,9 @@ from simulator.errors import OlivineError, OutputError
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import Point, expand
 from simulator.study.hardware import priced_actions
-from simulator.study.rows import CONTRACT_COLUMNS, Row, add_ratios, layer_row, point_row
-from simulator.study.simulate import simulate_op
+from simulator.study.passes import PassResult, simulate_step
+from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
+from simulator.study.simulate import OpResult
 from simulator.study.store import Store, code_sha256, point_key
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
@@ -189,15 +190,20 @@ def _load_plugins(paths: Sequence[Path]) -> None:
 
 @datapaths.blamed()
 def _run_point(point: Point, fidelity: Any, seed: int) -> PointResult:
-    """All ops of one point; tensors of one op are in memory at a time."""
-    results, layers, mismatches = [], [], []
-    for op in point.workload.ops:
-        tensors = point.workload.trace.load(op.name) if point.workload.trace else None
-        result = simulate_op(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
+    """All ops and passes of one point; tensors of one op are in memory at a time."""
+    layers: list[Row] = []
+    mismatches: list[str] = []
+    results: list[OpResult | PassResult] = []
+    for index in range(len(point.workload.steps)):
+        result = simulate_step(
+            point.hardware, point.workload.steps, index, point.workload.tensors(index), fidelity=fidelity, seed=seed
+        )
         layers.append(layer_row(point, result))
-        if result.quality and result.quality.mismatch:
-            mismatches.append(f"{point.label}: {result.quality.mismatch}")
-        results.append(result.without_arrays())
+        if isinstance(result, OpResult):
+            if result.quality and result.quality.mismatch:
+                mismatches.append(f"{point.label}: {result.quality.mismatch}")
+            result = result.without_arrays()
+        results.append(result)
     return point_row(point, results, fidelity, seed), layers, mismatches
 
 
@@ -208,7 +214,8 @@ def _tables(stored: list[tuple[Row, list[Row]]], baseline: str | None) -> tuple[
     add_ratios(rows, baseline)
     results = pd.DataFrame(rows)
     columns = [*CONTRACT_COLUMNS, *(c for c in results.columns if c not in CONTRACT_COLUMNS)]
-    return results[columns], pd.DataFrame([layer for _, layers in stored for layer in layers])
+    layers_table = pd.DataFrame([layer for _, layers in stored for layer in layers])
+    return results[columns], layers_table.astype(dict.fromkeys(SHAPE_COLUMNS, "Int64"))
 
 
 def _report(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:

@@ -27,7 +27,7 @@ from simulator.study.storage import storage_of
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["OpResult", "run_tables", "simulate_op", "timing_of"]
+__all__ = ["OpResult", "run_tables", "scaled", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
 
@@ -172,7 +172,7 @@ def _costs(
         timings.append(reduce(_sum, phases))
         counts.append(whole.counts(timings[-1].total_cycles, costs))
         if costs is None:
-            return *first, _scaled(timings[0], len(operands)), counts[0].times(len(operands))
+            return *first, scaled(timings[0], len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
     return *first, reduce(_sum, timings), reduce(add, counts)
 
@@ -188,7 +188,8 @@ def run_tables(hardware: Hardware, tables: Sequence[TileTable], fidelity: Fideli
     return run_pipeline_cores(tables, hardware.dram)
 
 
-def _scaled(timing: Timing, count: int) -> Timing:
+def scaled(timing: Timing, count: int) -> Timing:
+    """``count`` equal runs, one after another; the events are those of the first."""
     stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
     dram = {name: n * count for name, n in timing.dram.items()}
     cycles = timing.total_cycles * count, timing.compute_cycles * count

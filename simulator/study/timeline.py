@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config.study import Fidelity
-from simulator.engine import Dram, IdealDram
+from simulator.engine import Dram, IdealDram, Timing
 from simulator.errors import OlivineError
 from simulator.report.atomic import whole_file
 from simulator.report.timeline import OpTimeline, write_timeline
 from simulator.study.expand import Point
 from simulator.study.hardware import Hardware
+from simulator.study.passes import time_pass
 from simulator.study.simulate import timing_of
 from simulator.tiles import TileTable
-from simulator.workload import Op
+from simulator.workload import Op, Pass
 
 __all__ = ["TIMELINE_NAME", "gemm_timeline", "require_timeline", "save_timeline", "timelines"]
 
@@ -27,6 +28,7 @@ _CAUSES = {"outlier_cycles": "stall_outlier", "vector_cycles": "stall_vector", "
 
 
 TIMELINE_NAME = "timeline.json"
+_Phase = tuple[Sequence[TileTable], Timing]
 
 
 def require_timeline(fidelity: str) -> None:
@@ -36,22 +38,32 @@ def require_timeline(fidelity: str) -> None:
 
 
 def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterator[OpTimeline]:
-    """The first GEMM of every op of every point; ops follow each other as they run.
+    """The first GEMM of every op, and every pass once, of every point; ops follow each other as they run.
 
     Values are not computed again, but operands are encoded where time depends on them.
     """
     for point in points:
         elapsed = 0
-        for op in point.workload.ops:
-            tensors = point.workload.trace.load(op.name) if point.workload.trace else None
-            plan, phases, cycles = timing_of(point.hardware, op, tensors, fidelity=fidelity, seed=seed)
+        for index, step in enumerate(point.workload.steps):
+            phases, cycles = _phases(point, index, fidelity, seed)
             begin = elapsed
-            for tables, timing in zip(plan.phases, phases, strict=True):
+            for tables, timing in phases:
                 for core, (table, one) in enumerate(zip(tables, timing.per_core, strict=True)):
-                    label = _group(point, core)
-                    yield gemm_timeline(point.hardware, label, op, table, one.events, begin)
+                    yield gemm_timeline(point.hardware, _group(point, core), step, table, one.events, begin)
                 begin += timing.total_cycles
             elapsed += cycles
+
+
+def _phases(point: Point, index: int, fidelity: Fidelity, seed: int) -> tuple[list[_Phase], int]:
+    """What the first repetition of a step runs, one phase after another, and the cycles of all its repetitions."""
+    steps = point.workload.steps
+    step = steps[index]
+    if isinstance(step, Op):
+        tensors = point.workload.tensors(index)
+        plan, timings, cycles = timing_of(point.hardware, step, tensors, fidelity=fidelity, seed=seed)
+        return list(zip(plan.phases, timings, strict=True)), cycles
+    tables, timing, _ = time_pass(point.hardware, steps, index, fidelity)
+    return [(tables, timing)] if tables else [], timing.total_cycles * step.count
 
 
 def _group(point: Point, core: int) -> str:
@@ -60,9 +72,14 @@ def _group(point: Point, core: int) -> str:
 
 
 def gemm_timeline(
-    hardware: Hardware, process: str, op: Op, table: TileTable, events: NDArray[np.int64] | None, elapsed: int = 0
+    hardware: Hardware,
+    process: str,
+    op: Op | Pass,
+    table: TileTable,
+    events: NDArray[np.int64] | None,
+    elapsed: int = 0,
 ) -> OpTimeline:
-    """One GEMM's tiles, ``elapsed`` cycles after the start."""
+    """One GEMM's or pass's tiles, ``elapsed`` cycles after the start."""
     assert events is not None, "only an engine with a notion of when has a timeline"
     load_start, load_end, start, end, store_start, store_end = events.T
     free = np.concatenate([[0], end[:-1]])

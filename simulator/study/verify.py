@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config import Design, load_design
+from simulator.config.study import Fidelity
 from simulator.errors import MismatchError, OlivineError
 from simulator.mapping import FOLD_OVERLAPS
 from simulator.study.hardware import Hardware, build
+from simulator.study.passes import simulate_step
 from simulator.study.simulate import OpResult, simulate_op
 from simulator.study.workloads import Workload
 from simulator.workload import Op
@@ -128,14 +130,15 @@ def _resized(design: Design, rows: int, cols: int, overlap: str) -> Design:
 
 
 def _ladder(hardware: Hardware, workload: Workload) -> int:
-    for op in workload.ops:
+    fidelities: tuple[Fidelity, ...] = ("bound", "pipeline", "event")
+    for index, step in enumerate(workload.steps):
         bound, pipeline, event = (
-            simulate_op(hardware, op, fidelity=fidelity).timing for fidelity in ("bound", "pipeline", "event")
+            simulate_step(hardware, workload.steps, index, fidelity=fidelity).timing for fidelity in fidelities
         )
         if event.by_cause() != pipeline.by_cause():
-            raise MismatchError(f"{op.name}: event says {event.by_cause()}, pipeline {pipeline.by_cause()}")
+            raise MismatchError(f"{step.name}: event says {event.by_cause()}, pipeline {pipeline.by_cause()}")
         if bound.total_cycles > pipeline.total_cycles:
             raise MismatchError(
-                f"{op.name}: the bound is {bound.total_cycles} cycles, pipeline {pipeline.total_cycles}"
+                f"{step.name}: the bound is {bound.total_cycles} cycles, pipeline {pipeline.total_cycles}"
             )
-    return len(workload.ops)
+    return len(workload.steps)

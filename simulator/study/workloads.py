@@ -9,31 +9,45 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simulator.config import Source, find_file, is_path, load_workload
 from simulator.config.catalogue import Reference
 from simulator.config.workload import WorkloadSpec
 from simulator.errors import UnknownNameError
 from simulator.resources import shipped_dir, shipped_names
 from simulator.tracing import Trace, open_trace
-from simulator.workload import Op
+from simulator.workload import Op, Pass, steps_of
 
 __all__ = ["Workload", "known_workloads", "resolve_workload"]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Ordered ops, and the trace that holds their tensors if there is one.
+    """Ordered ops and passes, and the trace that holds the ops' tensors if there is one.
 
     Attributes:
+        steps: ops (matrix products) and passes (of the vector unit) in the order in which they run.
         fingerprint: sha256 that changes with any shape or tensor.
         provenance: where it comes from, for the report.
     """
 
     name: str
-    ops: tuple[Op, ...]
+    steps: tuple[Op | Pass, ...]
     fingerprint: str
     trace: Trace | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """The matrix products alone."""
+        return tuple(step for step in self.steps if isinstance(step, Op))
+
+    def tensors(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Operands of a step: those of a trace's op; None for a pass, and where only shapes are known."""
+        step = self.steps[index]
+        return self.trace.load(step.name) if self.trace and isinstance(step, Op) else None
 
     @property
     def kind(self) -> str:
@@ -70,11 +84,10 @@ def _from_trace(folder: Path) -> Workload:
     manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created"})
     manifest["input"].pop("token_ids", None)
     manifest["input"].pop("tokens", None)
-    return Workload(trace.name, trace.ops, trace.fingerprint, trace, manifest)
+    return Workload(trace.name, trace.steps, trace.fingerprint, trace, manifest)
 
 
 def _from_spec(spec: WorkloadSpec) -> Workload:
-    ops = tuple(Op(g.name, g.M, g.N, g.K, g.count) for g in spec.gemms)
     fingerprint = hashlib.sha256(json.dumps(spec.model_dump(), sort_keys=True).encode()).hexdigest()
     provenance = {"source": spec.source or spec.description} if spec.source or spec.description else {}
-    return Workload(spec.name, ops, fingerprint, None, provenance)
+    return Workload(spec.name, steps_of(spec), fingerprint, None, provenance)

@@ -15,6 +15,7 @@ from simulator.errors import TraceError
 from simulator.resources import shipped_dir
 from simulator.tracing import bert
 from simulator.tracing.bert import BertConfig, Captured
+from simulator.tracing.bert_passes import passes_around
 from simulator.tracing.choose import layer_of, select_ops
 from simulator.tracing.manifest import DTYPES, Created, InputRecord, ModelRecord
 from simulator.tracing.messages import one_line
@@ -76,7 +77,7 @@ def extract(
     )
     with writer, ModelWeights(model.folder / WEIGHT_FILE, bert.WEIGHT_PREFIX) as weights:
         captured = bert.capture(weights, config, piece.ids, layers=layer_of(wanted[-1]) + 1)
-        _store(writer, captured, wanted, dtype, progress)
+        _store(writer, captured, wanted, dtype, config.activation, progress)
     return open_trace(out)
 
 
@@ -113,9 +114,14 @@ def _model_record(model: ModelSource) -> ModelRecord:
 
 
 def _store(
-    writer: TraceWriter, captured: Iterator[Captured], wanted: Sequence[str], dtype: str, progress: Progress | None
+    writer: TraceWriter,
+    captured: Iterator[Captured],
+    wanted: Sequence[str],
+    dtype: str,
+    activation: str,
+    progress: Progress | None,
 ) -> None:
-    """Write the wanted ops as they come; a tensor that several ops share is written with the first of them."""
+    """Write the wanted ops and their passes as they come; a tensor that ops share is written with the first of them."""
     written: set[str] = set()
     done = 0
     for op in captured:
@@ -126,6 +132,8 @@ def _store(
                 writer.add_tensor(name, _rounded(name, values, dtype))
                 written.add(name)
         writer.add_op(op.op, a=op.a_name, w=op.w_name)
+        for work in passes_around(op.op, activation):
+            writer.add_pass(work)
         done += 1
         if progress is not None:
             progress(op.op.name, done, len(wanted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,8 +17,8 @@ from pydantic import (
     ValidationError,
 )
 
-from simulator.errors import TraceError
-from simulator.workload import Op
+from simulator.errors import TraceError, WorkloadError
+from simulator.workload import Op, Pass, PassKind
 
 __all__ = [
     "DTYPES",
@@ -33,6 +34,7 @@ __all__ = [
     "OpStats",
     "Operand",
     "OperandStats",
+    "PassRecord",
     "Shard",
     "parse_manifest",
 ]
@@ -115,7 +117,7 @@ class OpRecord(_Record):
     """One op: shape, operands, statistics. The stored weight is [N,K], the transpose of the GEMM's W[K,N]."""
 
     name: Name
-    kind: Literal["linear", "bmm"]
+    kind: Literal["linear", "bmm", "conv"]
     M: PositiveInt
     N: PositiveInt
     K: PositiveInt
@@ -140,8 +142,27 @@ class OpRecord(_Record):
         return (self.count, rows, self.K) if batched else (rows, self.K)
 
 
+class PassRecord(_Record):
+    """One pass of the traced model, which has no tensors of its own; its fields are those of ``Pass``."""
+
+    name: Name
+    kind: PassKind
+    rows: PositiveInt
+    cols: PositiveInt
+    count: PositiveInt
+    gemm: Name
+    makes_operand: bool = False
+    operand: Literal["act", "weight"] = "act"
+    block: NonNegativeInt = 0
+
+    @property
+    def step(self) -> Pass:
+        """The pass. Raises: WorkloadError if its kind cannot have its block."""
+        return Pass(**self.model_dump())
+
+
 class Manifest(_Record):
-    """The whole manifest of a trace."""
+    """The whole manifest of a trace; ``passes`` stand before or after the ops that they name, in their order."""
 
     format: Literal["olivine-trace"]
     version: Literal[1]
@@ -151,6 +172,7 @@ class Manifest(_Record):
     created: Created
     shards: tuple[Shard, ...]
     ops: tuple[OpRecord, ...]
+    passes: tuple[PassRecord, ...] = ()
 
 
 def parse_manifest(raw: bytes, path: Path) -> Manifest:
@@ -168,6 +190,7 @@ def parse_manifest(raw: bytes, path: Path) -> Manifest:
     for record in manifest.ops:
         _check_layouts(record, path)
     _check_references(manifest, path)
+    _check_passes(manifest, path)
     return manifest
 
 
@@ -211,3 +234,17 @@ def _check_references(manifest: Manifest, path: Path) -> None:
         for operand in (record.a, record.w):
             if operand.shard not in files:
                 raise TraceError(f"{path}: op '{record.name}': shard '{operand.shard}' is not in the list of shards")
+
+
+def _check_passes(manifest: Manifest, path: Path) -> None:
+    ops = {record.name for record in manifest.ops}
+    names = Counter([*ops, *(record.name for record in manifest.passes)])
+    for record in manifest.passes:
+        if record.gemm not in ops:
+            raise TraceError(f"{path}: pass '{record.name}': no op is named '{record.gemm}'")
+        if names[record.name] > 1:
+            raise TraceError(f"{path}: '{record.name}' occurs {names[record.name]} times; names must be unique")
+        try:
+            _ = record.step
+        except WorkloadError as error:
+            raise TraceError(f"{path}: {error}") from None

@@ -16,7 +16,7 @@ from simulator.errors import TraceError, UnknownNameError
 from simulator.tracing.manifest import DTYPES, MANIFEST_NAME, Manifest, Operand, OpRecord, Shard, parse_manifest
 from simulator.tracing.messages import one_line
 from simulator.tracing.writer import TraceWriter, file_sha256
-from simulator.workload import Op
+from simulator.workload import Op, Pass
 
 __all__ = ["Trace", "TraceWriter", "open_trace"]
 
@@ -40,6 +40,16 @@ class Trace:
     def name(self) -> str:
         """The trace's name."""
         return self.manifest.name
+
+    @property
+    def steps(self) -> tuple[Op | Pass, ...]:
+        """All ops with the passes before and after them."""
+        steps: list[Op | Pass] = []
+        for op in self.ops:
+            around = [record.step for record in self.manifest.passes if record.gemm == op.name]
+            before = [step for step in around if step.makes_operand]
+            steps += [*before, op, *(step for step in around if not step.makes_operand)]
+        return tuple(steps)
 
     def record(self, op_name: str) -> OpRecord:
         """The manifest's record of one op. Raises: UnknownNameError."""

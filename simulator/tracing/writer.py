@@ -7,10 +7,10 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,11 @@ from simulator.tracing.manifest import (
     OperandStats,
     OpRecord,
     OpStats,
+    PassRecord,
     Shard,
 )
 from simulator.tracing.messages import one_line
-from simulator.workload import Op
+from simulator.workload import Op, Pass
 
 __all__ = ["DEFAULT_SHARD_BYTES", "TraceWriter", "file_sha256", "operand_stats"]
 
@@ -88,6 +89,7 @@ class TraceWriter:
         self._shards: list[Shard] = []
         self._stored: dict[str, _Stored] = {}
         self._ops: list[OpRecord] = []
+        self._passes: list[PassRecord] = []
 
     def __enter__(self) -> TraceWriter:
         _check_destination(self.folder, self._force)
@@ -139,7 +141,7 @@ class TraceWriter:
             raise TraceError(f"{self.folder}: op '{op.name}' is added twice")
         record = OpRecord(
             name=op.name,
-            kind="bmm" if op.kind == "bmm" else "linear",
+            kind=cast(Literal["linear", "bmm", "conv"], op.kind),
             M=op.M,
             N=op.N,
             K=op.K,
@@ -149,6 +151,12 @@ class TraceWriter:
             stats=OpStats(a=self._stored[a].stats, w=self._stored[w].stats),
         )
         self._ops.append(record)
+
+    def add_pass(self, work: Pass) -> None:
+        """Add a pass around an op that is already there. Raises: TraceError if there is none of that name."""
+        if not any(record.name == work.gemm for record in self._ops):
+            raise TraceError(f"{self.folder}: pass '{work.name}': op '{work.gemm}' was not added")
+        self._passes.append(PassRecord.model_validate(asdict(work)))
 
     def _operand(self, op: Op, side: Literal["a", "w"], tensor: str) -> Operand:
         if tensor not in self._stored:
@@ -197,6 +205,7 @@ class TraceWriter:
             created=self._created,
             shards=tuple(self._shards),
             ops=tuple(self._ops),
+            passes=tuple(self._passes),
         )
         data = manifest.model_dump(mode="json", exclude_none=True)
         text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"

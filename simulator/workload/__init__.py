@@ -1,5 +1,9 @@
-"""Workloads: ordered ops with shapes."""
+"""Workloads: ordered ops and passes with shapes."""
 
+from simulator.config.pass_kinds import PassKind
+from simulator.workload.operations import WORK, Work, work_of
 from simulator.workload.ops import OP_KINDS, Op
+from simulator.workload.passes import PASS_KINDS, Pass
+from simulator.workload.spec import steps_of
 
-__all__ = ["OP_KINDS", "Op"]
+__all__ = ["OP_KINDS", "PASS_KINDS", "WORK", "Op", "Pass", "PassKind", "Work", "steps_of", "work_of"]

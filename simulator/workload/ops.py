@@ -8,14 +8,15 @@ from simulator.errors import WorkloadError
 
 __all__ = ["OP_KINDS", "Op"]
 
-OP_KINDS = ("linear", "bmm")
+OP_KINDS = ("linear", "bmm", "conv")
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
     """``count`` GEMMs of one shape, ``A[M,K] x W[K,N] -> C[M,N]``.
 
-    ``linear`` is an activation times a weight; ``bmm`` is a batch of products of two activations, one per head.
+    ``linear`` is an activation times a weight; ``bmm`` is a batch of products of two activations, one per head;
+    ``conv`` is a convolution through im2col, one GEMM per group (``simulator/workload/convolution.py``).
 
     Args:
         name: the op's name in the model, such as ``encoder.layer.0.attention.self.query``.

@@ -1,0 +1,232 @@
+"""Passes of the vector unit on one design: which widths, whether at all, fused or not; and the walk over all steps.
+
+A workload says where a pass is, the design what it takes:
+
+- ``quantise`` writes the width that its GEMM's datapath reads. Its scale is found at run time where every row or block
+  has its own (granularity ``token`` or ``channel``, block formats); one per tensor is known beforehand.
+- Where a datapath reads what results already are (FP16 operands, 16-bit results), ``quantise`` and ``dequantise`` are
+  nothing.
+- All else reads and writes results, of ``memory.output_bits``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
+from operator import add
+from typing import Literal, cast
+
+from numpy.typing import ArrayLike
+
+from simulator.config.study import Fidelity
+from simulator.cost import energy_pj
+from simulator.counts import Counts
+from simulator.datapath import Width
+from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_pipeline
+from simulator.errors import ConfigError, MappingError, WorkloadError
+from simulator.formats.blocks import BlockFormat
+from simulator.mapping import BufferLimits
+from simulator.mapping.fused import count_fused, fused_table, waiting_cycles
+from simulator.mapping.vector import Lanes, VectorJob, count_pass, lower_pass, vector_cycles
+from simulator.study.cores import plan_cores
+from simulator.study.hardware import Hardware
+from simulator.study.simulate import OpResult, run_tables, scaled, simulate_op
+from simulator.tiles import TileTable
+from simulator.workload import Op, Pass, Work, work_of
+
+__all__ = ["PassResult", "Step", "plan_step", "simulate_pass", "simulate_step", "time_pass"]
+
+Step = Op | Pass
+Side = Literal["act", "weight"]
+
+_RESULT_FORMATS = {16: "fp16", 32: "fp32"}
+"""What results of so many bits are; narrower ones are codes of some scale."""
+_NOTHING = Timing(0, 0, dict.fromkeys(STALL_CAUSES, 0))
+_MOST_VALUES = 1 << 40
+_MOST_ALONG = 1 << 26
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """All that is known of one pass on one design; cycles, counts and energy cover all ``count`` of it."""
+
+    op: Pass
+    tiles: int
+    timing: Timing
+    counts: Counts
+    energy: dict[str, float]
+
+
+def simulate_step(
+    hardware: Hardware,
+    steps: Sequence[Step],
+    index: int,
+    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    fidelity: Fidelity = "pipeline",
+    seed: int = 0,
+) -> OpResult | PassResult:
+    """One step of a workload: an op as ``simulate_op`` runs it, or a pass."""
+    step = steps[index]
+    if isinstance(step, Op):
+        return simulate_op(hardware, step, tensors, fidelity=fidelity, seed=seed)
+    return simulate_pass(hardware, steps, index, fidelity=fidelity)
+
+
+def plan_step(hardware: Hardware, steps: Sequence[Step], index: int) -> None:
+    """Refuse a step that cannot run. Raises: as ``plan_cores`` and ``time_pass``."""
+    step = steps[index]
+    if isinstance(step, Op):
+        plan_cores(hardware, step)
+    else:
+        time_pass(hardware, steps, index, "bound")
+
+
+def simulate_pass(
+    hardware: Hardware, steps: Sequence[Step], index: int, *, fidelity: Fidelity = "pipeline"
+) -> PassResult:
+    """Run one pass. Raises: as ``time_pass``."""
+    tables, timing, counts = time_pass(hardware, steps, index, fidelity)
+    step = cast(Pass, steps[index])
+    counts = counts.times(step.count)
+    timing = scaled(timing, step.count)
+    return PassResult(step, sum(map(len, tables)), timing, counts, energy_pj(hardware.bill, counts))
+
+
+def time_pass(
+    hardware: Hardware, steps: Sequence[Step], index: int, fidelity: Fidelity
+) -> tuple[tuple[TileTable, ...], Timing, Counts]:
+    """Tiles of a pass, a table per core that has work, and the cycles and counts of doing it once; no table where it is
+    nothing.
+
+    Raises: ConfigError naming the field of a scratchpad that is too small; WorkloadError for a pass that is too large.
+    """
+    step = cast(Pass, steps[index])
+    _require_feasible(step)
+    special = hardware.named(step.gemm)
+    if _is_nothing(special, step):
+        return (), _NOTHING, Counts(0, 0)
+    jobs = _jobs(special, step)
+    if fused := _is_fused(special, step):
+        waiting = _fused_cycles(hardware, steps, index)
+        tables = tuple(fused_table(job, waiting) for job in jobs)
+    else:
+        tables = tuple(_lowered(special, step, job, len(jobs)) for job in jobs)
+    timing = run_tables(special, tables, fidelity)
+    count = count_fused if fused else count_pass
+    done = [count(job, table, special.memories) for job, table in zip(jobs, tables, strict=True)]
+    counts = replace(reduce(add, done), cycles=timing.total_cycles)
+    return tables, timing, counts
+
+
+def _require_feasible(step: Pass) -> None:
+    for field in ("rows", "cols"):
+        if getattr(step, field) > _MOST_ALONG:
+            raise WorkloadError(
+                f"pass '{step.name}': {field} must be at most {_MOST_ALONG}, got {getattr(step, field)}"
+            )
+    values = step.rows * step.cols * step.count
+    if values > _MOST_VALUES:
+        raise WorkloadError(f"pass '{step.name}': {values} values; at most {_MOST_VALUES} are simulated; split it")
+
+
+def _is_nothing(hardware: Hardware, step: Pass) -> bool:
+    """Whether the operand is, as it lies in DRAM, what the result already was."""
+    result = _RESULT_FORMATS.get(hardware.bits.output)
+    side = cast(Side, step.operand)
+    return step.kind in ("quantise", "dequantise") and hardware.datapath.stored_format(side) == result
+
+
+def _is_fused(hardware: Hardware, step: Pass) -> bool:
+    """Raises: ConfigError for a pass that needs all of a row before it can begin."""
+    if step.kind not in hardware.design.vector_unit.fused:
+        return False
+    if _work(hardware, step).reductions:
+        where = hardware.design.where("vector_unit", "fused")
+        raise ConfigError(
+            f"{where}: '{step.kind}' cannot be fused in '{hardware.design.name}' (pass '{step.name}'): its scale is "
+            "found from a whole row or block of values; take it out, or give the operand one scale per tensor"
+        )
+    return True
+
+
+def _work(hardware: Hardware, step: Pass) -> Work:
+    """Operations of a pass; a scale per row or block is found at run time."""
+    if step.kind != "quantise":
+        return work_of(step)
+    datapath, how = hardware.datapath, hardware.design.quantisation
+    encoding = datapath.act_format if step.operand == "act" else datapath.weight_format
+    if isinstance(encoding, BlockFormat):
+        return work_of(step, encoding.values_per_group)
+    granularity = how.activations.granularity if step.operand == "act" else how.weights.granularity
+    return work_of(step, None if granularity == "tensor" else 0)
+
+
+def _jobs(hardware: Hardware, step: Pass) -> list[VectorJob]:
+    """Near-equal shares of the rows, one for each core that gets any; the first has most."""
+    whole, cores = _job(hardware, step), hardware.design.cores.count
+    shares = (step.rows // cores + (core < step.rows % cores) for core in range(cores))
+    return [replace(whole, rows=share) for share in shares if share]
+
+
+def _job(hardware: Hardware, step: Pass) -> VectorJob:
+    result = Width.plain(hardware.bits.output)
+    written = result
+    if step.kind == "quantise":
+        written = hardware.bits.act if step.operand == "act" else hardware.bits.weight
+    return VectorJob(step.rows, step.cols, _work(hardware, step), result, written)
+
+
+def _lanes(hardware: Hardware) -> Lanes:
+    unit = hardware.design.vector_unit
+    return Lanes(unit.lanes, unit.special_cycles)
+
+
+def _lowered(hardware: Hardware, step: Pass, job: VectorJob, sharing: int) -> TileTable:
+    dram = replace(hardware.search_dram, bytes_per_cycle=hardware.search_dram.bytes_per_cycle / sharing)
+    try:
+        return _best_table(job, _lanes(hardware), hardware.limits, hardware.depths, dram)
+    except MappingError as error:
+        shape = f"{step.kind} '{step.name}', {step.rows} x {step.cols}"
+        raise ConfigError(f"{hardware.design.where(*error.field)}: {error} ({shape})") from None
+
+
+@lru_cache(maxsize=4096)
+def _best_table(
+    job: VectorJob, lanes: Lanes, limits: BufferLimits | None, depths: tuple[int, int, int], dram: IdealDram
+) -> TileTable:
+    return lower_pass(job, lanes, limits, depths, lambda table: run_pipeline(table, dram).total_cycles)
+
+
+def _fused_cycles(hardware: Hardware, steps: Sequence[Step], index: int) -> int:
+    """Cycles that one repetition of a fused pass adds to the GEMM whose results it works on, those before it deducted.
+
+    Behind anything else, in other numbers than the GEMM, or where partial sums are added first, all of its cycles show.
+    Of several cores, the first has most of the GEMM and of the pass.
+    """
+    step = cast(Pass, steps[index])
+    own, before = _all_cycles(hardware, step), 0
+    for earlier in reversed(steps[:index]):
+        if earlier.count != step.count:
+            return own
+        if isinstance(earlier, Op):
+            array, plan = hardware.for_op(earlier).array, plan_cores(hardware, earlier)
+            if plan.reduction:
+                return own
+            part = plan.parts[0].op
+            return waiting_cycles(part, array, before + own) - waiting_cycles(part, array, before)
+        special = hardware.named(earlier.gemm)
+        if _is_nothing(special, earlier):
+            continue
+        if not _is_fused(special, earlier):
+            return own
+        before += _all_cycles(hardware, earlier)
+    return own
+
+
+def _all_cycles(hardware: Hardware, step: Pass) -> int:
+    """Vector cycles of one repetition on the first core, whatever they hide behind."""
+    special = hardware.named(step.gemm)
+    job = _jobs(special, step)[0]
+    return vector_cycles(job, _lanes(special), job.rows, job.cols)

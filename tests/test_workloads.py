@@ -1,0 +1,308 @@
+"""Workloads: convolutions against loops, passes in their places, published totals, everything through a study."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import simulator as sim
+from simulator.config import load_design, load_workload
+from simulator.errors import OlivineError, TraceError, WorkloadError
+from simulator.resources import shipped_dir
+from simulator.study.hardware import build
+from simulator.study.simulate import simulate_op
+from simulator.study.workloads import resolve_workload
+from simulator.tracing import open_trace
+from simulator.tracing.bert_passes import passes_around
+from simulator.tracing.manifest import parse_manifest
+from simulator.workload import Op, Pass, steps_of
+from simulator.workload.convolution import Convolution, fold_result, im2col, weight_matrix
+from tests.naive_conv import direct_conv
+
+
+@st.composite
+def convolutions(draw):
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    kernel, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    padding = draw(st.integers(0, 2))
+    least = max(1, dilation * (kernel - 1) + 1 - 2 * padding)
+    return Convolution(
+        groups * draw(st.integers(1, 2)), draw(st.integers(least, least + 4)), draw(st.integers(least, least + 4)),
+        groups * draw(st.integers(1, 3)), kernel, draw(st.integers(1, 3)), padding, dilation, groups,
+        draw(st.integers(1, 2)), draw(st.booleans()),
+    )  # fmt: skip
+
+
+@settings(max_examples=250, deadline=None)
+@given(conv=convolutions(), seed=st.integers(0, 1000))
+def test_im2col_is_the_convolution_value_for_value(conv, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-9, 10, (conv.batch, conv.in_channels, conv.height, conv.width))
+    w = rng.integers(-9, 10, (conv.out_channels, conv.in_channels // conv.groups, conv.kernel, conv.kernel))
+    expected, macs = direct_conv(x, w, conv.stride, conv.padding, conv.dilation, conv.groups, conv.ceil)
+    a, weights, op = im2col(conv, x), weight_matrix(conv, w), conv.op("conv")
+    assert a.shape == (op.count, op.M, op.K)
+    assert weights.shape == (op.count, op.N, op.K)
+    np.testing.assert_array_equal(fold_result(conv, a @ weights.transpose(0, 2, 1)), expected)
+    assert op.macs == macs
+    assert expected.shape[2:] == (conv.out_height, conv.out_width)
+
+
+def test_a_depthwise_convolution_runs_with_its_values():
+    """Through a datapath: 8-bit codes of small integers are exact, so the result is the convolution."""
+    conv = Convolution(6, 8, 8, 6, 3, padding=1, groups=6)
+    rng = np.random.default_rng(3)
+    x, w = rng.integers(-7, 8, (1, 6, 8, 8)), rng.integers(-7, 8, (6, 1, 3, 3))
+    design = load_design("fp16_systolic", set={"array.rows": 8, "array.cols": 8})
+    op, tensors = conv.op("dw"), (im2col(conv, x), weight_matrix(conv, w))
+    result = simulate_op(build(design), op, tuple(t.astype(np.float32) for t in tensors))
+    assert (op.M, op.N, op.K, op.count) == (64, 1, 9, 6)
+    assert result.quality.exact
+    np.testing.assert_array_equal(fold_result(conv, np.stack(result.values)), direct_conv(x, w, 1, 1, 1, 6, False)[0])
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "down", "up"),
+    [
+        (224, 7, 2, 3, 112, 113),
+        (227, 11, 4, 0, 55, 55),
+        (224, 11, 4, 2, 55, 56),
+        (55, 3, 2, 0, 27, 27),
+        (56, 3, 2, 1, 28, 29),
+    ],
+)  # fmt: skip
+def test_sizes_are_rounded_down_unless_asked(size, kernel, stride, padding, down, up):
+    for ceil, out in ((False, down), (True, up)):
+        assert Convolution(3, size, size, 8, kernel, stride, padding, ceil=ceil).out_height == out
+
+
+def test_a_gemv_just_works():
+    design = load_design("int8_systolic")
+    for fidelity in ("bound", "pipeline", "event"):
+        result = sim.simulate_gemm(design, M=1, N=4096, K=4096, fidelity=fidelity)
+        assert result.macs == 4096 * 4096
+        assert result.bytes["dram"]["read"] >= 4096 * 4097
+    rng = np.random.default_rng(0)
+    small = sim.simulate_gemm(
+        load_design("int8_systolic", set={"array.rows": 4, "array.cols": 4}),
+        a=rng.standard_normal((1, 9)), w=rng.standard_normal((9, 7)), fidelity="pe_array",
+    )  # fmt: skip
+    assert small.exact
+
+
+# Published totals: (parameters, MACs)
+
+PUBLISHED = {
+    # torchvision models.resnet18: 11,689,512 parameters, 9,600 of them batch normalisation, 1,000 biases;
+    # 1.814 GMACs at 224 x 224, as torchvision's own table ("GFLOPS 1.81") and He et al., CVPR 2016, Table 1 (1.8e9)
+    "resnet18": (11_689_512 - 9_600 - 1_000, 1_814_073_344, 1.81e9),
+    # torchvision models.alexnet: 61,100,840 parameters, 10,344 of them biases; "GFLOPS 0.71"
+    "alexnet": (61_100_840 - 10_344, 714_188_480, 0.71e9),
+    # Devlin et al., NAACL 2019: 12 layers of 4 x 768^2 + 2 x 768 x 3072 weights
+    "bert_base": (12 * (4 * 768**2 + 2 * 768 * 3072), 11_173_625_856, 11.17e9),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_totals_are_the_published_ones(name):
+    ops = resolve_workload(name).ops
+    parameters, macs, rounded = PUBLISHED[name]
+    assert sum(op.N * op.K * op.count for op in ops if op.kind != "bmm") == parameters
+    assert sum(op.macs for op in ops) == macs
+    assert macs == pytest.approx(rounded, abs=5e6)  # all digits of it
+
+
+# Passes in their places
+
+
+GEMMS = [{"name": "a", "M": 4, "N": 6, "K": 8, "count": 2}, {"name": "b", "M": 4, "N": 3, "K": 6}]
+CONV = {"name": "c", "in_channels": 4, "height": 5, "width": 6, "out_channels": 8, "kernel": 3, "groups": 2}
+
+
+def steps(**spec):
+    return steps_of(load_workload({"name": "w", "gemms": GEMMS} | spec))
+
+
+def test_passes_stand_where_they_are_written():
+    found = steps(
+        passes=[
+            {"kind": "dequantise", "after": ["*"]},
+            {"kind": "gelu", "after": ["a"]},
+            {"kind": "quantise", "before": ["a"]},
+            {"kind": "quantise", "before": ["a"], "operand": "weight"},
+            {"kind": "residual", "after": ["b"], "name": "sum", "rows": 5, "cols": 7, "count": 9},
+            {"kind": "hadamard", "before": ["b"], "block": 2},
+        ]
+    )
+    assert found == (
+        Pass("a.quantise", "quantise", 4, 8, 2, "a", True),
+        Pass("a.weight.quantise", "quantise", 6, 8, 2, "a", True, "weight"),
+        Op("a", 4, 6, 8, 2),
+        Pass("a.dequantise", "dequantise", 4, 6, 2, "a"),
+        Pass("a.gelu", "gelu", 4, 6, 2, "a"),
+        Pass("b.hadamard", "hadamard", 4, 6, 1, "b", True, block=2),
+        Op("b", 4, 3, 6),
+        Pass("b.dequantise", "dequantise", 4, 3, 1, "b"),
+        Pass("sum", "residual", 5, 7, 9, "b"),
+    )
+
+
+def test_convolutions_come_before_gemms():
+    work = {"kind": "max_pool", "after": ["c"], "block": 4}
+    found = steps(convs=[CONV | {"batch": 3, "count": 2}], passes=[work])
+    assert found[:2] == (Op("c", 36, 4, 18, 4, "conv"), Pass("c.max_pool", "max_pool", 36, 4, 4, "c", block=4))
+    assert [step.name for step in found[2:]] == ["a", "b"]
+
+
+def gelu(**more):
+    return {"passes": [{"kind": "gelu"} | more]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ({"gemms": []}, "gemms: must have at least 1 item, found []"),
+        (gelu(), "passes[0]: give after or before, a list of names of GEMMs or convolutions, and not both"),
+        (gelu(after=["a"], before=["a"]), "passes[0]: give after or before, *"),
+        (gelu(after="a"), "passes[0].after: expected a list, found *"),
+        (gelu(after=["a"], kind="gleu"), "found 'gleu'; allowed: *; did you mean 'gelu'?"),
+        (gelu(after=["aa", "b"]), "passes[0].after[0]: 'aa' matches no op; did you mean 'a'?"),
+        (gelu(after=["*"], name="x"), "passes[0].name: names one pass, but this one is at 2 ops; leave it out"),
+        (gelu(after=["a"], operand="weight"), "passes[0].operand: goes with before: *"),
+        ({"convs": [CONV | {"groups": 3}]}, "convs[0].in_channels: must be a multiple of groups, 3; found 4"),
+        (
+            {"convs": [CONV | {"kernel": 6}]},
+            "convs[0].kernel: reaches over 6 values, but height with its *",
+        ),
+        (
+            {"passes": [{"kind": "gelu", "after": ["a"]}, {"kind": "gelu", "after": ["a"]}]},
+            "w: 2 steps are named 'a.gelu'; give passes names of their own",
+        ),
+        (
+            {"passes": [{"kind": "hadamard", "before": ["b"]}]},
+            "pass 'b.hadamard': a hadamard mixes a power of two of values that divides its columns; found 6 of 6; *",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(spec, complaint):
+    with pytest.raises(OlivineError) as error:
+        steps(**spec)
+    text = str(error.value)
+    assert len(text.splitlines()) == 1
+    start, _, end = complaint.partition("*")
+    assert start in text
+    assert end in text
+
+
+def test_a_workload_without_ops_is_named():
+    with pytest.raises(OlivineError, match="gemms: missing key 'gemms'; a workload has gemms, convs or both"):
+        load_workload({"name": "w"})
+
+
+def test_a_convolution_refuses_tensors_of_another_shape():
+    conv = Convolution(2, 4, 4, 2, 3)
+    with pytest.raises(WorkloadError, match=r"map must have shape \[1, 2, 4, 4\], got \[2, 4, 4\]"):
+        im2col(conv, np.zeros((2, 4, 4)))
+    with pytest.raises(WorkloadError, match="must be multiples of its groups: 2 and 3, 2"):
+        Convolution(2, 4, 4, 3, 3, groups=2)
+    with pytest.raises(WorkloadError, match="reaches over 5 values does not fit 4 x 4"):
+        Convolution(2, 4, 4, 2, 3, dilation=2)
+
+
+# BERT: the shipped workload and the extractor, written apart, tell of the same layer
+
+
+def test_the_extractor_and_the_workload_agree_on_a_layer():
+    shipped = resolve_workload("bert_base").steps
+    layer = "encoder.layer.3."
+    told = []
+    for op in (step for step in shipped if isinstance(step, Op)):
+        one = Op(layer + op.name, op.M, op.N, op.K, op.count // 12, op.kind)
+        around = passes_around(one, "gelu")
+        told += [*(p for p in around if p.makes_operand), one, *(p for p in around if not p.makes_operand)]
+
+    def key(step, prefix="", layers=1):
+        shape = (step.M, step.N, step.K) if isinstance(step, Op) else (step.rows, step.cols, step.operand)
+        return step.name.removeprefix(prefix), step.kind, shape, step.count // layers
+
+    assert sorted(key(step, layer) for step in told) == sorted(key(step, layers=12) for step in shipped)
+    order = [step.name for step in shipped]
+    assert [step.name.removeprefix(layer) for step in told] == order
+
+
+def test_the_sample_trace_holds_its_passes():
+    trace = open_trace(shipped_dir("traces") / "minilm-l6-sample")
+    passes = [step for step in trace.steps if isinstance(step, Pass)]
+    assert passes == [p for step in trace.steps if isinstance(step, Op) for p in _in_order(step)]
+    assert len(passes) == 2 * 28
+    assert [step for step in trace.steps if isinstance(step, Op)] == list(trace.ops)
+
+
+def _in_order(op):
+    around = passes_around(op, "gelu")
+    return [*(p for p in around if p.makes_operand), *(p for p in around if not p.makes_operand)]
+
+
+def test_a_pass_of_a_trace_is_checked(tmp_path):
+    source = shipped_dir("traces") / "minilm-l6-sample" / "manifest.json"
+    for change, complaint in (
+        ({"gemm": "nowhere"}, "pass 'encoder.layer.0.attention.self.query.quantise': no op is named 'nowhere'"),
+        ({"kind": "hadamard"}, "a hadamard mixes a power of two of values that divides its columns; found 384 of 384"),
+        ({"name": "encoder.layer.0.attention.self.key"}, "'encoder.layer.0.attention.self.key' occurs 2 times"),
+        ({"rows": 0}, "passes.0.rows: Input should be greater than 0"),
+    ):
+        data = json.loads(source.read_bytes())
+        data["passes"][0] |= change
+        with pytest.raises(TraceError) as error:
+            parse_manifest(json.dumps(data).encode(), tmp_path / "manifest.json")
+        assert complaint in str(error.value)
+
+
+# Through a study
+
+
+def test_a_study_of_passes(tmp_path):
+    gemms = [{"name": "a", "M": 40, "N": 64, "K": 32, "count": 2}]
+    passes = [
+        {"kind": "quantise", "before": ["a"]},
+        {"kind": "bias", "after": ["a"]},
+        {"kind": "softmax", "after": ["a"]},
+    ]
+    study = {
+        "name": "s",
+        "designs": ["int8_systolic", "fp16_systolic"],
+        "workloads": [{"name": "with", "gemms": gemms, "passes": passes}, {"name": "without", "gemms": gemms}],
+        "baseline": "fp16_systolic",
+    }
+    results = sim.run_study(study, out=tmp_path, timeline=True)
+    layers = pd.read_parquet(tmp_path / "layers.parquet")
+    chosen = layers[(layers["design"] == "int8_systolic") & (layers["workload"] == "with")].set_index("op")
+    assert list(chosen["kind"]) == ["quantise", "linear", "bias", "softmax"]
+    assert chosen.loc["a", ["M", "N", "K"]].tolist() == [40, 64, 32]
+    assert chosen.loc["a.softmax", ["rows", "cols", "count"]].tolist() == [40, 64, 2]
+    assert chosen.loc["a.softmax", ["M", "N", "K", "mapping_util", "compute_util"]].isna().all()
+    assert chosen.loc["a", ["rows", "cols"]].isna().all()
+    row = results.set_index(["design", "workload"]).loc[("int8_systolic", "with")]
+    bare = results.set_index(["design", "workload"]).loc[("int8_systolic", "without")]
+    assert row["total_cycles"] == chosen["total_cycles"].sum() > bare["total_cycles"]
+    assert row["energy_total_pj"] == pytest.approx(chosen["energy_total_pj"].sum())
+    assert row["dram_read_bytes"] == chosen["dram_read_bytes"].sum()
+    assert (row["macs"], row["mapping_util"]) == (bare["macs"], bare["mapping_util"])
+    assert row["compute_util"] < bare["compute_util"]
+    assert row["act_bits_per_value"] == bare["act_bits_per_value"]
+    assert row["energy_part_vector_pj"] > 0
+    free = layers[(layers["design"] == "fp16_systolic") & (layers["op"] == "a.quantise")].iloc[0]
+    assert (free["total_cycles"], free["energy_total_pj"], free["tiles"]) == (0, 0, 0)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "a.softmax" in page
+    assert "<td>softmax</td>" in page
+    events = json.loads((tmp_path / "timeline.json").read_text(encoding="utf-8"))["traceEvents"]
+    names = {e["name"] for e in events if e["ph"] == "X"}
+    assert {"a", "a.softmax", "a.quantise"} <= names
+    assert math.isnan(bare["sqnr_db"])
