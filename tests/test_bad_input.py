@@ -300,8 +300,8 @@ CASES = [
     ),
     design(
         "unpriced SRAM width",
-        "mine.yaml:24: memory.act_buffer.word_bits: no SRAM of 48-bit words is priced; priced widths: 64, 128, 256, "
-        "512, 1024 (cost library 'open')",
+        "mine.yaml:24: memory.act_buffer.word_bits: no SRAM of 48-bit words is priced; words from 64 to 1024 "
+        "bits are (cost library 'open')",
         (ACT_BUFFER, "act_buffer: {capacity_kib: 256, word_bits: 48}"),
     ),
     # A design file: YAML

@@ -13,6 +13,7 @@ from simulator.config.design import Design
 from simulator.config.dram import DramPart
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
 from simulator.config.record import Record
+from simulator.config.sram_table import with_macros, without_other_macros
 from simulator.config.study import Study
 from simulator.config.workload import WorkloadSpec
 from simulator.errors import ConfigError, NoSuchFileError, UnknownNameError, did_you_mean
@@ -42,7 +43,7 @@ _FOLDERS = {
     "study": "configs/studies",
     "workload": "workloads",
 }
-_EXTENDED_ONLY = ("sram_", "logic_")
+_EXTENDED_ONLY = ("logic_",)
 """Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library."""
 
 
@@ -73,7 +74,7 @@ def load_design(
 
 def load_cost(ref: Reference, *, near: Path | None = None) -> CostLibrary:
     """A cost library by shipped name, path or mapping. Raises: ConfigError."""
-    return validate(_read(ref, "cost", near), CostLibrary)
+    return validate(with_macros(_read(ref, "cost", near)), CostLibrary)
 
 
 def load_dram(ref: Reference, set: Mapping[str, Any] | None = None, *, near: Path | None = None) -> DramPart:
@@ -151,6 +152,8 @@ def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] =
     data = {key: value for key, value in source.data.items() if key != "extends"}
     datapath = data.get("datapath")
     merged = _for_datapath(merged, datapath.get("name") if isinstance(datapath, dict) else None)
+    if kind == "cost":
+        merged = without_other_macros(merged, data)
     return merge(merged, Source(data, source.lines, source.label, source.labels))
 
 

@@ -38,9 +38,14 @@ class SramMacro(Record):
 
 
 class SramTable(Record):
-    """Macros between which sizes are interpolated; never beyond."""
+    """Macros between which sizes and word widths are interpolated; never beyond.
+
+    In YAML they are written out, or named: ``table``, a CSV file, and which ``variant`` of it at ``node_nm``.
+    """
 
     source: str = Field(min_length=8)
+    node_nm: PositiveFloat
+    variant: str = ""
     macros: list[SramMacro] = Field(min_length=1)
 
 
