@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.config.cost import CostLibrary
+from simulator.config.cost_bases import beneath, require_same_conventions
 from simulator.config.design import Design
 from simulator.config.dram import DramPart
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
 from simulator.config.record import Record
-from simulator.config.sram_table import with_macros, without_other_macros
+from simulator.config.sram_table import with_macros
 from simulator.config.study import Study
 from simulator.config.workload import WorkloadSpec
 from simulator.errors import ConfigError, NoSuchFileError, UnknownNameError, did_you_mean
@@ -146,14 +148,15 @@ def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] =
     if not bases or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{source.where(('extends',))}: expected the name or path of a {kind}, or a list of them")
     with named_at(source.where(("extends",))):
-        merged = _read(bases[0], kind, folder, (*chain, identity))
-        for base in bases[1:]:
-            merged = merge(merged, _read(base, kind, folder, (*chain, identity)))
+        parents = [_read(base, kind, folder, (*chain, identity)) for base in bases]
+    if kind == "cost":
+        require_same_conventions(source, parents)
+    merged = reduce(merge, parents)
     data = {key: value for key, value in source.data.items() if key != "extends"}
     datapath = data.get("datapath")
     merged = _for_datapath(merged, datapath.get("name") if isinstance(datapath, dict) else None)
     if kind == "cost":
-        merged = without_other_macros(merged, data)
+        merged = beneath(data, merged)
     return merge(merged, Source(data, source.lines, source.label, source.labels))
 
 

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from typing import Literal, get_args
 
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from simulator.config.load import FieldError
 from simulator.config.record import Record
 
-__all__ = ["Action", "CostLibrary", "DramPrices", "Part", "SramMacro", "SramTable"]
+__all__ = ["Action", "Conventions", "CostLibrary", "DramPrices", "Part", "SramMacro", "SramTable"]
+
+
+class Conventions(Record):
+    """What the prices of a library are charged for. The first choice of each is what hardware does.
+
+    ``operand_reads``: scratchpads are read for what enters the array's edge, or anew for every MAC, with nothing passed
+    on inside the array (and where sums wander, ``ws`` and ``is``, every MAC reads and writes one).
+    ``sum_bits``: a sum in the out scratchpad has the width of the accumulator, or of a stored result.
+    ``core_energy``: every action has its price, and what does nothing is clock-gated; or every part of the array draws
+    its ``dynamic_pj_per_cycle`` while the array is not stalled, and its leakage always, whatever it does.
+    ``static``: everything leaks over the makespan and DRAM draws its background power; or only the latter is charged.
+    ``area``: scratchpads are in it, or only the core is.
+    ``nodes``: every price is of the library's node; or prices are of several nodes, and each source says of which.
+    """
+
+    operand_reads: Literal["per_edge", "per_mac"]
+    sum_bits: Literal["accumulator", "output"]
+    core_energy: Literal["per_mac", "full_array_per_cycle"]
+    static: Literal["all", "dram_background_only"]
+    area: Literal["all", "core_only"]
+    nodes: Literal["one", "mixed"]
+
+    def unusual(self) -> dict[str, str]:
+        """The choices that are not what hardware does."""
+        fields = type(self).model_fields
+        return {name: str(v) for name, v in self if v != get_args(fields[name].annotation)[0]}
 
 
 class Action(Record):
@@ -18,11 +47,15 @@ class Action(Record):
 
 
 class Part(Record):
-    """What one part of an array takes and leaks."""
+    """What one part of an array takes and leaks. An area of 0: another part's area has it in it, as the source says.
+
+    ``dynamic_pj_per_cycle``: what it draws while the array runs, under ``core_energy: full_array_per_cycle``.
+    """
 
     component: str
-    area_um2: PositiveFloat
+    area_um2: NonNegativeFloat
     leakage_nw: NonNegativeFloat
+    dynamic_pj_per_cycle: NonNegativeFloat | None = None
     source: str = Field(min_length=8)
 
 
@@ -34,7 +67,7 @@ class SramMacro(Record):
     read_pj: PositiveFloat
     write_pj: PositiveFloat
     leakage_mw: NonNegativeFloat
-    area_mm2: PositiveFloat
+    area_mm2: NonNegativeFloat
 
 
 class SramTable(Record):
@@ -59,13 +92,28 @@ class DramPrices(Record):
 
 
 class CostLibrary(Record):
-    """A named price list for one technology node."""
+    """A named price list, of one technology node unless its conventions say otherwise."""
 
     name: str
     description: str = ""
     node_nm: PositiveFloat
     voltage_v: PositiveFloat
+    conventions: Conventions
     actions: dict[str, Action]
     parts: dict[str, Part]
     sram: SramTable
     dram: DramPrices
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> CostLibrary:
+        if self.conventions.nodes == "one" and self.sram.node_nm != self.node_nm:
+            message = f"{self.sram.node_nm:g} nm in a library of {self.node_nm:g} nm; say conventions.nodes: mixed"
+            raise FieldError(("sram", "node_nm"), message)
+        if self.conventions.area == "all" and not all(macro.area_mm2 for macro in self.sram.macros):
+            raise FieldError(("sram", "macros"), "a macro has no area, but conventions.area charges scratchpads")
+        if self.conventions.core_energy == "full_array_per_cycle":
+            for name, part in self.parts.items():
+                if part.dynamic_pj_per_cycle is None:
+                    message = "missing; conventions.core_energy: full_array_per_cycle charges it"
+                    raise FieldError(("parts", name, "dynamic_pj_per_cycle"), message)
+        return self

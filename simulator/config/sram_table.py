@@ -6,27 +6,17 @@ import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from simulator.config.load import Source
 from simulator.errors import ConfigError, did_you_mean
 from simulator.resources import shipped_dir
 
-__all__ = ["with_macros", "without_other_macros"]
+__all__ = ["with_macros"]
 
 _COUNTS = ("size_bytes", "word_bits")
 _FIGURES = ("read_pj", "write_pj", "leakage_mw", "area_mm2")
 _COLUMNS = ("variant", "node_nm", *_COUNTS, *_FIGURES)
 _Row = tuple[int, dict[str, str]]
-
-
-def without_other_macros(base: Source, top: Mapping[str, Any]) -> Source:
-    """``base`` without its macros, or without its table, if ``top`` brings the other."""
-    given, sram = top.get("sram"), base.data.get("sram")
-    if not isinstance(given, Mapping) or not isinstance(sram, Mapping):
-        return base
-    drop = {"table", "variant"} if "macros" in given else {"macros"} if "table" in given else set()
-    return replace(base, data={**base.data, "sram": {k: v for k, v in sram.items() if k not in drop}})
 
 
 def with_macros(source: Source) -> Source:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator import units
-from simulator.config.cost import CostLibrary
+from simulator.config.cost import Conventions, CostLibrary
 from simulator.config.design import Memory
 from simulator.cost.sram import SramPrice, price_sram
-from simulator.counts import Counts
+from simulator.counts import Counts, Traffic
 from simulator.errors import CostError, did_you_mean
 
 __all__ = ["BUFFERS", "ENERGY_GROUPS", "Bill", "area_um2", "by_group", "energy_pj", "make_bill", "total"]
@@ -56,7 +56,7 @@ def make_bill(
     """
     for part in parts:
         _require("part", part, library.parts, library.name)
-    for action in actions:
+    for action in actions if library.conventions.core_energy == "per_mac" else ():
         _require("action", action, library.actions, library.name)
     buffers = {}
     for name in BUFFERS:
@@ -75,38 +75,67 @@ def _require(kind: str, name: str, priced: Mapping[str, Any], library: str) -> N
 
 
 def energy_pj(bill: Bill, counts: Counts) -> dict[str, float]:
-    """Energy by component [pJ]; static power is drawn for the makespan.
+    """Energy by component [pJ], as the library's conventions charge it; static power is drawn for the makespan.
 
     Raises: CostError naming an action without a price.
     """
     library = bill.library
-    energy: dict[str, float] = {}
-    for action, n in counts.actions.items():
-        _require("action", action, library.actions, library.name)
-        price = library.actions[action]
-        energy[price.component] = energy.get(price.component, 0.0) + price.energy_pj * n
+    energy = _of_actions(bill, counts) if library.conventions.core_energy == "per_mac" else _of_parts(bill, counts)
     for name, sram in bill.buffers.items():
-        moved = counts.level(name)
+        moved = _charged(library.conventions, counts, name)
         energy[name] = moved.read_bits * sram.read_pj_per_bit + moved.write_bits * sram.write_pj_per_bit
     moved = counts.level("dram")
     energy["dram_read"] = moved.read_bits * library.dram.read_pj_per_bit
     energy["dram_write"] = moved.write_bits * library.dram.write_pj_per_bit
-    for name, mw in (
-        ("leakage_logic", bill.logic_leakage_mw),
-        ("leakage_sram", bill.sram_leakage_mw),
-        ("dram_background", library.dram.background_mw),
-    ):
+    for name, mw in _static_mw(bill).items():
         energy[name] = units.mw_to_pj_per_cycle(mw, bill.clock_mhz) * counts.cycles
     return energy
 
 
+def _of_actions(bill: Bill, counts: Counts) -> dict[str, float]:
+    energy: dict[str, float] = {}
+    for action, n in counts.actions.items():
+        _require("action", action, bill.library.actions, bill.library.name)
+        price = bill.library.actions[action]
+        energy[price.component] = energy.get(price.component, 0.0) + price.energy_pj * n
+    return energy
+
+
+def _of_parts(bill: Bill, counts: Counts) -> dict[str, float]:
+    """Every part runs while the array does and leaks all the time, whatever work it has."""
+    energy: dict[str, float] = {}
+    for part, n in bill.parts.items():
+        price = bill.library.parts[part]
+        leaked = units.mw_to_pj_per_cycle(price.leakage_nw * 1e-6, bill.clock_mhz) * counts.cycles
+        run = (price.dynamic_pj_per_cycle or 0.0) * counts.compute_cycles
+        energy[price.component] = energy.get(price.component, 0.0) + n * (leaked + run)
+    return energy
+
+
+def _charged(conventions: Conventions, counts: Counts, buffer: str) -> Traffic:
+    """Traffic of a scratchpad as the conventions count it."""
+    reads, sums = conventions.operand_reads, conventions.sum_bits
+    way = f"{reads}/{sums}" if buffer == "out_buffer" else reads
+    return counts.level(buffer) + counts.otherwise.get((buffer, way), Traffic())
+
+
+def _static_mw(bill: Bill) -> dict[str, float]:
+    """Powers that are drawn all the time; parts that are charged as a full array have their leakage there."""
+    conventions, static = bill.library.conventions, {"dram_background": bill.library.dram.background_mw}
+    if conventions.static == "dram_background_only":
+        return static
+    logic = {"leakage_logic": bill.logic_leakage_mw} if conventions.core_energy == "per_mac" else {}
+    return logic | {"leakage_sram": bill.sram_leakage_mw} | static
+
+
 def area_um2(bill: Bill) -> dict[str, float]:
-    """Area by component [um2]."""
+    """Area by component [um2], with scratchpads unless the library's conventions leave them out."""
     area: dict[str, float] = {}
     for part, n in bill.parts.items():
         price = bill.library.parts[part]
         area[price.component] = area.get(price.component, 0.0) + price.area_um2 * n
-    return area | {name: sram.area_um2 for name, sram in bill.buffers.items()}
+    charged = bill.buffers if bill.library.conventions.area == "all" else {}
+    return area | {name: sram.area_um2 for name, sram in charged.items()}
 
 
 def by_group(energy: Mapping[str, float]) -> dict[str, float]:

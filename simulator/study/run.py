@@ -241,7 +241,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
         "prices": _prices(points),
-        "assumptions": [*ASSUMPTIONS, *_drawn(points)],
+        "assumptions": [*ASSUMPTIONS, *_drawn(points), *_conventions(points)],
     }
 
 
@@ -251,6 +251,19 @@ def _drawn(points: list[Point]) -> list[str]:
     precisions = [h for hardware in blind for h in hardware.precisions]
     drawn = {f"{h.datapath.name}, shapes only: {text}" for h in precisions if (text := h.datapath.assumed_distribution)}
     return sorted(drawn)
+
+
+def _conventions(points: list[Point]) -> list[str]:
+    """What price lists charge otherwise than hardware would, and than the assumptions above say."""
+    libraries = {p.hardware.bill.library.name: p.hardware.bill.library for p in points}
+    odd = {
+        name: ", ".join(f"{k}: {v}" for k, v in lib.conventions.unusual().items()) for name, lib in libraries.items()
+    }
+    return [
+        f"The price list {name} charges otherwise: {text} (simulator/config/cost.py)."
+        for name, text in odd.items()
+        if text
+    ]
 
 
 def _design_record(point: Point) -> Row:
@@ -267,7 +280,7 @@ def _prices(points: list[Point]) -> list[Row]:
     rows: dict[tuple[str, str], Row] = {}
     for hardware in (h for p in points for h in p.hardware.precisions):
         library, datapath = hardware.bill.library, hardware.datapath
-        for action in priced_actions(datapath):
+        for action in priced_actions(datapath) if library.conventions.core_energy == "per_mac" else ():
             price = library.actions[action]
             rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)
         for part in hardware.bill.parts:

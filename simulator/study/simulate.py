@@ -227,7 +227,8 @@ def _costs(
         timing = _run(hardware, tiles, fidelity)
         first = tiles if first is None else first
         timings.append(timing)
-        counts.append(count(op, tiles, array, bits, datapath, timing.total_cycles, costs))
+        cycles = timing.total_cycles, costs, timing.compute_cycles
+        counts.append(count(op, tiles, array, bits, datapath, *cycles))
         if costs is None:
             return tiles, _scaled(timing, len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
