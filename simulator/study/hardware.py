@@ -47,6 +47,15 @@ class Hardware:
         pes = self.array.rows * self.array.cols
         return 2 * pes * self.design.clock_mhz * 1e-6 / self.array.cycles_per_step
 
+    def peak_of(self, rows: int, cols: int) -> float:
+        """Peak throughput of an array of that many PEs instead [10^12 operations/s]."""
+        down, across = self.datapath.logical_array(rows, cols)
+        return 2 * down * across * self.design.clock_mhz * 1e-6 / self.array.cycles_per_step
+
+    def parts(self, rows: int, cols: int) -> dict[str, int]:
+        """Priced parts with an array of that many PEs instead."""
+        return _parts(self.datapath, rows, cols)
+
     def mapping_util(self, op: Op) -> float:
         """Share of PEs that hold work of ``op``, averaged over folds."""
         return mapping_util(op, self.for_op(op).array)
@@ -146,11 +155,16 @@ def _bill(design: Design, datapath: Datapath) -> Bill:
     label, _ = design._source.origin(("cost",)) if design._source else ("", None)
     with named_at(design.where("cost")):
         library = load_cost(design.cost, near=Path(label).parent)
-    parts = datapath.area_bill(design.array.rows, design.array.cols)
+    parts = _parts(datapath, design.array.rows, design.array.cols)
     try:
         return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+
+
+def _parts(datapath: Datapath, rows: int, cols: int) -> dict[str, int]:
+    """All priced parts of a design whose array is ``rows x cols``."""
+    return datapath.area_bill(rows, cols)
 
 
 def priced_actions(datapath: Datapath) -> list[str]:

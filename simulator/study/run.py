@@ -241,7 +241,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
         "prices": _prices(points),
-        "assumptions": [*ASSUMPTIONS, *_drawn(points), *_conventions(points)],
+        "assumptions": [*ASSUMPTIONS, *_drawn(points), *_conventions(points), *_sizes(points)],
     }
 
 
@@ -251,6 +251,16 @@ def _drawn(points: list[Point]) -> list[str]:
     precisions = [h for hardware in blind for h in hardware.precisions]
     drawn = {f"{h.datapath.name}, shapes only: {text}" for h in precisions if (text := h.datapath.assumed_distribution)}
     return sorted(drawn)
+
+
+def _sizes(points: list[Point]) -> list[str]:
+    """Which arrays a study chose, once each."""
+    return list(dict.fromkeys(p.size + _at(p) + "." for p in points if p.size))
+
+
+def _at(point: Point) -> str:
+    axes = ", ".join(f"{path}={value}" for path, value in point.axes.items())
+    return f" at {axes}" if axes else ""
 
 
 def _conventions(points: list[Point]) -> list[str]:
