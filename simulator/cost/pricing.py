@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,18 @@ from simulator.cost.sram import SramPrice, price_sram
 from simulator.counts import Counts, Traffic
 from simulator.errors import CostError, did_you_mean
 
-__all__ = ["BUFFERS", "ENERGY_GROUPS", "Bill", "area_um2", "by_group", "energy_pj", "make_bill", "total"]
+__all__ = [
+    "BUFFERS",
+    "ENERGY_GROUPS",
+    "Bill",
+    "BillLine",
+    "area_um2",
+    "by_group",
+    "energy_pj",
+    "itemise",
+    "make_bill",
+    "total",
+]
 
 BUFFERS = ("act_buffer", "weight_buffer", "out_buffer")
 ENERGY_GROUPS = {
@@ -136,6 +148,30 @@ def area_um2(bill: Bill) -> dict[str, float]:
         area[price.component] = area.get(price.component, 0.0) + price.area_um2 * n
     charged = bill.buffers if bill.library.conventions.area == "all" else {}
     return area | {name: sram.area_um2 for name, sram in charged.items()}
+
+
+@dataclass(frozen=True)
+class BillLine:
+    """How many of one thing there are, and what area one and all of them take."""
+
+    name: str
+    component: str
+    count: int
+    unit_um2: float
+    total_um2: float
+
+
+def itemise(bill: Bill) -> list[BillLine]:
+    """The area by part and scratchpad, a bank being a unit; the lines sum to ``area_um2``."""
+    lines = []
+    for part, n in bill.parts.items():
+        price = bill.library.parts[part]
+        lines.append(BillLine(part, price.component, n, price.area_um2, price.area_um2 * n))
+    if bill.library.conventions.area == "all":
+        for name, sram in bill.buffers.items():
+            lines.append(BillLine(name, name, sram.banks, sram.area_um2 / sram.banks, sram.area_um2))
+    assert math.isclose(sum(line.total_um2 for line in lines), total(area_um2(bill))), "a bill that does not add up"
+    return lines
 
 
 def by_group(energy: Mapping[str, float]) -> dict[str, float]:

@@ -23,6 +23,7 @@ class SramPrice:
     write_pj_per_bit: float
     leakage_mw: float
     area_um2: float
+    banks: int = 1
 
 
 def price_sram(table: SramTable, capacity_bytes: float, word_bits: int, banks: int) -> SramPrice:
@@ -42,7 +43,7 @@ def price_sram(table: SramTable, capacity_bytes: float, word_bits: int, banks: i
     below, above, share = _between(widths, word_bits)
     narrow, wide = (_of_width(table, width, capacity_bytes / banks) for width in (below, above))
     read, write, leakage, area = (_mixed(low, high, share) for low, high in zip(narrow, wide, strict=True))
-    return SramPrice(read / word_bits, write / word_bits, leakage * banks, area * banks * 1e6)
+    return SramPrice(read / word_bits, write / word_bits, leakage * banks, area * banks * 1e6, banks)
 
 
 def _of_width(table: SramTable, word_bits: int, bank_bytes: float) -> list[float]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import formats, units
 from simulator.config import load_cost, load_design, load_dram, load_study, load_workload, price_lists
 from simulator.config.catalogue import Reference
-from simulator.cost import area_um2, total
+from simulator.config.cost import CostLibrary
+from simulator.cost import area_um2, itemise, total
 from simulator.errors import UnknownNameError
 from simulator.resources import shipped_dir, shipped_names
 from simulator.study.hardware import build
@@ -48,6 +50,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             **{f"{name}_kib": getattr(memory, name).capacity_kib for name in hardware.bill.buffers},
         },
         "parts": dict(hardware.bill.parts),
+        "bill": [asdict(line) | {"share": line.total_um2 / total(area)} for line in itemise(hardware.bill)],
         "area_um2": area | {"total": total(area)},
         "area_share": {name: um2 / total(area) for name, um2 in area.items()},
         "peak": {
@@ -55,9 +58,22 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             "tops_per_mm2": hardware.peak_tops / (total(area) * 1e-6),
             "macs_per_cycle": array.rows * array.cols // array.cycles_per_step,
             "dram_bytes_per_cycle": units.gb_s_to_bytes_per_cycle(memory.dram.bandwidth_gb_s, design.clock_mhz),
+            "dram_gb_s": memory.dram.bandwidth_gb_s,
+            "ops_per_dram_byte": hardware.peak_tops * 1e3 / memory.dram.bandwidth_gb_s,
             "leakage_mw": leakage_mw,
         },
-        "prices": {"library": library.name, "node_nm": library.node_nm, "voltage_v": library.voltage_v},
+        "prices": _prices(library),
+    }
+
+
+def _prices(library: CostLibrary) -> dict[str, Any]:
+    """Which prices were used, of which nodes, and what they are charged for."""
+    return {
+        "library": library.name,
+        "node_nm": library.node_nm,
+        "voltage_v": library.voltage_v,
+        "sram_node_nm": library.sram.node_nm,
+        **library.conventions.model_dump(),
     }
 
 
