@@ -38,6 +38,7 @@ class Counts:
         otherwise: (level, convention) -> bits by which that way of counting its traffic differs from ``traffic``, which
             may be negative; conventions ``per_mac`` of the operands, and ``per_mac/accumulator``, ``per_mac/output``
             and ``per_edge/output`` of sums (see ``config.cost.Conventions``).
+        dram_activates: rows opened off chip; None where the model of DRAM knows no rows.
     """
 
     macs: int
@@ -46,6 +47,7 @@ class Counts:
     traffic: dict[tuple[str, str], Traffic] = field(default_factory=dict)
     compute_cycles: int = 0
     otherwise: dict[tuple[str, str], Traffic] = field(default_factory=dict)
+    dram_activates: int | None = None
 
     def level(self, name: str) -> Traffic:
         """Traffic of one memory level, all operands."""
@@ -60,9 +62,11 @@ class Counts:
             {key: traffic.times(count) for key, traffic in self.traffic.items()},
             self.compute_cycles * count,
             {key: more.times(count) for key, more in self.otherwise.items()},
+            None if self.dram_activates is None else self.dram_activates * count,
         )
 
     def __add__(self, other: Counts) -> Counts:
+        ours, theirs = self.dram_activates, other.dram_activates
         actions = dict(self.actions)
         for action, n in other.actions.items():
             actions[action] = actions.get(action, 0) + n
@@ -73,6 +77,7 @@ class Counts:
             _sum(self.traffic, other.traffic),
             self.compute_cycles + other.compute_cycles,
             _sum(self.otherwise, other.otherwise),
+            None if ours is None or theirs is None else ours + theirs,
         )
 
     def require_compulsory(self, act_bits: int, weight_bits: int, out_bits: int) -> None:

@@ -45,7 +45,7 @@ _FOLDERS = {
     "study": "configs/studies",
     "workload": "workloads",
 }
-_EXTENDED_ONLY = ("logic_",)
+_EXTENDED_ONLY = ("logic_", "dram_")
 """Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library."""
 
 

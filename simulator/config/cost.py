@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -83,16 +84,35 @@ class SramTable(Record):
 
 
 class DramPrices(Record):
-    """Energy per bit moved, and power that is drawn all the time."""
+    """Energy per bit moved and per row of ``row_bytes`` opened, and power that is drawn all the time.
+
+    ``channel_gb_s``: the bandwidth that comes with one ``background_mw``; without it, that power is for all there is.
+    """
 
     read_pj_per_bit: NonNegativeFloat
     write_pj_per_bit: NonNegativeFloat
+    activate_pj: NonNegativeFloat = 0.0
+    row_bytes: PositiveInt | None = None
     background_mw: NonNegativeFloat
+    channel_gb_s: PositiveFloat | None = None
     source: str = Field(min_length=8)
+
+    @model_validator(mode="after")
+    def _rows_have_a_size(self) -> DramPrices:
+        if self.activate_pj and self.row_bytes is None:
+            raise FieldError(("row_bytes",), "missing; activate_pj is the price of a row of that size")
+        return self
+
+    def channels(self, gb_s: float) -> int:
+        """How many of them a bandwidth needs."""
+        return 1 if self.channel_gb_s is None else max(1, math.ceil(gb_s / self.channel_gb_s - 1e-9))
 
 
 class CostLibrary(Record):
-    """A named price list, of one technology node unless its conventions say otherwise."""
+    """A named price list, of one technology node unless its conventions say otherwise.
+
+    ``dram``: what off-chip memory costs unless a design picks one of ``drams`` by name (``memory.dram.standard``).
+    """
 
     name: str
     description: str = ""
@@ -103,6 +123,7 @@ class CostLibrary(Record):
     parts: dict[str, Part]
     sram: SramTable
     dram: DramPrices
+    drams: dict[str, DramPrices] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_together(self) -> CostLibrary:

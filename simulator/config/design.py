@@ -108,12 +108,16 @@ class Scratchpad(Record):
 
 
 class Dram(Record):
-    """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency."""
+    """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency.
+
+    ``standard``: which of the price list's ``drams`` is charged; null: the list's own ``dram``.
+    """
 
     model: Literal["none", "ideal"] = "ideal"
     bandwidth_gb_s: Annotated[float, Field(ge=1e-3, le=1e6)] = 64.0
     latency_ns: Annotated[float, Field(ge=0, le=1e9)] = 100.0
     burst_bytes: Annotated[int, Field(gt=0, le=1 << 20)] = 64
+    standard: str | None = None
 
 
 class Memory(Record):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator import units
-from simulator.config.cost import Conventions, CostLibrary
+from simulator.config.cost import Conventions, CostLibrary, DramPrices
 from simulator.config.design import Memory
 from simulator.cost.sram import SramPrice, price_sram
 from simulator.counts import Counts, Traffic
@@ -30,7 +30,7 @@ __all__ = [
 BUFFERS = ("act_buffer", "weight_buffer", "out_buffer")
 ENERGY_GROUPS = {
     "static": ("leakage_logic", "leakage_sram", "dram_background"),
-    "dram": ("dram_read", "dram_write"),
+    "dram": ("dram_read", "dram_write", "dram_activate"),
     "buffer": BUFFERS,
 }
 """Components of the summary columns; every other component is ``core``."""
@@ -47,6 +47,8 @@ class Bill:
     parts: dict[str, int]
     buffers: dict[str, SramPrice]
     clock_mhz: float
+    dram: DramPrices
+    dram_channels: int = 1
 
     @property
     def logic_leakage_mw(self) -> float:
@@ -78,7 +80,18 @@ def make_bill(
         except CostError as error:
             field = ("memory", name, *error.field)
             raise CostError(f"{error} (cost library '{library.name}')", field) from None
-    return Bill(library, dict(parts), buffers, clock_mhz)
+    dram = _dram(library, memory.dram.standard)
+    return Bill(library, dict(parts), buffers, clock_mhz, dram, dram.channels(memory.dram.bandwidth_gb_s))
+
+
+def _dram(library: CostLibrary, standard: str | None) -> DramPrices:
+    if standard is None:
+        return library.dram
+    if standard not in library.drams:
+        known = did_you_mean(standard, library.drams) or f"; it has {', '.join(sorted(library.drams)) or 'none'}"
+        message = f"cost library '{library.name}' has no DRAM '{standard}'{known}"
+        raise CostError(message, ("memory", "dram", "standard"))
+    return library.drams[standard]
 
 
 def _require(kind: str, name: str, priced: Mapping[str, Any], library: str) -> None:
@@ -96,12 +109,24 @@ def energy_pj(bill: Bill, counts: Counts) -> dict[str, float]:
     for name, sram in bill.buffers.items():
         moved = _charged(library.conventions, counts, name)
         energy[name] = moved.read_bits * sram.read_pj_per_bit + moved.write_bits * sram.write_pj_per_bit
-    moved = counts.level("dram")
-    energy["dram_read"] = moved.read_bits * library.dram.read_pj_per_bit
-    energy["dram_write"] = moved.write_bits * library.dram.write_pj_per_bit
+    energy |= _of_dram(bill.dram, counts)
     for name, mw in _static_mw(bill).items():
         energy[name] = units.mw_to_pj_per_cycle(mw, bill.clock_mhz) * counts.cycles
     return energy
+
+
+def _of_dram(dram: DramPrices, counts: Counts) -> dict[str, float]:
+    """Bits moved and, where they have a price, rows opened: as many as were counted, else each moved row once."""
+    moved = counts.level("dram")
+    bits = {
+        "dram_read": moved.read_bits * dram.read_pj_per_bit,
+        "dram_write": moved.write_bits * dram.write_pj_per_bit,
+    }
+    if not dram.activate_pj or dram.row_bytes is None:
+        return bits
+    rows = counts.dram_activates
+    whole_rows = (moved.read_bits + moved.write_bits) / (8 * dram.row_bytes)
+    return bits | {"dram_activate": dram.activate_pj * (whole_rows if rows is None else rows)}
 
 
 def _of_actions(bill: Bill, counts: Counts) -> dict[str, float]:
@@ -133,7 +158,7 @@ def _charged(conventions: Conventions, counts: Counts, buffer: str) -> Traffic:
 
 def _static_mw(bill: Bill) -> dict[str, float]:
     """Powers that are drawn all the time; parts that are charged as a full array have their leakage there."""
-    conventions, static = bill.library.conventions, {"dram_background": bill.library.dram.background_mw}
+    conventions, static = bill.library.conventions, {"dram_background": bill.dram.background_mw * bill.dram_channels}
     if conventions.static == "dram_background_only":
         return static
     logic = {"leakage_logic": bill.logic_leakage_mw} if conventions.core_energy == "per_mac" else {}

@@ -302,9 +302,12 @@ def _prices(points: list[Point]) -> list[Row]:
             for way, pj in (("read", sram.read_pj_per_bit), ("write", sram.write_pj_per_bit)):
                 action = f"{name} {way} per bit"
                 rows[library.name, action] = _price(library.name, action, library.sram.source, energy_pj=pj)
-        for way, pj in (("read", library.dram.read_pj_per_bit), ("write", library.dram.write_pj_per_bit)):
-            action = f"dram {way} per bit"
-            rows[library.name, action] = _price(library.name, action, library.dram.source, energy_pj=pj)
+        dram, which = hardware.bill.dram, hardware.design.memory.dram.standard or "dram"
+        for way, pj in (("read per bit", dram.read_pj_per_bit), ("write per bit", dram.write_pj_per_bit)):
+            rows[library.name, f"{which} {way}"] = _price(library.name, f"{which} {way}", dram.source, energy_pj=pj)
+        if dram.activate_pj:
+            opened = f"{which} activate per {dram.row_bytes} bytes"
+            rows[library.name, opened] = _price(library.name, opened, dram.source, energy_pj=dram.activate_pj)
     return list(rows.values())
 
 
