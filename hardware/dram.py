@@ -20,10 +20,10 @@ OUT = HERE.parent / "configs" / "cost" / "dram_standards.yaml"
 
 HEAD = """\
 # Off-chip memories by standard, to be extended, not used alone; `memory.dram.standard` of a design picks one. ddr4,
-# lpddr5 and gddr6 are made by `python -m hardware.dram` from hardware/dram_currents.csv: change those, not this. Read and
+# lpddr5 and gddr6 are made by `python -m hardware.dram` from hardware/dram_currents.csv: change those, not this. Read,
 # write: a bit moved, without the activate. Activate: opening and closing a row of row_bytes. Background: standby and
-# refresh of one channel (hbm2e: a stack; gddr6: a device of two channels), which gives channel_gb_s; a design has as many
-# as its bandwidth needs.
+# refresh of one channel (hbm2e: a stack; gddr6: a device of two channels), which gives channel_gb_s; a design has as
+# many as its bandwidth needs.
 drams:
 """
 HBM2E = {

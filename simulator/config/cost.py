@@ -10,7 +10,17 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from simulator.config.load import FieldError
 from simulator.config.record import Record
 
-__all__ = ["Action", "Conventions", "CostLibrary", "DramPrices", "Part", "SramMacro", "SramTable"]
+__all__ = [
+    "Action",
+    "Conventions",
+    "CostLibrary",
+    "DramPrices",
+    "Part",
+    "ScaledNode",
+    "ScalingTable",
+    "SramMacro",
+    "SramTable",
+]
 
 
 class Conventions(Record):
@@ -106,6 +116,23 @@ class DramPrices(Record):
     def channels(self, gb_s: float) -> int:
         """How many of them a bandwidth needs."""
         return 1 if self.channel_gb_s is None else max(1, math.ceil(gb_s / self.channel_gb_s - 1e-9))
+
+
+class ScaledNode(Record):
+    """What figures of logic are at a node, each relative to the same node of its own."""
+
+    node_nm: PositiveFloat
+    area: PositiveFloat
+    delay: PositiveFloat
+    energy: PositiveFloat
+    power: PositiveFloat
+
+
+class ScalingTable(Record):
+    """Published factors between technology nodes."""
+
+    source: str = Field(min_length=8)
+    nodes: list[ScaledNode] = Field(min_length=1)
 
 
 class CostLibrary(Record):

@@ -131,7 +131,10 @@ class Memory(Record):
 
 
 class Design(Record):
-    """Everything that decides cycles, energy, area and values of a run."""
+    """Everything that decides cycles, energy, area and values of a run.
+
+    ``node_nm``: the technology node that prices are scaled to; null: the price list's own.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     description: str = ""
@@ -143,6 +146,7 @@ class Design(Record):
     tiling: Tiling = Tiling()
     memory: Memory
     cost: str = "open"
+    node_nm: Annotated[float, Field(gt=0)] | None = None
 
     _source: Source | None = PrivateAttr(default=None)
 

@@ -40,6 +40,7 @@ ENERGY_GROUPS = {
 class Bill:
     """A design's hardware with its prices looked up: nothing in it depends on a workload.
 
+    ``scaling``: how the library was taken to another node, in words; empty if it was not.
     Raises on construction by ``make_bill`` only.
     """
 
@@ -49,6 +50,7 @@ class Bill:
     clock_mhz: float
     dram: DramPrices
     dram_channels: int = 1
+    scaling: str = ""
 
     @property
     def logic_leakage_mw(self) -> float:

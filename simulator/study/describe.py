@@ -62,7 +62,8 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             "ops_per_dram_byte": hardware.peak_tops * 1e3 / memory.dram.bandwidth_gb_s,
             "leakage_mw": leakage_mw,
         },
-        "prices": _prices(library) | {"dram": memory.dram.standard or "the library's own"},
+        "prices": _prices(library)
+        | {"dram": memory.dram.standard or "the library's own", "scaling": hardware.bill.scaling or "none"},
     }
 
 

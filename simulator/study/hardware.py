@@ -9,9 +9,11 @@ from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import units
-from simulator.config import Design, load_cost, named_at
+from simulator.config import Design, load_cost, load_scaling, load_sram_at, named_at
+from simulator.config.cost import CostLibrary
 from simulator.config.design import Scratchpad
 from simulator.cost import Bill, make_bill
+from simulator.cost.scaling import factors, scale_library
 from simulator.datapath import Datapath, OptionError
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
@@ -152,14 +154,28 @@ def _dram(design: Design) -> IdealDram:
 
 
 def _bill(design: Design, datapath: Datapath) -> Bill:
-    label, _ = design._source.origin(("cost",)) if design._source else ("", None)
-    with named_at(design.where("cost")):
-        library = load_cost(design.cost, near=Path(label).parent)
     parts = _parts(datapath, design.array.rows, design.array.cols)
     try:
-        return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz)
+        library, scaling = _library(design)
+        bill = make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+    return replace(bill, scaling=scaling)
+
+
+def _library(design: Design) -> tuple[CostLibrary, str]:
+    """The design's price list, scaled to its node if that is another, and how it was."""
+    label, _ = design._source.origin(("cost",)) if design._source else ("", None)
+    near = Path(label).parent
+    with named_at(design.where("cost")):
+        library = load_cost(design.cost, near=near)
+    if design.node_nm is None or design.node_nm == library.node_nm:
+        return library, ""
+    by = factors(load_scaling(), library.node_nm, design.node_nm)
+    sram = load_sram_at(design.cost, design.node_nm, near=near)
+    pads = f"made for {design.node_nm:g} nm" if sram else "scaled likewise"
+    how = f"logic {by} with DeepScaleTool, scratchpads {pads}, DRAM as it is"
+    return scale_library(library, by, sram), how
 
 
 def _parts(datapath: Datapath, rows: int, cols: int) -> dict[str, int]:

@@ -241,7 +241,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
         "prices": _prices(points),
-        "assumptions": [*ASSUMPTIONS, *_drawn(points), *_conventions(points), *_sizes(points)],
+        "assumptions": [*ASSUMPTIONS, *_drawn(points), *_conventions(points), *_scaled(points), *_sizes(points)],
     }
 
 
@@ -251,6 +251,12 @@ def _drawn(points: list[Point]) -> list[str]:
     precisions = [h for hardware in blind for h in hardware.precisions]
     drawn = {f"{h.datapath.name}, shapes only: {text}" for h in precisions if (text := h.datapath.assumed_distribution)}
     return sorted(drawn)
+
+
+def _scaled(points: list[Point]) -> list[str]:
+    """From which node to which prices were scaled, once each."""
+    bills = [p.hardware.bill for p in points]
+    return list(dict.fromkeys(f"The price list {b.library.name}: {b.scaling}." for b in bills if b.scaling))
 
 
 def _sizes(points: list[Point]) -> list[str]:
