@@ -1,4 +1,4 @@
-"""docs/costs.md beside Horowitz, ISSCC 2014: its prices are ours, its ratios follow, and they stay where the text says."""
+"""docs/costs.md beside Horowitz, ISSCC 2014: its prices are ours, its ratios follow and stay where the text says."""
 
 from __future__ import annotations
 
