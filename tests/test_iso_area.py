@@ -200,3 +200,10 @@ def test_sizes_follow_the_axes(tmp_path):
 def test_what_cannot_be_sized_is_one_line(tmp_path, more, message):
     with pytest.raises(sim.errors.ConfigError, match=re.escape(message) + "$"):
         run(tmp_path, **more)
+
+
+def test_scratchpads_without_areas_are_not_left_out_in_silence(tmp_path):
+    message = "normalise: olive_systolic: cost library 'olive_isca23' has no areas of scratchpads; say sizing.of: core"
+    with pytest.raises(sim.errors.ConfigError, match=re.escape(message) + "$"):
+        run(tmp_path, designs=["olive_systolic"], baseline="olive_systolic", set=PUBLISHED_BANKS,
+            normalise="iso_area", sizing={"of": "all", "budget_mm2": 1.0})  # fmt: skip

@@ -9,6 +9,7 @@ from simulator.config import Design
 from simulator.config.study import Sizing
 from simulator.cost import area_um2, total
 from simulator.cost.iso_area import Shapes, largest_array, smallest_array
+from simulator.errors import CostError
 from simulator.study.hardware import Hardware, build
 
 __all__ = ["area_by_shape", "describe", "sized"]
@@ -22,6 +23,9 @@ def area_by_shape(design: Design, *, memories: bool = False) -> Callable[[int, i
 
 
 def _area(hardware: Hardware, memories: bool) -> Callable[[int, int], float]:
+    library = hardware.bill.library
+    if memories and library.conventions.area != "all":
+        raise CostError(f"cost library '{library.name}' has no areas of scratchpads; say sizing.of: core")
     bill = hardware.bill if memories else replace(hardware.bill, buffers={})
     return lambda rows, cols: total(area_um2(replace(bill, parts=hardware.parts(rows, cols))))
 
