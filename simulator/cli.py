@@ -515,15 +515,30 @@ def _split_cycles(result: GemmResult) -> dict[str, int]:
 
 
 def _print_sections(title: str, data: dict[str, Any]) -> None:
-    """Scalars first-level, mappings as indented blocks."""
+    """Scalars first-level, mappings as indented blocks, lists of records as tables."""
     print(title)
     for key, value in data.items():
-        if isinstance(value, dict):
+        if isinstance(value, list):
+            print(f"  {key}")
+            _print_records(value)
+        elif isinstance(value, dict):
             print(f"  {key}")
             for name, inner in value.items():
                 print(f"    {name:<24} {_cell(inner):>18}")
         elif key != "name":
             print(f"  {key:<26} {_cell(value):>18}")
+
+
+def _print_records(records: list[dict[str, Any]]) -> None:
+    """Columns by name: text to the left, numbers to the right."""
+    wide = {name: isinstance(value, str) for name, value in records[0].items()}
+    for row in (dict(zip(wide, wide, strict=True)), *records):
+        cells = (f"{value:<24}" if wide[name] else f"{_figure(value):>13}" for name, value in row.items())
+        print("    " + " ".join(cells).rstrip())
+
+
+def _figure(value: Any) -> str:
+    return f"{value:,.0f}" if isinstance(value, float) and value >= 1e4 else _cell(value)
 
 
 if __name__ == "__main__":

@@ -44,12 +44,20 @@ class Counts:
         traffic: (level, operand) -> traffic; levels ``dram``, ``act_buffer``, ``weight_buffer``, ``out_buffer``,
             ``edge`` of the array (written: what enters it, read: what leaves it) and its ``registers`` (written: hops),
             operands ``act``, ``weight``, ``out``.
+        compute_cycles: those of ``cycles`` in which the array is not stalled.
+        otherwise: (level, convention) -> bits by which that way of counting its traffic differs from ``traffic``, which
+            may be negative; conventions ``per_mac`` of the operands, and ``per_mac/accumulator``, ``per_mac/output``
+            and ``per_edge/output`` of sums (see ``config.cost.Conventions``).
+        dram_activates: rows opened off chip; None where the model of DRAM knows no rows.
     """
 
     macs: int
     cycles: int
     actions: dict[str, float] = field(default_factory=dict)
     traffic: dict[tuple[str, str], Traffic] = field(default_factory=dict)
+    compute_cycles: int = 0
+    otherwise: dict[tuple[str, str], Traffic] = field(default_factory=dict)
+    dram_activates: int | None = None
 
     def level(self, name: str) -> Traffic:
         """Traffic of one memory level, all operands."""
@@ -80,15 +88,25 @@ class Counts:
             self.cycles * count,
             {action: n * count for action, n in self.actions.items()},
             {key: traffic.times(count) for key, traffic in self.traffic.items()},
+            self.compute_cycles * count,
+            {key: more.times(count) for key, more in self.otherwise.items()},
+            None if self.dram_activates is None else self.dram_activates * count,
         )
 
     def __add__(self, other: Counts) -> Counts:
-        actions, traffic = dict(self.actions), dict(self.traffic)
+        ours, theirs = self.dram_activates, other.dram_activates
+        actions = dict(self.actions)
         for action, n in other.actions.items():
             actions[action] = actions.get(action, 0) + n
-        for key, moved in other.traffic.items():
-            traffic[key] = traffic.get(key, Traffic()) + moved
-        return Counts(self.macs + other.macs, self.cycles + other.cycles, actions, traffic)
+        return Counts(
+            self.macs + other.macs,
+            self.cycles + other.cycles,
+            actions,
+            _sum(self.traffic, other.traffic),
+            self.compute_cycles + other.compute_cycles,
+            _sum(self.otherwise, other.otherwise),
+            None if ours is None or theirs is None else ours + theirs,
+        )
 
     def require_compulsory(self, act_bits: int, weight_bits: int, out_bits: int) -> None:
         """Conservation of bytes: every operand is read at least once and every result written in full.
@@ -102,3 +120,7 @@ class Counts:
         written = self.traffic[("dram", "out")].write_bits
         if not out_bits <= written:
             raise ConservationError(f"out: {written} bits written to DRAM, but the results have {out_bits}")
+
+
+def _sum(one: dict[tuple[str, str], Traffic], other: dict[tuple[str, str], Traffic]) -> dict[tuple[str, str], Traffic]:
+    return {key: one.get(key, Traffic()) + other.get(key, Traffic()) for key in {**one, **other}}

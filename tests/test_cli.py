@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -432,9 +433,24 @@ def test_show(design):
     area = dict(data["area_um2"])
     assert area.pop("total") == pytest.approx(sum(area.values()), rel=1e-12)
     assert sum(data["area_share"].values()) == pytest.approx(1, rel=1e-12)
+    assert sum(line["total_um2"] for line in data["bill"]) == pytest.approx(data["area_um2"]["total"], rel=1e-12)
+    assert sum(line["share"] for line in data["bill"]) == pytest.approx(1, rel=1e-12)
+    assert all(line["count"] * line["unit_um2"] == pytest.approx(line["total_um2"]) for line in data["bill"])
+    assert {line["name"]: line["count"] for line in data["bill"]}.items() >= data["parts"].items()
+    peak = data["peak"]
+    assert peak["ops_per_dram_byte"] * peak["dram_gb_s"] * 1e9 == pytest.approx(peak["tops"] * 1e12)
     text = ok("show", design)
     assert text.startswith(f"{design}\n")
     assert "peak" in text
+
+
+def test_show_prints_the_bill():
+    """Components, counts, unit and total area, share; peak ops, peak bandwidth, operations per byte."""
+    text = ok("show", "olive_systolic")
+    assert re.search(r"^    name +component +count +unit_um2 +total_um2 +share$", text, re.MULTILINE)
+    assert re.search(r"^    pe_ei4_acc32 +pe +4,096 +612\.1 +2,507,022 +0\.5\d+$", text, re.MULTILINE)
+    for name, figure in (("tops", "4.096"), ("dram_gb_s", "64"), ("ops_per_dram_byte", "64")):
+        assert re.search(rf"^    {name} +{re.escape(figure)}$", text, re.MULTILINE), name
 
 
 def test_show_with_set():

@@ -17,6 +17,7 @@ from simulator.errors import ConservationError, CostError
 
 TABLE = SramTable(
     source="made for this test",
+    node_nm=45,
     macros=[
         SramMacro(size_bytes=1024, word_bits=64, read_pj=1.0, write_pj=2.0, leakage_mw=0.5, area_mm2=0.01),
         SramMacro(size_bytes=4096, word_bits=64, read_pj=4.0, write_pj=8.0, leakage_mw=2.0, area_mm2=0.04),
@@ -46,7 +47,7 @@ def test_banks_share_the_capacity_and_add_up():
     [
         (512, 64, "no SRAM bank of 0.5 KiB is priced; 64-bit banks from 1 to 4 KiB are"),
         (4097, 64, "no SRAM bank of 4.00098 KiB is priced; 64-bit banks from 1 to 4 KiB are"),
-        (2048, 32, "no SRAM of 32-bit words is priced; priced widths: 64"),
+        (2048, 32, "no SRAM of 32-bit words is priced; 64-bit words are"),
     ],
 )
 def test_nothing_is_extrapolated(capacity, word, message):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.config.cost import CostLibrary
+from simulator.config.cost import CostLibrary, ScalingTable, SramTable
+from simulator.config.cost_bases import beneath, require_same_conventions
 from simulator.config.design import Design
 from simulator.config.dram import DramPart
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
 from simulator.config.record import Record
+from simulator.config.sram_table import has_node, with_macros
 from simulator.config.study import Study
 from simulator.config.workload import WorkloadSpec
 from simulator.errors import ConfigError, NoSuchFileError, UnknownNameError, did_you_mean
@@ -25,6 +28,8 @@ __all__ = [
     "load_cost",
     "load_design",
     "load_dram",
+    "load_scaling",
+    "load_sram_at",
     "load_study",
     "load_workload",
     "named_at",
@@ -42,8 +47,8 @@ _FOLDERS = {
     "study": "configs/studies",
     "workload": "workloads",
 }
-_EXTENDED_ONLY = ("sram_", "logic_")
-"""Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library."""
+_NO_LISTS = ("logic_", "dram_", "scaling_")
+"""Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library, or factors."""
 
 
 def load_design(
@@ -74,7 +79,21 @@ def load_design(
 
 def load_cost(ref: Reference, *, near: Path | None = None) -> CostLibrary:
     """A cost library by shipped name, path or mapping. Raises: ConfigError."""
-    return validate(_read(ref, "cost", near), CostLibrary)
+    return validate(with_macros(_read(ref, "cost", near)), CostLibrary)
+
+
+def load_sram_at(ref: Reference, node_nm: float, *, near: Path | None = None) -> SramTable | None:
+    """Macros of another node from the table that a cost library names; None if it names none, or none of that node.
+
+    Raises: ConfigError.
+    """
+    source = _read(ref, "cost", near)
+    return validate(with_macros(source, node_nm).part(("sram",)), SramTable) if has_node(source, node_nm) else None
+
+
+def load_scaling() -> ScalingTable:
+    """The published factors between technology nodes."""
+    return validate(read_yaml(shipped_dir(_FOLDERS["cost"]) / "scaling_deepscale.yaml"), ScalingTable)
 
 
 def load_dram(ref: Reference, set: Mapping[str, Any] | None = None, *, near: Path | None = None) -> DramPart:
@@ -95,7 +114,7 @@ def load_workload(ref: Reference, *, near: Path | None = None) -> WorkloadSpec:
 
 def price_lists() -> list[str]:
     """Names of the shipped cost libraries that are whole, without those made to be extended."""
-    return [name for name in shipped_names(_FOLDERS["cost"]) if not name.startswith(_EXTENDED_ONLY)]
+    return [name for name in shipped_names(_FOLDERS["cost"]) if not name.startswith(_NO_LISTS)]
 
 
 def is_path(ref: str) -> bool:
@@ -146,15 +165,18 @@ def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] =
     if not bases or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{source.where(('extends',))}: expected the name or path of a {kind}, or a list of them")
     with named_at(source.where(("extends",))):
-        merged = _read(bases[0], kind, folder, (*chain, identity))
-        for base in bases[1:]:
-            merged = merge(merged, _read(base, kind, folder, (*chain, identity)))
+        parents = [_read(base, kind, folder, (*chain, identity)) for base in bases]
+    if kind == "cost":
+        require_same_conventions(source, parents)
+    merged = reduce(merge, parents)
     data = {key: value for key, value in source.data.items() if key != "extends"}
     datapath = data.get("datapath")
     merged = _for_datapath(merged, datapath.get("name") if isinstance(datapath, dict) else None)
     memory = data.get("memory")
     dram = memory.get("dram") if isinstance(memory, dict) else None
     merged = _for_dram(merged, dram.get("model") if isinstance(dram, dict) else None)
+    if kind == "cost":
+        merged = beneath(data, merged)
     return merge(merged, Source(data, source.lines, source.label, source.labels))
 
 

@@ -125,6 +125,7 @@ class Dram(Record):
     """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency.
 
     ``outstanding_bursts``: reads that a core's DMA may wait for at a time; null: no limit.
+    ``standard``: which of the price list's ``drams`` is charged; null: the list's own ``dram``.
     """
 
     model: Literal["none", "ideal"] = "ideal"
@@ -132,6 +133,7 @@ class Dram(Record):
     latency_ns: Annotated[float, Field(ge=0, le=1e9)] = 100.0
     burst_bytes: Annotated[int, Field(gt=0, le=1 << 20)] = 64
     outstanding_bursts: Annotated[int, Field(gt=0, le=1 << 20)] | None = None
+    standard: str | None = None
 
 
 class BankedDramSpec(Record):
@@ -203,7 +205,10 @@ class VectorUnit(Record):
 
 
 class Design(Record):
-    """Everything that decides cycles, energy, area and values of a run."""
+    """Everything that decides cycles, energy, area and values of a run.
+
+    ``node_nm``: the technology node that prices are scaled to; null: the price list's own.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     description: str = ""
@@ -217,6 +222,7 @@ class Design(Record):
     cores: Cores = Cores()
     vector_unit: VectorUnit = VectorUnit()
     cost: str = "open"
+    node_nm: Annotated[float, Field(gt=0)] | None = None
 
     _source: Source | None = PrivateAttr(default=None)
 

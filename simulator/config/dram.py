@@ -64,11 +64,13 @@ class DramPart(Record):
 
     ``bus_bits``, ``bank_groups``, ``rows`` and so on are of one channel (of one pseudo-channel, if there are any);
     ``row_bytes``: one row of one bank over the whole width of the bus. ``beats_per_clock``: bits per pin and cycle of
-    the command clock. ``command_bus: split``: row and column commands have a bus each, as in HBM.
+    the command clock. ``standard``: which of a price list's ``drams`` is charged. ``command_bus: split``: row and
+    column commands have a bus each, as in HBM.
     """
 
     name: str = Field(min_length=1, max_length=100)
     description: str = ""
+    standard: str | None = None
     clock_mhz: PositiveFloat
     beats_per_clock: PositiveInt
     burst_length: PositiveInt

@@ -1,5 +1,5 @@
 """Counts times priced, sourced tables: energy and area."""
 
-from simulator.cost.pricing import Bill, area_um2, by_group, energy_pj, make_bill, total
+from simulator.cost.pricing import Bill, BillLine, area_um2, by_group, energy_pj, itemise, make_bill, price_dram, total
 
-__all__ = ["Bill", "area_um2", "by_group", "energy_pj", "make_bill", "total"]
+__all__ = ["Bill", "BillLine", "area_um2", "by_group", "energy_pj", "itemise", "make_bill", "price_dram", "total"]

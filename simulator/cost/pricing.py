@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from simulator import units
-from simulator.config.cost import CostLibrary
+from simulator.config.cost import Conventions, CostLibrary, DramPrices
 from simulator.config.design import Memory
 from simulator.cost.sram import SramPrice, price_sram
-from simulator.counts import Counts
+from simulator.counts import Counts, Traffic
 from simulator.errors import CostError, did_you_mean
 
-__all__ = ["BUFFERS", "ENERGY_GROUPS", "Bill", "area_um2", "by_group", "energy_pj", "make_bill", "total"]
+__all__ = [
+    "BUFFERS",
+    "ENERGY_GROUPS",
+    "Bill",
+    "BillLine",
+    "area_um2",
+    "by_group",
+    "energy_pj",
+    "itemise",
+    "make_bill",
+    "price_dram",
+    "total",
+]
 
 BUFFERS = ("act_buffer", "weight_buffer", "out_buffer")
 ENERGY_GROUPS = {
     "static": ("leakage_logic", "leakage_sram", "dram_background"),
-    "dram": ("dram_read", "dram_write"),
+    "dram": ("dram_read", "dram_write", "dram_activate"),
     "buffer": BUFFERS,
 }
 """Components of the summary columns; every other component is ``core``."""
@@ -28,6 +41,8 @@ ENERGY_GROUPS = {
 class Bill:
     """A design's hardware with its prices looked up: nothing in it depends on a workload.
 
+    ``dram_standard``: which of the library's ``drams`` is charged; empty for its own ``dram``.
+    ``scaling``: how the library was taken to another node, in words; empty if it was not.
     Raises on construction by ``make_bill`` only.
     """
 
@@ -35,6 +50,10 @@ class Bill:
     parts: dict[str, int]
     buffers: dict[str, SramPrice]
     clock_mhz: float
+    dram: DramPrices
+    dram_channels: int = 1
+    dram_standard: str = ""
+    scaling: str = ""
 
     @property
     def logic_leakage_mw(self) -> float:
@@ -53,26 +72,42 @@ def make_bill(
     actions: Iterable[str],
     memory: Memory,
     clock_mhz: float,
+    dram: DramPrices,
+    dram_gb_s: float,
     cores: int = 1,
 ) -> Bill:
     """Look up every part, action and scratchpad; ``parts`` are of all cores, the scratchpads of one.
+
+    Args:
+        dram, dram_gb_s: what off-chip memory costs, and its bandwidth.
 
     Raises: CostError naming what has no price, with the scratchpad's field.
     """
     for part in parts:
         _require("part", part, library.parts, library.name)
-    for action in actions:
+    for action in actions if library.conventions.core_energy == "per_mac" else ():
         _require("action", action, library.actions, library.name)
     buffers = {}
     for name in BUFFERS:
         pad = getattr(memory, name)
         try:
             one = price_sram(library.sram, pad.capacity_kib * 1024, pad.word_bits, pad.banks)
-            buffers[name] = replace(one, leakage_mw=one.leakage_mw * cores, area_um2=one.area_um2 * cores)
+            buffers[name] = one.times(cores)
         except CostError as error:
             field = ("memory", name, *error.field)
             raise CostError(f"{error} (cost library '{library.name}')", field) from None
-    return Bill(library, dict(parts), buffers, clock_mhz)
+    return Bill(library, dict(parts), buffers, clock_mhz, dram, dram.channels(dram_gb_s))
+
+
+def price_dram(library: CostLibrary, standard: str | None) -> DramPrices:
+    """What a DRAM of a standard costs; without one, the library's own. Raises: CostError."""
+    if standard is None:
+        return library.dram
+    if standard not in library.drams:
+        known = did_you_mean(standard, library.drams) or f"; it has {', '.join(sorted(library.drams)) or 'none'}"
+        message = f"cost library '{library.name}' has no DRAM '{standard}'{known}"
+        raise CostError(message, ("memory", "dram", "standard"))
+    return library.drams[standard]
 
 
 def _require(kind: str, name: str, priced: Mapping[str, Any], library: str) -> None:
@@ -81,38 +116,103 @@ def _require(kind: str, name: str, priced: Mapping[str, Any], library: str) -> N
 
 
 def energy_pj(bill: Bill, counts: Counts) -> dict[str, float]:
-    """Energy by component [pJ]; static power is drawn for the makespan.
+    """Energy by component [pJ], as the library's conventions charge it; static power is drawn for the makespan.
 
     Raises: CostError naming an action without a price.
     """
     library = bill.library
-    energy: dict[str, float] = {}
-    for action, n in counts.actions.items():
-        _require("action", action, library.actions, library.name)
-        price = library.actions[action]
-        energy[price.component] = energy.get(price.component, 0.0) + price.energy_pj * n
+    energy = _of_actions(bill, counts) if library.conventions.core_energy == "per_mac" else _of_parts(bill, counts)
     for name, sram in bill.buffers.items():
-        moved = counts.level(name)
+        moved = _charged(library.conventions, counts, name)
         energy[name] = moved.read_bits * sram.read_pj_per_bit + moved.write_bits * sram.write_pj_per_bit
-    moved = counts.level("dram")
-    energy["dram_read"] = moved.read_bits * library.dram.read_pj_per_bit
-    energy["dram_write"] = moved.write_bits * library.dram.write_pj_per_bit
-    for name, mw in (
-        ("leakage_logic", bill.logic_leakage_mw),
-        ("leakage_sram", bill.sram_leakage_mw),
-        ("dram_background", library.dram.background_mw),
-    ):
+    energy |= _of_dram(bill.dram, counts)
+    for name, mw in _static_mw(bill).items():
         energy[name] = units.mw_to_pj_per_cycle(mw, bill.clock_mhz) * counts.cycles
     return energy
 
 
+def _of_dram(dram: DramPrices, counts: Counts) -> dict[str, float]:
+    """Bits moved and, where they have a price, rows opened: as many as were counted, else each moved row once."""
+    moved = counts.level("dram")
+    bits = {
+        "dram_read": moved.read_bits * dram.read_pj_per_bit,
+        "dram_write": moved.write_bits * dram.write_pj_per_bit,
+    }
+    if not dram.activate_pj or dram.row_bytes is None:
+        return bits
+    rows = counts.dram_activates
+    whole_rows = (moved.read_bits + moved.write_bits) / (8 * dram.row_bytes)
+    return bits | {"dram_activate": dram.activate_pj * (whole_rows if rows is None else rows)}
+
+
+def _of_actions(bill: Bill, counts: Counts) -> dict[str, float]:
+    energy: dict[str, float] = {}
+    for action, n in counts.actions.items():
+        _require("action", action, bill.library.actions, bill.library.name)
+        price = bill.library.actions[action]
+        energy[price.component] = energy.get(price.component, 0.0) + price.energy_pj * n
+    return energy
+
+
+def _of_parts(bill: Bill, counts: Counts) -> dict[str, float]:
+    """Every part runs while the array does and leaks all the time, whatever work it has."""
+    energy: dict[str, float] = {}
+    for part, n in bill.parts.items():
+        price = bill.library.parts[part]
+        leaked = units.mw_to_pj_per_cycle(price.leakage_nw * 1e-6, bill.clock_mhz) * counts.cycles
+        run = (price.dynamic_pj_per_cycle or 0.0) * counts.compute_cycles
+        energy[price.component] = energy.get(price.component, 0.0) + n * (leaked + run)
+    return energy
+
+
+def _charged(conventions: Conventions, counts: Counts, buffer: str) -> Traffic:
+    """Traffic of a scratchpad as the conventions count it."""
+    reads, sums = conventions.operand_reads, conventions.sum_bits
+    way = f"{reads}/{sums}" if buffer == "out_buffer" else reads
+    return counts.level(buffer) + counts.otherwise.get((buffer, way), Traffic())
+
+
+def _static_mw(bill: Bill) -> dict[str, float]:
+    """Powers that are drawn all the time; parts that are charged as a full array have their leakage there."""
+    conventions, static = bill.library.conventions, {"dram_background": bill.dram.background_mw * bill.dram_channels}
+    if conventions.static == "dram_background_only":
+        return static
+    logic = {"leakage_logic": bill.logic_leakage_mw} if conventions.core_energy == "per_mac" else {}
+    return logic | {"leakage_sram": bill.sram_leakage_mw} | static
+
+
 def area_um2(bill: Bill) -> dict[str, float]:
-    """Area by component [um2]."""
+    """Area by component [um2], with scratchpads unless the library's conventions leave them out."""
     area: dict[str, float] = {}
     for part, n in bill.parts.items():
         price = bill.library.parts[part]
         area[price.component] = area.get(price.component, 0.0) + price.area_um2 * n
-    return area | {name: sram.area_um2 for name, sram in bill.buffers.items()}
+    charged = bill.buffers if bill.library.conventions.area == "all" else {}
+    return area | {name: sram.area_um2 for name, sram in charged.items()}
+
+
+@dataclass(frozen=True)
+class BillLine:
+    """How many of one thing there are, and what area one and all of them take."""
+
+    name: str
+    component: str
+    count: int
+    unit_um2: float
+    total_um2: float
+
+
+def itemise(bill: Bill) -> list[BillLine]:
+    """The area by part and scratchpad, a bank being a unit; the lines sum to ``area_um2``."""
+    lines = []
+    for part, n in bill.parts.items():
+        price = bill.library.parts[part]
+        lines.append(BillLine(part, price.component, n, price.area_um2, price.area_um2 * n))
+    if bill.library.conventions.area == "all":
+        for name, sram in bill.buffers.items():
+            lines.append(BillLine(name, name, sram.banks, sram.area_um2 / sram.banks, sram.area_um2))
+    assert math.isclose(sum(line.total_um2 for line in lines), total(area_um2(bill))), "a bill that does not add up"
+    return lines
 
 
 def by_group(energy: Mapping[str, float]) -> dict[str, float]:

@@ -15,6 +15,7 @@ and works a small GEMM by hand.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -66,22 +67,20 @@ def count(
     assert macs == op.M * op.N * op.K, "tiles must cover the GEMM exactly once"
     costs = costs or TileCosts.none(tiles)
     passes = _passes(op, array, tiles)
-    counts = Counts(
-        macs,
-        cycles,
-        _actions(op, array, bits, datapath, passes, costs),
-        {
-            ("dram", "act"): _loads(tiles["act_load_bytes"], burst_bytes),
-            ("dram", "weight"): _loads(tiles["weight_load_bytes"], burst_bytes),
-            ("dram", "out"): _loads(tiles["sum_load_bytes"], burst_bytes) + _stores(tiles["store_bytes"], burst_bytes),
-            ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs, pads.act),
-            ("weight_buffer", "weight"): _operand(
-                tiles, "weight", op.N * passes.weight, op.K, bits.weight, costs, pads.weight
-            ),
-            ("out_buffer", "out"): _sums(op, tiles, bits, passes, pads.out),
-            **_in_array(op, array, bits, datapath, passes),
-        },
-    )
+    sums = _sums(op, tiles, passes).times(bits.accumulator)
+    traffic = {
+        ("dram", "act"): _loads(tiles["act_load_bytes"], burst_bytes),
+        ("dram", "weight"): _loads(tiles["weight_load_bytes"], burst_bytes),
+        ("dram", "out"): _loads(tiles["sum_load_bytes"], burst_bytes) + _stores(tiles["store_bytes"], burst_bytes),
+        ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs, pads.act),
+        ("weight_buffer", "weight"): _operand(
+            tiles, "weight", op.N * passes.weight, op.K, bits.weight, costs, pads.weight
+        ),
+        ("out_buffer", "out"): replace(sums, reads=pads.out.reads, writes=pads.out.writes),
+        **_in_array(op, array, bits, datapath, passes),
+    }
+    actions = _actions(op, array, bits, datapath, passes, costs)
+    counts = Counts(macs, cycles, actions, traffic, table.compute_cycles, _otherwise(op, tiles, array, bits, passes))
     act_bits, weight_bits = (
         width.dram_bits * rows * op.K // width.values for width, rows in ((bits.act, op.M), (bits.weight, op.N))
     )
@@ -124,13 +123,32 @@ def _operand(
     return Traffic(lines * width.row_bits(K) + more_read, int(written) + more_written, reads, writes)
 
 
-def _sums(op: Op, tiles: NDArray[Any], bits: OperandBits, passes: _Passes, words: Accesses) -> Traffic:
-    """Scratchpad traffic of sums: in from the array and from DRAM, out to the array and to DRAM."""
+def _sums(op: Op, tiles: NDArray[Any], passes: _Passes) -> Traffic:
+    """Sums in and out of their scratchpad: in from the array and from DRAM, out to the array and to DRAM [values]."""
     outputs = op.M * op.N
     returned = int((tiles["m"] * tiles["n"])[tiles["sum_load_bytes"] > 0].sum())
     stored = int((tiles["m"] * tiles["n"])[tiles["store_bytes"] > 0].sum())
-    read, written = outputs * (passes.sums - 1) + stored, outputs * passes.sums + returned
-    return Traffic(read * bits.accumulator, written * bits.accumulator, words.reads, words.writes)
+    return Traffic(outputs * (passes.sums - 1) + stored, outputs * passes.sums + returned)
+
+
+def _otherwise(
+    op: Op, tiles: NDArray[Any], array: ArrayShape, bits: OperandBits, passes: _Passes
+) -> dict[tuple[str, str], Traffic]:
+    """What other conventions of counting would add to the scratchpads' traffic (``Counts.otherwise``).
+
+    ``per_mac``: each MAC reads both operands from their scratchpads instead of taking them from its neighbour and,
+    where sums wander (``ws``, ``is``), reads and writes one. ``output``: sums have the width of stored results.
+    """
+    at_edge = _sums(op, tiles, passes)
+    per_mac = at_edge if array.dataflow == "os" else Traffic(op.M * op.N * op.K, op.M * op.N * op.K)
+    counted = at_edge.times(bits.accumulator)
+    return {
+        ("act_buffer", "per_mac"): Traffic(op.M * (op.N - passes.act) * bits.act.row_bits(op.K)),
+        ("weight_buffer", "per_mac"): Traffic(op.N * (op.M - passes.weight) * bits.weight.row_bits(op.K)),
+        ("out_buffer", "per_mac/accumulator"): per_mac.times(bits.accumulator) + counted.times(-1),
+        ("out_buffer", "per_mac/output"): per_mac.times(bits.output) + counted.times(-1),
+        ("out_buffer", "per_edge/output"): at_edge.times(bits.output) + counted.times(-1),
+    }
 
 
 def _actions(

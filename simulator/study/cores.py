@@ -12,7 +12,7 @@ import numpy as np
 
 from simulator.counts import Counts
 from simulator.datapath import TileCosts
-from simulator.engine import run_pipeline_cores
+from simulator.engine import Timing, run_pipeline_cores
 from simulator.errors import ConfigError
 from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
 from simulator.mapping.accesses import PadAccesses
@@ -79,8 +79,9 @@ class CorePlan:
             self, tables=tuple(replace(t, rows=rows[a:b]) for t, (a, b) in zip(self.tables, cuts, strict=True))
         )
 
-    def counts(self, cycles: int, costs: TileCosts | None) -> Counts:
-        """Counts of one GEMM that took ``cycles``: the sum over cores. What values add is counted with the first."""
+    def counts(self, timing: Timing, costs: TileCosts | None) -> Counts:
+        """Counts of one GEMM: the sum over cores. What values add is counted with the first."""
+        cycles = timing.total_cycles
         array, bits, datapath = self.hardware.array, self.hardware.bits, self.hardware.datapath
         memories = self.hardware.memories
         each = [
@@ -88,7 +89,8 @@ class CorePlan:
             for i, (part, table, pads) in enumerate(zip(self.parts, self.tables, self.accesses, strict=True))
         ]
         each += [count_reduction(table, bits, memories, len(self.parts), cycles, _ADDITION) for table in self.reduction]
-        return replace(reduce(add, each), cycles=cycles)
+        rows = timing.dram.get("activates")
+        return replace(reduce(add, each), cycles=cycles, compute_cycles=timing.compute_cycles, dram_activates=rows)
 
 
 def plan_cores(hardware: Hardware, op: Op) -> CorePlan:

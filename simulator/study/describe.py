@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import formats
 from simulator.config import Design, load_cost, load_design, load_dram, load_study, load_workload, price_lists
 from simulator.config.catalogue import Reference
+from simulator.config.cost import CostLibrary
 from simulator.config.design import BankedDramSpec
-from simulator.cost import area_um2, total
+from simulator.cost import area_um2, itemise, total
 from simulator.errors import UnknownNameError
 from simulator.resources import shipped_dir, shipped_names
-from simulator.study.drams import dram_part, make_dram
+from simulator.study.drams import dram_charged, dram_part, make_dram
 from simulator.study.hardware import build
 from simulator.tracing import open_trace
 
@@ -27,6 +29,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
     design, array, memory = hardware.design, hardware.array, hardware.design.memory
     area = area_um2(hardware.bill)
     library = hardware.bill.library
+    _, dram_gb_s = dram_charged(design)
     leakage_mw = hardware.bill.logic_leakage_mw + hardware.bill.sram_leakage_mw
     return {
         "name": design.name,
@@ -51,6 +54,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
         },
         "vector_unit": design.vector_unit.model_dump() | {"fused": ", ".join(design.vector_unit.fused) or "none"},
         "parts": dict(hardware.bill.parts),
+        "bill": [asdict(line) | {"share": line.total_um2 / total(area)} for line in itemise(hardware.bill)],
         "area_um2": area | {"total": total(area)},
         "area_share": {name: um2 / total(area) for name, um2 in area.items()},
         "peak": {
@@ -58,9 +62,23 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             "tops_per_mm2": hardware.peak_tops / (total(area) * 1e-6),
             "macs_per_cycle": array.rows * array.cols * design.cores.count // array.cycles_per_step,
             "dram_bytes_per_cycle": float(make_dram(design).bytes_per_cycle),
+            "dram_gb_s": dram_gb_s,
+            "ops_per_dram_byte": hardware.peak_tops * 1e3 / dram_gb_s,
             "leakage_mw": leakage_mw,
         },
-        "prices": {"library": library.name, "node_nm": library.node_nm, "voltage_v": library.voltage_v},
+        "prices": _prices(library)
+        | {"dram": hardware.bill.dram_standard or "the library's own", "scaling": hardware.bill.scaling or "none"},
+    }
+
+
+def _prices(library: CostLibrary) -> dict[str, Any]:
+    """Which prices were used, of which nodes, and what they are charged for."""
+    return {
+        "library": library.name,
+        "node_nm": library.node_nm,
+        "voltage_v": library.voltage_v,
+        "sram_node_nm": library.sram.node_nm,
+        **library.conventions.model_dump(),
     }
 
 

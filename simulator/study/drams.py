@@ -12,7 +12,7 @@ from simulator.engine import IdealDram
 from simulator.engine.dram_banked import BankedDram, DramTimings
 from simulator.errors import ConfigError
 
-__all__ = ["banked_dram", "dram_part", "make_dram", "search_dram"]
+__all__ = ["banked_dram", "dram_charged", "dram_part", "make_dram", "search_dram"]
 
 
 def make_dram(design: Design) -> IdealDram | BankedDram:
@@ -44,6 +44,15 @@ def dram_part(design: Design, dram: BankedDramSpec) -> DramPart:
     except ConfigError as error:
         field, _, complaint = str(error).removeprefix("set: controller.").partition(": ")
         raise ConfigError(f"{design.where('memory', 'dram', field)}: {complaint}") from None
+
+
+def dram_charged(design: Design) -> tuple[str | None, float]:
+    """The standard whose prices a design's DRAM has, if it says one, and its bandwidth [10^9 bytes/s]."""
+    dram = design.memory.dram
+    if isinstance(dram, Dram):
+        return dram.standard, dram.bandwidth_gb_s
+    part = dram_part(design, dram)
+    return part.standard, part.bandwidth_gb_s
 
 
 def search_dram(dram: IdealDram | BankedDram) -> IdealDram:

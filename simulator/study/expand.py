@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.config import Source, Study, load_design, named_at
 from simulator.config.catalogue import Reference
-from simulator.errors import ConfigError, did_you_mean
+from simulator.errors import ConfigError, CostError, did_you_mean
 from simulator.study.hardware import Hardware, build
 from simulator.study.passes import plan_step
+from simulator.study.sizing import describe, sized
 from simulator.study.workloads import Workload, resolve_workload
 
 __all__ = ["Point", "expand"]
@@ -24,11 +25,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Point:
-    """One row of the results: a design, as the sweep axes set it, on a workload."""
+    """One row of the results: a design, as the sweep axes set it, on a workload.
+
+    ``size``: how its array was sized, as one sentence; empty if it was not.
+    """
 
     hardware: Hardware
     workload: Workload
     axes: dict[str, Any]
+    size: str = ""
 
     @property
     def label(self) -> str:
@@ -49,12 +54,17 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
         _placed(source, ("workloads", i), lambda ref: resolve_workload(ref, near)) for i in range(len(study.workloads))
     ]
     families = [_family(study, source, overrides, near, i) for i in range(len(study.designs))]
-    names = [family[0][0].design.name for family in families]
+    names = [family[0].hardware.design.name for family in families]
     _require_distinct(source, "workloads", [w.name for w in workloads])
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
+    if study.normalise != "none":
+        families = _sized(study, source, families, names)
     points = [
-        Point(hardware, workload, axes) for family in families for workload in workloads for hardware, axes in family
+        Point(member.hardware, workload, member.axes, member.size)
+        for family in families
+        for workload in workloads
+        for member in family
     ]
     for point in points:
         for index in range(len(point.workload.steps)):
@@ -74,16 +84,55 @@ def _require_layers_to_match(points: Sequence[Point]) -> None:
                 raise ConfigError(f"{where}: '{pattern}' matches no op of any workload{hint}")
 
 
-def _family(
-    study: Study, source: Source, overrides: Mapping[str, Any], near: Path, index: int
-) -> list[tuple[Hardware, dict[str, Any]]]:
+@dataclass(frozen=True)
+class _Member:
+    """One design at one combination of the sweep axes; ``make`` builds it with further overlays."""
+
+    make: Callable[..., Hardware]
+    hardware: Hardware
+    axes: dict[str, Any]
+    size: str = ""
+
+
+def _family(study: Study, source: Source, overrides: Mapping[str, Any], near: Path, index: int) -> list[_Member]:
     """One design at every combination of the sweep axes."""
 
-    def with_axes(axes: Mapping[str, Any]) -> Callable[[Reference], Hardware]:
+    def member(axes: dict[str, Any]) -> _Member:
         overlays = [(source.where(("set",)), study.set), ("--set", overrides), (source.where(("sweep",)), axes)]
-        return lambda ref: build(load_design(ref, near=near, overlays=overlays))
 
-    return [(_placed(source, ("designs", index), with_axes(axes)), axes) for axes in _combinations(study, source)]
+        def make(*more: tuple[str, Mapping[str, Any]]) -> Hardware:
+            return _placed(
+                source, ("designs", index), lambda ref: build(load_design(ref, near=near, overlays=[*overlays, *more]))
+            )
+
+        return _Member(make, make(), axes)
+
+    return [member(axes) for axes in _combinations(study, source)]
+
+
+def _sized(study: Study, source: Source, families: list[list[_Member]], names: Sequence[str]) -> list[list[_Member]]:
+    """Every design with an array as large as the baseline's at the same axes. Raises: ConfigError."""
+    references = families[names.index(study.baseline)] if study.baseline else families[0]
+    keeps_its_own = references if study.sizing.budget_mm2 is None else []
+    return [
+        [
+            member
+            if any(member is kept for kept in keeps_its_own)
+            else _resized(study, source, member, reference.hardware)
+            for member, reference in zip(family, references, strict=True)
+        ]
+        for family in families
+    ]
+
+
+def _resized(study: Study, source: Source, member: _Member, reference: Hardware) -> _Member:
+    where = source.where(("normalise",))
+    try:
+        rows, cols = sized(member.hardware, reference, study.normalise, study.sizing)
+    except CostError as error:
+        raise ConfigError(f"{where}: {member.hardware.design.name}: {error}") from None
+    hardware = member.make((where, {"array.rows": rows, "array.cols": cols}))
+    return replace(member, hardware=hardware, size=describe(hardware, reference, study.normalise, study.sizing))
 
 
 def _combinations(study: Study, source: Source) -> Iterator[dict[str, Any]]:

@@ -9,16 +9,18 @@ from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import units
-from simulator.config import Design, load_cost, named_at
+from simulator.config import Design, load_cost, load_scaling, load_sram_at, named_at
+from simulator.config.cost import CostLibrary
 from simulator.config.design import Scratchpad
-from simulator.cost import Bill, make_bill
+from simulator.cost import Bill, make_bill, price_dram
+from simulator.cost.scaling import factors, scale_library
 from simulator.datapath import Datapath, OptionError
 from simulator.engine import NO_MEMORY_LIMIT, Dram, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
 from simulator.mapping.scratchpads import Memories, Pad
 from simulator.mapping.vector import VECTOR_ACTIONS
-from simulator.study.drams import make_dram, search_dram
+from simulator.study.drams import dram_charged, make_dram, search_dram
 from simulator.study.vector_parts import vector_parts
 from simulator.workload import Op
 
@@ -51,6 +53,19 @@ class Hardware:
         """Peak throughput of all cores [10^12 operations/s]; a MAC is two operations."""
         pes = self.array.rows * self.array.cols * self.design.cores.count
         return 2 * pes * self.design.clock_mhz * 1e-6 / self.array.cycles_per_step
+
+    def peak_of(self, rows: int, cols: int) -> float:
+        """Peak throughput of an array of that many PEs instead [10^12 operations/s]."""
+        down, across = self.datapath.logical_array(rows, cols)
+        return 2 * self.design.cores.count * down * across * self.design.clock_mhz * 1e-6 / self.array.cycles_per_step
+
+    def parts(self, rows: int, cols: int) -> dict[str, int]:
+        """Priced parts with an array of that many PEs instead."""
+        return _parts(self.design, self.datapath, rows, cols)
+
+    def core_parts(self, rows: int, cols: int) -> dict[str, int]:
+        """Those of the array alone, without the vector unit."""
+        return _core_parts(self.design, self.datapath, rows, cols)
 
     def mapping_util(self, op: Op) -> float:
         """Share of PEs that hold work of ``op``, averaged over folds."""
@@ -158,16 +173,41 @@ def _usable_bits(pad: Scratchpad) -> int:
 
 
 def _bill(design: Design, datapath: Datapath) -> Bill:
-    label, _ = design._source.origin(("cost",)) if design._source else ("", None)
-    with named_at(design.where("cost")):
-        library = load_cost(design.cost, near=Path(label).parent)
+    parts = _parts(design, datapath, design.array.rows, design.array.cols)
+    standard, gb_s = dram_charged(design)
     cores = design.cores.count
-    one = datapath.area_bill(design.array.rows, design.array.cols) | vector_parts(design.vector_unit)
-    parts = {part: n * cores for part, n in one.items()}
     try:
-        return make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz, cores)
+        library, scaling = _library(design)
+        dram = price_dram(library, standard)
+        bill = make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz, dram, gb_s, cores)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+    return replace(bill, scaling=scaling, dram_standard=standard or "")
+
+
+def _library(design: Design) -> tuple[CostLibrary, str]:
+    """The design's price list, scaled to its node if that is another, and how it was."""
+    label, _ = design._source.origin(("cost",)) if design._source else ("", None)
+    near = Path(label).parent
+    with named_at(design.where("cost")):
+        library = load_cost(design.cost, near=near)
+    if design.node_nm is None or design.node_nm == library.node_nm:
+        return library, ""
+    by = factors(load_scaling(), library.node_nm, design.node_nm)
+    sram = load_sram_at(design.cost, design.node_nm, near=near)
+    pads = f"made for {design.node_nm:g} nm" if sram else "scaled likewise"
+    how = f"logic {by} with DeepScaleTool, scratchpads {pads}, DRAM as it is"
+    return scale_library(library, by, sram), how
+
+
+def _parts(design: Design, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:
+    """All priced parts of a design whose cores have arrays of ``rows x cols``."""
+    vector = {part: n * design.cores.count for part, n in vector_parts(design.vector_unit).items()}
+    return _core_parts(design, datapath, rows, cols) | vector
+
+
+def _core_parts(design: Design, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:
+    return {part: n * design.cores.count for part, n in datapath.area_bill(rows, cols).items()}
 
 
 def priced_actions(datapath: Datapath) -> list[str]:

@@ -116,7 +116,8 @@ def time_pass(
     timing = run_tables(special, tables, fidelity)
     count = count_fused if fused else count_pass
     done = [count(job, table, special.memories) for job, table in zip(jobs, tables, strict=True)]
-    counts = replace(reduce(add, done), cycles=timing.total_cycles)
+    rows = timing.dram.get("activates")
+    counts = replace(reduce(add, done), cycles=timing.total_cycles, dram_activates=rows)
     return tables, timing, counts
 
 

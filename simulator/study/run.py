@@ -248,7 +248,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
         "prices": _prices(points),
-        "assumptions": [*ASSUMPTIONS, *_drawn(points)],
+        "assumptions": [*ASSUMPTIONS, *_drawn(points), *_conventions(points), *_scaled(points), *_sizes(points)],
     }
 
 
@@ -258,6 +258,35 @@ def _drawn(points: list[Point]) -> list[str]:
     precisions = [h for hardware in blind for h in hardware.precisions]
     drawn = {f"{h.datapath.name}, shapes only: {text}" for h in precisions if (text := h.datapath.assumed_distribution)}
     return sorted(drawn)
+
+
+def _scaled(points: list[Point]) -> list[str]:
+    """From which node to which prices were scaled, once each."""
+    bills = [p.hardware.bill for p in points]
+    return list(dict.fromkeys(f"The price list {b.library.name}: {b.scaling}." for b in bills if b.scaling))
+
+
+def _sizes(points: list[Point]) -> list[str]:
+    """Which arrays a study chose, once each."""
+    return list(dict.fromkeys(p.size + _at(p) + "." for p in points if p.size))
+
+
+def _at(point: Point) -> str:
+    axes = ", ".join(f"{path}={value}" for path, value in point.axes.items())
+    return f" at {axes}" if axes else ""
+
+
+def _conventions(points: list[Point]) -> list[str]:
+    """What price lists charge otherwise than hardware would, and than the assumptions above say."""
+    libraries = {p.hardware.bill.library.name: p.hardware.bill.library for p in points}
+    odd = {
+        name: ", ".join(f"{k}: {v}" for k, v in lib.conventions.unusual().items()) for name, lib in libraries.items()
+    }
+    return [
+        f"The price list {name} charges otherwise: {text} (simulator/config/cost.py)."
+        for name, text in odd.items()
+        if text
+    ]
 
 
 def _design_record(point: Point) -> Row:
@@ -274,7 +303,7 @@ def _prices(points: list[Point]) -> list[Row]:
     rows: dict[tuple[str, str], Row] = {}
     for hardware in (h for p in points for h in p.hardware.precisions):
         library, datapath = hardware.bill.library, hardware.datapath
-        for action in priced_actions(datapath):
+        for action in priced_actions(datapath) if library.conventions.core_energy == "per_mac" else ():
             price = library.actions[action]
             rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)
         for part in hardware.bill.parts:
@@ -286,9 +315,12 @@ def _prices(points: list[Point]) -> list[Row]:
             for way, pj in (("read", sram.read_pj_per_bit), ("write", sram.write_pj_per_bit)):
                 action = f"{name} {way} per bit"
                 rows[library.name, action] = _price(library.name, action, library.sram.source, energy_pj=pj)
-        for way, pj in (("read", library.dram.read_pj_per_bit), ("write", library.dram.write_pj_per_bit)):
-            action = f"dram {way} per bit"
-            rows[library.name, action] = _price(library.name, action, library.dram.source, energy_pj=pj)
+        dram, which = hardware.bill.dram, hardware.bill.dram_standard or "dram"
+        for way, pj in (("read per bit", dram.read_pj_per_bit), ("write per bit", dram.write_pj_per_bit)):
+            rows[library.name, f"{which} {way}"] = _price(library.name, f"{which} {way}", dram.source, energy_pj=pj)
+        if dram.activate_pj:
+            opened = f"{which} activate per {dram.row_bytes} bytes"
+            rows[library.name, opened] = _price(library.name, opened, dram.source, energy_pj=dram.activate_pj)
     return list(rows.values())
 
 

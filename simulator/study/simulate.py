@@ -170,7 +170,7 @@ def _costs(
         phases = [run_tables(hardware, tables, fidelity) for tables in whole.phases]
         first = (whole, phases) if first is None else first
         timings.append(reduce(_sum, phases))
-        counts.append(whole.counts(timings[-1].total_cycles, costs))
+        counts.append(whole.counts(timings[-1], costs))
         if costs is None:
             return *first, scaled(timings[0], len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
