@@ -2,7 +2,17 @@
 
 from simulator.engine.bound import run_bound
 from simulator.engine.dram import NO_MEMORY_LIMIT, IdealDram
+from simulator.engine.nest import nest_cycles
 from simulator.engine.pipeline import run_pipeline
 from simulator.engine.timing import EVENT_FIELDS, STALL_CAUSES, Timing
 
-__all__ = ["EVENT_FIELDS", "NO_MEMORY_LIMIT", "STALL_CAUSES", "IdealDram", "Timing", "run_bound", "run_pipeline"]
+__all__ = [
+    "EVENT_FIELDS",
+    "NO_MEMORY_LIMIT",
+    "STALL_CAUSES",
+    "IdealDram",
+    "Timing",
+    "nest_cycles",
+    "run_bound",
+    "run_pipeline",
+]

@@ -16,7 +16,7 @@ from simulator.config.study import Fidelity
 from simulator.cost import energy_pj
 from simulator.counts import Counts
 from simulator.datapath import Job, TileCosts
-from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_bound, run_pipeline
+from simulator.engine import STALL_CAUSES, IdealDram, Timing, nest_cycles, run_bound, run_pipeline
 from simulator.errors import ConfigError, ConservationError, MappingError, WorkloadError
 from simulator.formats import Encoded, Storage
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
@@ -113,7 +113,7 @@ def _best_table(
         bits,
         limits,
         depths,
-        cycles=lambda table: run_pipeline(table, dram).total_cycles,
+        cycles=lambda nest: nest_cycles(nest, dram),
         bytes_per_cycle=dram.bytes_per_cycle,
         pinned=pinned,
         tolerance=tolerance,
