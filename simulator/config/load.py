@@ -150,12 +150,15 @@ def _overlay(base: Any, top: Any) -> Any:
     return {key: _overlay(base.get(key), top[key]) if key in top else base[key] for key in {**base, **top}}
 
 
-def _nodes(value: object, path: Steps = ()) -> dict[Steps, object]:
+def _nodes(value: object) -> dict[Steps, object]:
     """Path -> value of every node of a document."""
-    nodes = {path: value}
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, child in children:
-        nodes |= _nodes(child, (*path, step))
+    nodes: dict[Steps, object] = {}
+    left: list[tuple[Steps, object]] = [((), value)]
+    while left:
+        path, node = left.pop()
+        nodes[path] = node
+        children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        left += [((*path, step), child) for step, child in children]
     return nodes
 
 
