@@ -51,7 +51,7 @@ $(SCALESIM)/.installed:
 	$(SCALESIM)/bin/python -m pip install --quiet --disable-pip-version-check scalesim==3.0.0 numpy==1.26.4 'pandas<3'
 	@touch $@
 
-bench-peers: $(INSTALLED_DEV) $(SCALESIM)/.installed  ## SCALE-Sim 3.0.0 side by side, number by number; about ten minutes
+bench-peers: $(INSTALLED_DEV) $(SCALESIM)/.installed  ## SCALE-Sim 3.0.0 side by side, number by number; about six minutes
 	$(BIN)/python benchmarks/scalesim.py --python $(SCALESIM)/bin/python $(if $(RECORD),--record tests/data/scalesim_3_0_0.csv)
 
 formats: $(INSTALLED)  ## write docs/formats.md again: every number format on the shipped trace

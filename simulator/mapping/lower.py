@@ -154,12 +154,13 @@ def _table(
 
 def _block_coordinates(op: Op, b: Blocking, starts: dict[str, NDArray[np.int64]]) -> NDArray[np.void]:
     """One row per block with its corner and size, in the order of the loops."""
-    grid = dict(zip(b.order, np.meshgrid(*(starts[dim] for dim in b.order), indexing="ij"), strict=True))
-    tiles = np.zeros(grid["m"].size, TILE_DTYPE)
-    for dim, (total, size) in _extents(op, b).items():
-        tiles[f"{dim}0"] = grid[dim].ravel()
-        tiles[dim] = np.minimum(size, total - grid[dim].ravel())
-    return tiles
+    tiles = np.zeros([len(starts[dim]) for dim in b.order], TILE_DTYPE)
+    for axis, dim in enumerate(b.order):
+        total, size = _extents(op, b)[dim]
+        along = starts[dim].reshape([-1 if other == axis else 1 for other in range(3)])
+        tiles[f"{dim}0"] = along
+        tiles[dim] = np.minimum(size, total - along)
+    return tiles.reshape(-1)
 
 
 def _add_traffic(tiles: NDArray[np.void], op: Op, bits: OperandBits) -> None:
