@@ -27,7 +27,7 @@ from simulator.engine import IdealDram, nest_cycles, run_pipeline
 from simulator.engine.dram_banked import serve
 from simulator.engine.event import run_events
 from simulator.engine.pe_array import run_os_array
-from simulator.mapping import ArrayShape, BufferLimits, OperandBits, candidates, lower, nest_of, table_of
+from simulator.mapping import ArrayShape, Blocking, BufferLimits, OperandBits, candidates, lower, nest_of, table_of
 from simulator.study.drams import banked_dram
 from simulator.study.hardware import build
 from simulator.study.simulate import _best_table, simulate_op
@@ -217,21 +217,39 @@ def bert_forward(rounds: int) -> list[Line]:
 
 
 def tile_memory(rounds: int) -> list[Line]:
-    """Peak memory of one ``simulate_gemm`` with tiles of 56 x 56 x 256, per tile and against the smallest GEMM."""
-    pinned = {"tiling.m": 56, "tiling.n": 56, "tiling.order": "mnk"}
-    lines, first = [], 0.0
-    for scale in (1, 4, 16):
-        M, N, K = 56 * 8 * scale, 56 * 8, 256
-        design = sim.load_design("int8_systolic", set=pinned)
-        sim.simulate_gemm(design, M, N, K)
+    """Peak memory with tiles of 56 x 56 x 256 as M grows, against the smallest GEMM: of a whole ``simulate_gemm``,
+    which keeps a row for each tile, and of its cycles alone, timed as a loop nest.
+    """
+    design = sim.load_design("int8_systolic", set={"tiling.m": 56, "tiling.n": 56, "tiling.order": "mnk"})
+    hardware = build(design)
+
+    def whole(op: Op) -> None:
         _best_table.cache_clear()
-        tracemalloc.start()
-        tiles = sim.simulate_gemm(design, M, N, K).tiles
-        peak = tracemalloc.get_traced_memory()[1] / 1e3
-        tracemalloc.stop()
-        first = first or peak
-        lines.append(Line(f"peak memory, {tiles} tiles", "kB", peak, "64 tiles", first))
+        sim.simulate_gemm(design, op.M, op.N, op.K)
+
+    def nest(op: Op) -> None:
+        blocking = Blocking(56, 56, op.K, "mnk")
+        nest_cycles(nest_of(op, hardware.array, hardware.bits, blocking, hardware.depths), hardware.dram)
+
+    lines = []
+    for what, work in (("simulate_gemm", whole), ("loop nest", nest)):
+        ops = [Op("gemm", 56 * 8 * scale, 56 * 8, 256) for scale in (1, 16, 256)]
+        peaks = [_peak_kb(work, op) for op in ops]
+        lines += [
+            Line(f"{what}, {op.M // 7} tiles", "kB at most", peak, "64 tiles", peaks[0])
+            for op, peak in zip(ops, peaks, strict=True)
+        ]
     return lines
+
+
+def _peak_kb(work: Callable[[Op], None], op: Op) -> float:
+    """Most memory that ``work`` holds at a time in a warm process."""
+    work(op)
+    tracemalloc.start()
+    work(op)
+    peak = tracemalloc.get_traced_memory()[1] / 1e3
+    tracemalloc.stop()
+    return peak
 
 
 def main() -> None:
