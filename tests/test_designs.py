@@ -63,3 +63,18 @@ def test_outliers_moved_apart_cost_no_stall():
         simulate_op(hardware, Op("op", 16, 16, 256), (act, w)).timing.stalls["stall_outlier"] for w in (apart, together)
     ]
     assert stalls[0] == 0 < stalls[1]
+
+
+@pytest.mark.parametrize("name", ["int8_systolic", "olive_systolic", "gobo_array"])
+@pytest.mark.parametrize("fidelity", ["bound", "pipeline", "event"])
+def test_an_op_takes_what_it_takes_whatever_ran_before(name, fidelity):
+    """One GEMM's cycles and counts are kept where they follow from its shape; another op of that shape is no other."""
+    design = load_design(name, set={"array.rows": 8, "array.cols": 8})
+    ops = [Op("a", 20, 30, 40), Op("b", 20, 30, 40, count=3), Op("c", 30, 20, 40), Op("a", 20, 30, 40)]
+    kept = build(design)
+    for op in ops:
+        again, alone = (simulate_op(hardware, op, fidelity=fidelity) for hardware in (kept, build(design)))
+        assert again.counts == alone.counts
+        assert again.timing.by_cause() == alone.timing.by_cause()
+        assert again.energy == alone.energy
+        assert again.counts.macs == op.macs

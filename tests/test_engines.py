@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import simulator as sim
 from simulator.datapath import Width
-from simulator.engine import NO_MEMORY_LIMIT, IdealDram, run_bound, run_pipeline
+from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles, run_bound, run_pipeline
 from simulator.engine.event import run_events
 from simulator.engine.timing import Timing, check
 from simulator.errors import ConservationError
-from simulator.mapping import ArrayShape, lower
+from simulator.mapping import ArrayShape, candidates, lower, nest_of, table_of
 from simulator.tiles import TILE_DTYPE, TileTable
 from simulator.workload import Op
 from tests.test_mapping import random_case
@@ -88,6 +88,18 @@ def test_pipeline_equals_simpy_on_real_tiles(seed):
     tiles = lower(op, array, bits, limits, (1 + seed % 2, 1 + seed // 2 % 2, 1 + seed // 4 % 2))
     dram = IdealDram(0.5 + seed % 7, seed % 11, 1 + seed % 5)
     assert run_pipeline(tiles, dram).by_cause() == run_events(tiles, dram).by_cause()
+
+
+@pytest.mark.parametrize("seed", range(240))
+def test_the_cycles_of_a_loop_nest_are_those_of_its_table(seed):
+    op, array, bits, limits = random_case(seed)
+    rng = np.random.default_rng(seed)
+    choices = candidates(op, array, bits, limits)
+    for i in rng.integers(0, len(choices), 20).tolist():
+        depths = tuple(rng.integers(0, 3, 3).tolist()) if seed % 4 else (0, 0, 0)
+        dram = IdealDram(float(rng.uniform(0.2, 20)), int(rng.integers(0, 40)), int(rng.integers(1, 16)))
+        table, nest = (make(op, array, bits, choices[i], depths) for make in (table_of, nest_of))
+        assert nest_cycles(nest, dram) == run_pipeline(table, dram).total_cycles, choices[i]
 
 
 @settings(max_examples=400, deadline=None)

@@ -19,6 +19,7 @@ from simulator.mapping import (
     candidates,
     held_total,
     lower,
+    nest_of,
     os_total,
     table_of,
 )
@@ -175,8 +176,30 @@ def test_the_search_finds_the_least_cycles_of_all_candidates(seed):
 
     choices = candidates(op, array, bits, limits)
     least = min(cycles(table_of(op, array, bits, choices[i])) for i in range(len(choices)))
-    pruned = lower(op, array, bits, limits, cycles=cycles, bytes_per_cycle=2.0)
-    assert cycles(pruned) == least == cycles(lower(op, array, bits, limits, cycles=cycles))
+
+    def of_nest(nest):
+        kinds, times = nest.kinds, nest.times
+        return kinds.compute_cycles + int((times * (kinds.load_bytes + kinds.rows["store_bytes"])).sum()) // 2
+
+    pruned = lower(op, array, bits, limits, cycles=of_nest, bytes_per_cycle=2.0)
+    assert cycles(pruned) == least == cycles(lower(op, array, bits, limits, cycles=of_nest))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_loop_nest_repeats_the_tiles_of_the_table(seed):
+    """Every tile, corners aside, is that of its kind; the last one too, which pays what only the last pays."""
+    op, array, bits, limits = random_case(seed)
+    choices = candidates(op, array, bits, limits)
+    for i in range(0, len(choices), max(1, len(choices) // 20)):
+        table, nest = (make(op, array, bits, choices[i], (2, 1, 2)) for make in (table_of, nest_of))
+        thirds = [[0 if b == 0 else min(c, 3) - 1 if b == c - 1 else 1 for b in range(c)] for c in nest.counts]
+        _, inner, innermost = (min(count, 3) for count in nest.counts)
+        kind = [(x * inner + y) * innermost + z for x, y, z in product(*thirds)]
+        columns = [name for name in table.rows.dtype.names if name not in ("m0", "n0", "k0")]
+        assert len(nest) == len(table)
+        assert (nest.kinds.rows[kind][columns] == table.rows[columns]).all()
+        assert list(nest.times) == [kind.count(k) for k in range(len(nest.kinds))]
+        assert nest.kinds.compute_cycles == table.compute_cycles
 
 
 @pytest.mark.parametrize("seed", range(60))

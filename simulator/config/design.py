@@ -67,7 +67,8 @@ class Layer(Record):
 class Tiling(Record):
     """How a GEMM is cut into tiles. Block sizes and loop order that are given are not searched; of all tilings whose
     cycles are within ``tolerance`` of the least, the one of least DRAM traffic is taken. Unless it is given it is 0 for
-    ``os``, and 1 % for ``ws`` and ``is``, which have so many tilings that an exact search takes long.
+    ``os``, and 1 % for ``ws`` and ``is``, whose many tilings save a few cycles in a thousand for up to three times the
+    DRAM traffic.
     """
 
     tolerance: Annotated[float, Field(ge=0, le=1)] | None = None

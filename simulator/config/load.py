@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from simulator.config.yaml_nodes import Source, Steps, check, dotted, found, one_line, parse, place, shorten
+from simulator.config.yaml_nodes import Lines, Source, Steps, check, dotted, found, one_line, parse, place, shorten
 from simulator.errors import ConfigError, NoSuchFileError, did_you_mean
 
 __all__ = ["FieldError", "apply_overrides", "from_mapping", "merge", "parse_override", "read_yaml", "validate"]
@@ -38,7 +39,7 @@ def read_yaml(path: Path) -> Source:
     label = str(path)
     try:
         raw = path.read_bytes()
-        data, lines = parse(raw.decode("utf-8-sig"), label)
+        data, lines = _parsed(raw.decode("utf-8-sig"), label)
     except FileNotFoundError:
         names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         near = did_you_mean(path.name, names) or f"; nothing in {shorten(str(path.parent))} has a name like it"
@@ -54,6 +55,12 @@ def read_yaml(path: Path) -> Source:
         complaint = "the document is empty" if data is None else f"expected a mapping at the top, found {found(data)}"
         raise ConfigError(f"{place(label, lines[()])}: {complaint}")
     return Source(data, lines, label)
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, label: str) -> tuple[Any, Lines]:
+    """``parse`` of a file, once for the same text: the price list that designs share is long. No one may change it."""
+    return parse(text, label)
 
 
 def from_mapping(data: Mapping[str, object], label: str = "<dict>") -> Source:
@@ -143,12 +150,15 @@ def _overlay(base: Any, top: Any) -> Any:
     return {key: _overlay(base.get(key), top[key]) if key in top else base[key] for key in {**base, **top}}
 
 
-def _nodes(value: object, path: Steps = ()) -> dict[Steps, object]:
+def _nodes(value: object) -> dict[Steps, object]:
     """Path -> value of every node of a document."""
-    nodes = {path: value}
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, child in children:
-        nodes |= _nodes(child, (*path, step))
+    nodes: dict[Steps, object] = {}
+    left: list[tuple[Steps, object]] = [((), value)]
+    while left:
+        path, node = left.pop()
+        nodes[path] = node
+        children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        left += [((*path, step), child) for step, child in children]
     return nodes
 
 

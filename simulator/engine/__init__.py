@@ -3,6 +3,7 @@
 from simulator.engine.bound import run_bound, run_bound_cores
 from simulator.engine.dram import NO_MEMORY_LIMIT, IdealDram
 from simulator.engine.memory import Dram
+from simulator.engine.nest import nest_cycles
 from simulator.engine.pipeline import run_pipeline, run_pipeline_cores
 from simulator.engine.timing import EVENT_FIELDS, STALL_CAUSES, Timing
 
@@ -13,6 +14,7 @@ __all__ = [
     "Dram",
     "IdealDram",
     "Timing",
+    "nest_cycles",
     "run_bound",
     "run_bound_cores",
     "run_pipeline",

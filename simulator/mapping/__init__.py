@@ -3,7 +3,7 @@
 from simulator.mapping.array_shape import DATAFLOWS, ArrayShape, mapping_util
 from simulator.mapping.blocking import ORDERS, Blocking, BufferLimits, OperandBits, Pinned, candidates
 from simulator.mapping.closed_forms import FOLD_OVERLAPS, FoldOverlap, held_fold, held_total, os_fold, os_total
-from simulator.mapping.lower import lower, table_of
+from simulator.mapping.lower import lower, nest_of, table_of
 from simulator.mapping.partition import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "held_total",
     "lower",
     "mapping_util",
+    "nest_of",
     "os_fold",
     "os_total",
     "reduction_tables",

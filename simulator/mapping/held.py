@@ -45,9 +45,8 @@ def add_folds(tiles: NDArray[Any], op: Op, array: ArrayShape, sides: Sides) -> N
 
 def compute_cycles(op: Op, array: ArrayShape, streamed: int, block: int) -> int:
     """Closed form of the whole GEMM whose streamed dimension comes in blocks: every block streams through all folds."""
-    folds = array.folds(op.M, op.N, op.K)
+    rows, cols, folds = array.rows, array.cols, array.folds(op.M, op.N, op.K)
     whole, rest = divmod(streamed, block)
-    streams = [block] * whole + [rest] * (rest > 0)
-    timings = [held_fold(s, array.rows, array.cols, array.overlap) for s in streams]
-    last = timings[-1]
-    return last.fill_cycles + sum(folds * t.period_cycles for t in timings) + last.drain_cycles
+    last = held_fold(rest or block, rows, cols, array.overlap)
+    periods = whole * held_fold(block, rows, cols, array.overlap).period_cycles
+    return last.fill_cycles + folds * (periods + last.period_cycles * (rest > 0)) + last.drain_cycles

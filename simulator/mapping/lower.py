@@ -15,15 +15,15 @@ from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.bank_conflicts import conflict_cycles
 from simulator.mapping.blocking import Blocking, BufferLimits, Candidates, OperandBits, Pinned, candidates
 from simulator.mapping.scratchpads import Memories
-from simulator.tiles import TILE_DTYPE, TileTable, same_as_before
+from simulator.tiles import TILE_DTYPE, LoopNest, TileTable, same_as_before
 from simulator.workload import Op
 
-__all__ = ["lower", "table_of"]
+__all__ = ["lower", "nest_of", "table_of"]
 
 _MAPPINGS: dict[str, ModuleType] = {"os": output_stationary, "ws": weight_stationary, "is": input_stationary}
 _ABOUT = 1.0025
 """Lower bounds that close are about the same: which blocking is tried first then depends on its traffic."""
-Cycles = Callable[[TileTable], int]
+Cycles = Callable[[LoopNest], int]
 
 
 def lower(
@@ -45,7 +45,7 @@ def lower(
     Args:
         limits: what one tile may take of each scratchpad; None for no memory limits (one tile).
         depths: tiles that the act, weight and out scratchpads hold at a time.
-        cycles: makespan of a table on the memory at hand; without it, least traffic decides.
+        cycles: makespan of the tiles on the memory at hand; without it, least traffic decides.
         bytes_per_cycle: what DRAM moves at most; with it, blockings that cannot win are not tried.
         pinned: block sizes and loop order that are not searched.
         tolerance: share of the least cycles within which blockings tie.
@@ -60,14 +60,13 @@ def lower(
     bounds = _lower_bounds(op, array, bits, choices, traffic, bytes_per_cycle)
 
     @cache
-    def tried(i: int) -> tuple[int, TileTable]:
-        table = table_of(op, array, bits, choices[i], depths, memories)
-        return cycles(table), table
+    def tried(i: int) -> int:
+        return cycles(nest_of(op, array, bits, choices[i], depths, memories))
 
-    enough = _least_cycles(bounds, traffic, lambda i: tried(i)[0], tolerance) * (1 + tolerance)
+    enough = _least_cycles(bounds, traffic, tried, tolerance) * (1 + tolerance)
     for i in _ascending(choices.order, choices.tiles, traffic):
-        if bounds[i] <= enough and tried(i)[0] <= enough:
-            return tried(i)[1]
+        if bounds[i] <= enough and tried(i) <= enough:
+            return table_of(op, array, bits, choices[i], depths, memories)
     raise AssertionError("the blocking of least cycles ties with itself")
 
 
@@ -125,8 +124,42 @@ def table_of(
     memories: Memories | None = None,
 ) -> TileTable:
     """The tile table of one blocking."""
+    starts = {dim: np.arange(0, *extent) for dim, extent in _extents(op, blocking).items()}
+    return _table(op, array, bits, blocking, starts, depths, memories)
+
+
+def nest_of(
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    blocking: Blocking,
+    depths: tuple[int, int, int] = (0, 0, 0),
+    memories: Memories | None = None,
+) -> LoopNest:
+    """The tiles of one blocking as what their loops repeat: cycles of millions of tiles from a table of 27."""
+    extents = _extents(op, blocking)
+    counts = {dim: -(-total // size) for dim, (total, size) in extents.items()}
+    starts = {dim: np.array([*range(min(count - 1, 2)), count - 1]) * extents[dim][1] for dim, count in counts.items()}
+    a, b, c = (counts[dim] for dim in blocking.order)
+    return LoopNest((a, b, c), _table(op, array, bits, blocking, starts, depths, memories))
+
+
+def _extents(op: Op, b: Blocking) -> dict[str, tuple[int, int]]:
+    """Length of each dimension and of its blocks."""
+    return {"m": (op.M, b.m), "n": (op.N, b.n), "k": (op.K, b.k)}
+
+
+def _table(
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    blocking: Blocking,
+    starts: dict[str, NDArray[np.int64]],
+    depths: tuple[int, int, int],
+    memories: Memories | None,
+) -> TileTable:
     mapping = _MAPPINGS[array.dataflow]
-    tiles = _block_coordinates(op, blocking)
+    tiles = _block_coordinates(op, blocking, starts)
     tiles["macs"] = tiles["m"] * tiles["n"] * tiles["k"]
     _add_traffic(tiles, op, bits)
     mapping.add_folds(tiles, op, array)
@@ -136,16 +169,15 @@ def table_of(
     return TileTable(tiles, mapping.compute_cycles(op, array, blocking.m, blocking.n), *depths)
 
 
-def _block_coordinates(op: Op, b: Blocking) -> NDArray[np.void]:
+def _block_coordinates(op: Op, b: Blocking, starts: dict[str, NDArray[np.int64]]) -> NDArray[np.void]:
     """One row per block with its corner and size, in the order of the loops."""
-    extents = {"m": (op.M, b.m), "n": (op.N, b.n), "k": (op.K, b.k)}
-    starts = {dim: np.arange(0, *extent) for dim, extent in extents.items()}
-    grid = dict(zip(b.order, np.meshgrid(*(starts[dim] for dim in b.order), indexing="ij"), strict=True))
-    tiles = np.zeros(grid["m"].size, TILE_DTYPE)
-    for dim, (total, size) in extents.items():
-        tiles[f"{dim}0"] = grid[dim].ravel()
-        tiles[dim] = np.minimum(size, total - grid[dim].ravel())
-    return tiles
+    tiles = np.zeros([len(starts[dim]) for dim in b.order], TILE_DTYPE)
+    for axis, dim in enumerate(b.order):
+        total, size = _extents(op, b)[dim]
+        along = starts[dim].reshape([-1 if other == axis else 1 for other in range(3)])
+        tiles[f"{dim}0"] = along
+        tiles[dim] = np.minimum(size, total - along)
+    return tiles.reshape(-1)
 
 
 def _add_traffic(tiles: NDArray[np.void], op: Op, bits: OperandBits) -> None:

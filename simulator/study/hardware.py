@@ -33,6 +33,7 @@ class Hardware:
 
     Attributes:
         layers: (pattern of op names, the same hardware at another precision); the first that fits an op applies.
+        known: cycles and counts of GEMMs whose costs follow from their shape, kept by ``simulate``.
     """
 
     design: Design
@@ -47,6 +48,7 @@ class Hardware:
     tolerance: float
     memories: Memories
     layers: tuple[tuple[str, Hardware], ...] = field(default=(), repr=False)
+    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def peak_tops(self) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from simulator.engine import IdealDram, run_pipeline
+from simulator.engine import IdealDram, nest_cycles
 from simulator.errors import ConfigError, MappingError, WorkloadError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
 from simulator.mapping.accesses import PadAccesses, pad_accesses
@@ -92,7 +92,7 @@ def _best_table(
         bits,
         limits,
         depths,
-        cycles=lambda table: run_pipeline(table, dram).total_cycles,
+        cycles=lambda nest: nest_cycles(nest, dram),
         bytes_per_cycle=dram.bytes_per_cycle,
         pinned=pinned,
         tolerance=tolerance,

@@ -87,8 +87,11 @@ def simulate_op(
         operands = encode(hardware.design, hardware.datapath, *drawn)
         values = [_values(hardware, *pair, plan.tables[0], fidelity) for pair in operands]
         quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
-    known = operands if tensors is not None else [(None, None)] * op.count
-    _, _, timing, counts = _costs(hardware, op, plan, known, fidelity, seed)
+    if tensors is None and not hardware.datapath.assumed_distribution:
+        timing, counts = _by_shape(hardware, op, plan, fidelity)
+    else:
+        known = operands if tensors is not None else [(None, None)] * op.count
+        _, _, timing, counts = _costs(hardware, op, plan, known, fidelity, seed)
     if counts.macs != op.macs:
         raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
     storage = storage_of(hardware, op, operands)
@@ -149,6 +152,16 @@ def _values(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable,
     from simulator.study.registers import run_registers
 
     return run_registers(hardware, act, weight, table)
+
+
+def _by_shape(hardware: Hardware, op: Op, plan: CorePlan, fidelity: Fidelity) -> tuple[Timing, Counts]:
+    """Cycles and counts of all GEMMs of an op whose costs follow from its shape: run once for each shape."""
+    key = op.M, op.N, op.K, fidelity
+    if key not in hardware.known:
+        _, _, timing, counts = _costs(hardware, replace(op, count=1), plan, [(None, None)], fidelity, 0)
+        hardware.known[key] = replace(timing, events=None, cores=()), counts
+    timing, counts = hardware.known[key]
+    return scaled(timing, op.count), counts.times(op.count)
 
 
 def _costs(
