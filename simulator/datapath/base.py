@@ -228,8 +228,12 @@ class Datapath(ABC):
 
     @property
     def state_type(self) -> type[Any]:
-        """numpy type of the accumulators."""
-        return np.int64 if self.accumulation.kind == "int" else np.float32
+        """numpy type of the accumulators. Whoever reports their values holds every sum to its width (``sums``), so a
+        single one of at most 32 bits does not wrap.
+        """
+        if self.accumulation.kind != "int":
+            return np.float32
+        return np.int32 if self.registers == 1 and self.accumulation.bits <= 32 else np.int64
 
     @property
     def result_words(self) -> int:
