@@ -59,6 +59,11 @@ class Lane:
         finish: numba function ``(state, constants)`` to the result that leaves the array.
         registers: accumulators of a PE; state_type: their numpy type.
         result_words: cycles that a result takes per hop on its way out.
+        gate: numba function ``(memory, act_words, weight_words, last) -> bool``, or None where nothing depends on
+            values. It is asked in every cycle in which a step of a fold is about to enter, before the skew registers,
+            with the words of all rows and columns and whether the fold has no further step; while it says no, no
+            register of the array moves.
+        gate_memory: its own registers (int64) at the beginning.
     """
 
     act: NDArray[Any]
@@ -71,6 +76,8 @@ class Lane:
     state_type: type[Any]
     result_words: int
     constants: NDArray[np.float64]
+    gate: Callable[..., bool] | None = None
+    gate_memory: NDArray[np.int64] | None = None
 
 
 class Datapath(ABC):
@@ -240,6 +247,13 @@ class Datapath(ABC):
         """Cycles that a result takes per hop on its way out of the array."""
         return 1
 
+    @property
+    def gate(self) -> tuple[Callable[..., bool], NDArray[np.int64]] | None:
+        """What freezes the array while outliers wait, and its registers (``Lane.gate``); then its cycles are held to
+        the ``outlier_cycles`` of ``tile_costs``.
+        """
+        return None
+
     def constants(self, act: Encoded, weight: Encoded) -> NDArray[np.float64]:
         """What ``finish`` knows of this GEMM besides the accumulators (a dictionary ...)."""
         return np.zeros(0)
@@ -249,6 +263,7 @@ class Datapath(ABC):
 
         A lane of no steps is left out. More than one lane needs a ``merge``.
         """
+        gate, gate_memory = self.gate or (None, None)
         return [
             Lane(
                 act=self.edge_words(act, "act"),
@@ -261,6 +276,8 @@ class Datapath(ABC):
                 state_type=self.state_type,
                 result_words=self.result_words,
                 constants=self.constants(act, weight),
+                gate=gate,
+                gate_memory=gate_memory,
             )
         ]
 

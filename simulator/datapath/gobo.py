@@ -69,6 +69,30 @@ def _finish(state, dictionary):
 
 
 @njit(cache=True)
+def _coordinator(memory, act, weight, last):
+    """One cycle of the coordinator, as the contract words it: serve, push, retire; see ``coordinator``.
+
+    ``memory``: depth of the queue, cycles of a service, push width; entries in the queue, cycles that the unit is still
+    busy, outliers of this step that have been pushed.
+    """
+    depth, service, width = memory[0], memory[1], memory[2]
+    if memory[4] == 0 and memory[3] > 0:
+        memory[3] -= 1
+        memory[4] = service
+    memory[4] = max(0, memory[4] - 1)
+    outliers = 0
+    for word in weight:
+        outliers += word >> 32
+    entering = min(outliers - memory[5], width, depth - memory[3])
+    memory[3] += entering
+    memory[5] += entering
+    if memory[5] < outliers or (last and (memory[3] > 0 or memory[4] > 0)):
+        return False
+    memory[5] = 0
+    return True
+
+
+@njit(cache=True)
 def _unpack(codes, bits, length):
     """Index streams (R, bytes), least significant bit first, to indices (R, length)."""
     out = np.empty((codes.shape[0], length), np.uint8)
@@ -227,6 +251,11 @@ class Gobo(Datapath):
     def result_words(self) -> int:
         """One per accumulator."""
         return self.registers
+
+    @property
+    def gate(self) -> tuple[Callable[..., bool], NDArray[np.int64]]:
+        """The coordinator, its queue and unit empty."""
+        return _coordinator, np.array([self.fifo_depth, self.service_cycles, self.push_width, 0, 0, 0], np.int64)
 
     def constants(self, act: Encoded, weight: Encoded) -> NDArray[np.float64]:
         """The dictionary."""

@@ -3,7 +3,8 @@
 Both operands are int4 with a list of their largest values at 16 bits, at whose places the codes are 0. A PE multiplies
 4 x 4 bits. Each group of 16 columns has an outlier lane per row, for one outlier weight per step (16 x 4 bits); each
 group of 16 rows has a high-precision MAC per column, for one outlier activation per step (16 x 16 bits, as its weight
-may be an outlier). More outliers of one group in one step take a cycle each, while the lock-step array waits:
+may be an outlier). More outliers of one group in one step take a cycle each, while the lock-step array waits. The edge
+sees a step of all rows and columns before the skew registers:
 
     cycles of a step = 1 + max(0, outlier weights of the fullest column group - 1, those of activations likewise - 1)
 
@@ -63,6 +64,28 @@ def _mac(state, act, weight):
 def _finish(state, constants):
     """The three sums of an output."""
     return state[0] + state[1] + state[2]
+
+
+@njit(cache=True)
+def _fullest(words, group):
+    """Outliers of the group that has most of them in one step."""
+    fullest = 0
+    for first in range(0, len(words), group):
+        listed = 0
+        for word in words[first : first + group]:
+            listed += word >> 16
+        fullest = max(fullest, listed)
+    return fullest
+
+
+@njit(cache=True)
+def _one_each(memory, act, weight, last):
+    """Hold a step until every group has had a cycle for each of its outliers. ``memory``: group, cycles waited."""
+    if memory[1] + 1 < max(_fullest(act, memory[0]), _fullest(weight, memory[0])):
+        memory[1] += 1
+        return False
+    memory[1] = 0
+    return True
 
 
 @register("olaccel")
@@ -162,6 +185,11 @@ class OlAccel(Datapath):
     def registers(self) -> int:
         """Dense sum, sum of the outlier lane, sum of the high-precision MAC."""
         return 3
+
+    @property
+    def gate(self) -> tuple[Callable[..., bool], NDArray[np.int64]] | None:
+        """Groups take one outlier a cycle, if the design models it."""
+        return (_one_each, np.array([self.group, 0], np.int64)) if self.stalls else None
 
     # What depends on where outliers are
 

@@ -37,6 +37,12 @@ def first_register(state: Any, constants: Any) -> Any:
     return state[0]
 
 
+@njit
+def _open(memory, act, weight, last):
+    """The gate of an array that never waits."""
+    return True
+
+
 @dataclass(frozen=True)
 class ArrayRun:
     """What came out of the array.
@@ -45,11 +51,13 @@ class ArrayRun:
         values: (M, N) accumulators, int64 or float32.
         cycles: from the first operand entering to the last result leaving, both included.
         pe_cycles: register updates simulated, ``cycles * rows * cols``.
+        frozen_cycles: those of the cycles in which the gate let nothing move.
     """
 
     values: NDArray[Any]
     cycles: int
     pe_cycles: int
+    frozen_cycles: int = 0
 
 
 def run_os_array(
@@ -66,6 +74,8 @@ def run_os_array(
     registers: int = 1,
     state_type: type[Any] = np.int64,
     result_words: int = 1,
+    gate: Callable[..., bool] | None = None,
+    gate_memory: NDArray[np.int64] | None = None,
 ) -> ArrayRun:
     """Run a GEMM fold by fold, row blocks outermost.
 
@@ -78,6 +88,9 @@ def run_os_array(
         period_cycles: cycles between the first operands of consecutive folds.
         double_buffered: whether a finished result moves to a drain register, or the accumulators themselves shift out.
             If folds follow too closely, results are overwritten, as they would be in hardware.
+        gate: numba function ``(memory, act_words, weight_words, last) -> bool`` with registers ``gate_memory`` of its
+            own. In each cycle in which a step of a fold is about to enter, it is given the words of that step of all
+            rows and columns, and whether the fold has no further step. While it says no, nothing in the array moves.
     Returns: results as int64, or as float32 where accumulators are floats.
     Raises: MappingError if operand shapes do not fit each other or the period is shorter than a fold's steps.
     """
@@ -92,13 +105,14 @@ def run_os_array(
     how = (period_cycles, double_buffered, result_words)
     edges = narrow(act), narrow(weight)
     unit = compiled(mac), compiled(finish), known
-    cycles = int(_os_array(*edges, rows, cols, *unit, how, acc, out, values))
-    return ArrayRun(values, cycles, cycles * rows * cols)
+    gated = compiled(gate or _open), np.zeros(0, np.int64) if gate_memory is None else gate_memory.copy()
+    cycles, frozen = (int(n) for n in _os_array(*edges, rows, cols, *unit, *gated, how, acc, out, values))
+    return ArrayRun(values, cycles, cycles * rows * cols, frozen)
 
 
 @njit
-def _os_array(act, weight, rows, cols, mac, finish, constants, how, acc, out, values):
-    """Simulate cycle by cycle until every fold's every result has left; returns the cycle count.
+def _os_array(act, weight, rows, cols, mac, finish, constants, gate, memory, how, acc, out, values):
+    """Simulate cycle by cycle until every fold's every result has left; returns all cycles and the frozen ones.
 
     Within a cycle: results leave, operands hop and enter, PEs work on what they then hold.
     """
@@ -118,8 +132,12 @@ def _os_array(act, weight, rows, cols, mac, finish, constants, how, acc, out, va
     left_results = np.zeros(cols, np.int64)  # results that have left each column's edge register
     waiting_drains = np.zeros(cols, np.int64)  # folds whose last PE is done and whose drain has not begun
     done = 0
-    cycle = 0
+    cycle = frozen = 0
     while done < results:
+        cycle += 1
+        if _held_back(gate, memory, act, weight, row_edge[0], blocks, rows, cols):
+            frozen += 1
+            continue
         done += _drain(
             out, result_words, finish, constants, blocks[1], cycles_left, waiting_drains, left_results, values
         )
@@ -136,8 +154,17 @@ def _os_array(act, weight, rows, cols, mac, finish, constants, how, acc, out, va
                     mac(state_of(acc, r, c), word[r, at + c], held[row, c])
             else:
                 _work_by_tag(mac, acc, out, double_buffered, r, word, tag, at, held, row, waiting_drains)
-        cycle += 1
-    return cycle
+    return cycle, frozen
+
+
+@njit
+def _held_back(gate, memory, act, weight, place, blocks, rows, cols):
+    """Whether a step is about to enter and its gate does not let it."""
+    i, j, k = place
+    if not 0 <= k < act.shape[1] or i >= blocks[0]:
+        return False
+    lines = slice(i * rows, (i + 1) * rows), slice(j * cols, (j + 1) * cols)
+    return not gate(memory, act[lines[0], k], weight[lines[1], k], k == act.shape[1] - 1)
 
 
 @njit

@@ -35,6 +35,7 @@ Tensors = tuple[NDArray[Any], NDArray[Any]]
 _MOST_ALONG = 1 << 24  # M, N or K
 _MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
 _MOST_MACS = 1 << 53  # of an op: counts stay exact as integers of 64 bits and as floats
+_MOST_PE_CYCLES = 1 << 40  # of an op on the register-accurate array: about a quarter of an hour
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,16 @@ def _require_feasible(hardware: Hardware, op: Op) -> None:
         )
 
 
+def _require_affordable(hardware: Hardware, op: Op, table: TileTable) -> None:
+    array = hardware.array
+    pe_cycles = table.compute_cycles * array.rows * array.cols * op.count
+    if pe_cycles > _MOST_PE_CYCLES:
+        raise WorkloadError(
+            f"op '{op.name}': {pe_cycles} PE-cycles of the {array.rows} x {array.cols} array of "
+            f"'{hardware.design.name}'; pe_array simulates at most {_MOST_PE_CYCLES}; use pipeline or a smaller op"
+        )
+
+
 @lru_cache(maxsize=4096)
 def _best_table(
     shape: Op,
@@ -139,6 +150,8 @@ def simulate_op(
     """
     hardware = hardware.for_op(op)
     table = plan(hardware, op)
+    if fidelity == "pe_array":
+        _require_affordable(hardware, op, table)
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
     operands: list[tuple[Encoded, Encoded]] = []
     values, quality = [], None
@@ -194,7 +207,7 @@ def _job(hardware: Hardware, op: Op, table: TileTable, act: Encoded | None, weig
         act,
         weight,
         seed,
-        array.period_beside,
+        array.fold_beside,
         array.dataflow,
         hardware.dram.bytes_per_cycle,
     )
