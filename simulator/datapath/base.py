@@ -188,6 +188,13 @@ class Datapath(ABC):
         """Dataflows that this kind of PE can run: what it accumulates must be able to move in ``ws`` and ``is``."""
         return ("os", "ws", "is") if self.registers == 1 else ("os",)
 
+    @property
+    def unfinished_bits(self) -> int:
+        """Bits of all accumulators of an output, which hop from PE to PE in ``ws`` and ``is`` and are kept from fold to
+        fold.
+        """
+        return self.accumulation.bits
+
     def logical_array(self, rows: int, cols: int) -> tuple[int, int]:
         """MACs side by side that ``rows x cols`` PEs make at this precision."""
         return rows, cols

@@ -108,8 +108,8 @@ def _sums(op: Op, tiles: NDArray[Any], bits: OperandBits, passes: _Passes) -> Tr
     outputs = op.M * op.N
     returned = int((tiles["m"] * tiles["n"])[tiles["sum_load_bytes"] > 0].sum())
     stored = int((tiles["m"] * tiles["n"])[tiles["store_bytes"] > 0].sum())
-    read, written = outputs * (passes.sums - 1) + stored, outputs * passes.sums + returned
-    return Traffic(read * bits.accumulator, written * bits.accumulator)
+    going_on, finished = outputs * (passes.sums - 1), outputs * bits.accumulator
+    return Traffic((going_on + stored - outputs) * bits.sums + finished, (going_on + returned) * bits.sums + finished)
 
 
 def _actions(
@@ -147,7 +147,7 @@ def _sum_hop_bits(op: Op, array: ArrayShape, bits: OperandBits, passes: _Passes)
     if array.dataflow == "os":
         hops = op.M * (array.rows + 1) - _triangles(op.M, array.rows)  # rows - r hops for a result of array row r
         return hops * op.N * bits.accumulator * array.result_words
-    return op.M * op.N * passes.sums * array.rows * bits.accumulator
+    return op.M * op.N * passes.sums * array.rows * bits.sums
 
 
 def _triangles(length: int, rows: int) -> int:
