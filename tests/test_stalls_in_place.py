@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from simulator import datapath
 from simulator.datapath import Job
 from simulator.datapath.coordinator import coordinator_schedule
 from simulator.engine.pe_array import run_os_array
-from simulator.errors import MismatchError, WorkloadError
+from simulator.engine.pe_array_stationary import run_stationary_array
+from simulator.errors import ConfigError, MismatchError, WorkloadError
 from simulator.formats import Encoded
 from simulator.mapping import ArrayShape, OperandBits, lower
 from simulator.resources import shipped_dir
@@ -52,8 +54,7 @@ def measured(dp, pair, rows, cols, overlap="full"):
             registers=lane.registers,
             state_type=lane.state_type,
             result_words=lane.result_words,
-            gate=lane.gate,
-            gate_memory=lane.gate_memory,
+            **({"gate": lane.gate.asked, "gate_memory": lane.gate.memory} if lane.gate else {}),
         )
         assert run.cycles - run.frozen_cycles == shape.total(len(lane.act), len(lane.weight), lane.act.shape[1])
         runs.append(run)
@@ -115,6 +116,92 @@ def test_the_coordinator_beside_the_array_is_the_contract_cycle_by_cycle(D, S, W
     cycles = measured(dp, pair, rows, cols)[1]
     shape = ArrayShape(rows, cols, "full", 1, dp.result_words)
     assert cycles - shape.total(M, N, K) == waiting * -(-M // rows)
+
+
+@pytest.mark.parametrize("overlap", ["none", "wave", "full"])
+@seeds(20)
+def test_held_outliers_of_olaccel_wait_as_the_tile_says(overlap, seed):
+    """Also a plain count: with each word, for the fullest group that the fold holds or that the word is in."""
+    dp, pair, rows, cols = random_pair("olaccel", seed)
+    (M, N), K = (len(x.codes) for x in pair), pair[0].length
+    (lane,), group = dp.lanes(*pair, rows, cols), dp.group
+    shape = ArrayShape(rows, cols, overlap, dataflow="ws")
+    run = run_stationary_array(
+        lane.act,
+        lane.weight,
+        rows,
+        cols,
+        held="weight",
+        mac=lane.mac,
+        period_cycles=shape.fold(M).period_cycles,
+        double_buffered=overlap == "full",
+        finish=lane.finish,
+        registers=lane.registers,
+        state_type=lane.state_type,
+        gate=lane.held_gate.asked,
+        gate_memory=lane.held_gate.memory,
+    )
+    same_bits(run.values, dp.matmul(*pair))
+    act, weight = lane.act >> 16, lane.weight >> 16
+    waiting = 0
+    for k in range(0, K, rows):
+        for n in range(0, N, cols):
+            lanes = [
+                weight[c : min(c + group, n + cols), k : k + rows].sum(0) for c in range(n, min(N, n + cols), group)
+            ]
+            for m in range(M):
+                macs = [act[m, r : min(r + group, k + rows)].sum() for r in range(k, min(K, k + rows), group)]
+                waiting += max(1, np.max(lanes), *macs) - 1
+    assert run.frozen_cycles == waiting
+    assert run.cycles - waiting == shape.total(M, N, K)
+    table = lower(Op("op", M, N, K), shape, OperandBits(dp.width("act"), dp.width("weight"), 48, 16), None)
+    costs = dp.tile_costs(Job(M, N, K, rows, cols, table.rows, *pair, 0, shape.fold_beside, "ws"))
+    assert int(costs.outlier_cycles.sum()) == waiting
+    both = sum(int((act[:, k].sum()) * weight[:, k].sum()) for k in range(K))
+    hops = sum(int(weight[:, k].sum()) * (k % rows + 1) for k in range(K)) + int(act.sum()) * N
+    assert costs.actions == {
+        "outlier_mac_int16x4_acc32": int(weight.sum()) * M - both,
+        "outlier_mac_int16x16_acc48": int(act.sum()) * N,
+        "reg_bit": hops * (16 + 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "dataflow", "why"),
+    [
+        (
+            "gobo_array",
+            "ws",
+            "its outlier unit adds to sums, cycles later, that must still be where they were; allowed: os",
+        ),
+        (
+            "llm_int8_systolic",
+            "is",
+            "its two arrays would leave unfinished sums of an output at different times; *: os",
+        ),
+        (
+            "olaccel_systolic",
+            "is",
+            "a lane multiplies an outlier weight by one activation, and a streamed one meets *: os, ws",
+        ),
+    ],
+)
+def test_a_dataflow_that_cannot_work_is_refused_with_its_reason(name, dataflow, why):
+    with pytest.raises(ConfigError) as error:
+        build(sim.load_design(name, set={"array.dataflow": dataflow}))
+    assert re.search(f"cannot run {dataflow}; " + re.escape(why).replace(r"\*", ".*") + "$", str(error.value))
+
+
+@pytest.mark.parametrize("stalls", [True, False])
+@pytest.mark.parametrize("overlap", ["none", "wave", "full"])
+def test_olaccel_holds_weights(stalls, overlap):
+    array = {"array.rows": 4, "array.cols": 6, "array.dataflow": "ws", "array.fold_overlap": overlap}
+    design = sim.load_design("olaccel_systolic", set=array | {"datapath.stalls": stalls, "datapath.outlier_share": 0.2})
+    found = sim.simulate_gemm(design, M=9, N=11, K=13, fidelity="pe_array")
+    assert found.exact
+    assert (found.cycles["stall_outlier"] > 0) == stalls
+    unfinished, finished = 3 * 9 * 11 * 104 // 8, 9 * 11 * 48 // 8  # four folds; 24 + 32 + 48 bits, or their sum
+    assert found.bytes["out_buffer"] == dict.fromkeys(("read", "write"), unfinished + finished)
 
 
 # Where stalls come from

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simulator import formats
-from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.base import Accumulation, Datapath, Gate, Operand
 from simulator.datapath.coordinator import coordinator_batch, coordinator_cycles
 from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.job import Job, TileCosts
@@ -253,9 +253,19 @@ class Gobo(Datapath):
         return self.registers
 
     @property
-    def gate(self) -> tuple[Callable[..., bool], NDArray[np.int64]]:
+    def gate(self) -> Gate:
         """The coordinator, its queue and unit empty."""
-        return _coordinator, np.array([self.fifo_depth, self.service_cycles, self.push_width, 0, 0, 0], np.int64)
+        return Gate(_coordinator, np.array([self.fifo_depth, self.service_cycles, self.push_width, 0, 0, 0], np.int64))
+
+    @property
+    def dataflows(self) -> tuple[str, ...]:
+        """Output-stationary only, see ``why_not``."""
+        return ("os",)
+
+    @property
+    def why_not(self) -> str:
+        """An outlier waits in the queue while its step goes on."""
+        return "its outlier unit adds to sums, cycles later, that must still be where they were"
 
     def constants(self, act: Encoded, weight: Encoded) -> NDArray[np.float64]:
         """The dictionary."""

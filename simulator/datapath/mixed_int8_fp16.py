@@ -113,6 +113,11 @@ class MixedInt8Fp16(Datapath):
         """Sums of both arrays stay until they are joined."""
         return ("os",)
 
+    @property
+    def why_not(self) -> str:
+        """Results of the two arrays are joined as they leave."""
+        return "its two arrays would leave unfinished sums of an output at different times"
+
     def width(self, operand: Operand) -> Width:
         """8 bits in the scratchpads; A is FP16 in DRAM, for its columns are not known there."""
         return Width.plain(8, _HALF_BITS if operand == "act" else 8)

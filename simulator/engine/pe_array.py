@@ -25,7 +25,7 @@ from simulator.engine.pe_edges import advance, narrow, rewind, start
 from simulator.engine.pe_state import compiled, make_state, state_of
 from simulator.errors import MappingError
 
-__all__ = ["ArrayRun", "first_register", "run_os_array"]
+__all__ = ["ArrayRun", "first_register", "open_gate", "run_os_array"]
 
 _BUBBLE, _PRODUCT, _FIRST, _LAST = 0, 1, 2, 4
 """Tags are sums of these flags: a fold of one step is first and last."""
@@ -38,7 +38,7 @@ def first_register(state: Any, constants: Any) -> Any:
 
 
 @njit
-def _open(memory, act, weight, last):
+def open_gate(memory: Any, act: Any, weight: Any, last: Any) -> bool:
     """The gate of an array that never waits."""
     return True
 
@@ -105,7 +105,7 @@ def run_os_array(
     how = (period_cycles, double_buffered, result_words)
     edges = narrow(act), narrow(weight)
     unit = compiled(mac), compiled(finish), known
-    gated = compiled(gate or _open), np.zeros(0, np.int64) if gate_memory is None else gate_memory.copy()
+    gated = compiled(gate or open_gate), np.zeros(0, np.int64) if gate_memory is None else gate_memory.copy()
     cycles, frozen = (int(n) for n in _os_array(*edges, rows, cols, *unit, *gated, how, acc, out, values))
     return ArrayRun(values, cycles, cycles * rows * cols, frozen)
 

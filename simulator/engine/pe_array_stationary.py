@@ -25,7 +25,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from simulator.engine.pe_array import ArrayRun, first_register
+from simulator.engine.pe_array import ArrayRun, first_register, open_gate
 from simulator.engine.pe_edges import advance, narrow, rewind, start
 from simulator.engine.pe_state import compiled, make_state, state_of
 from simulator.errors import MappingError
@@ -49,6 +49,8 @@ def run_stationary_array(
     constants: NDArray[Any] | None = None,
     registers: int = 1,
     state_type: type[Any] = np.int64,
+    gate: Callable[..., bool] | None = None,
+    gate_memory: NDArray[np.int64] | None = None,
 ) -> ArrayRun:
     """Run a GEMM fold by fold: column blocks outermost, all of K of one before the next.
 
@@ -59,6 +61,8 @@ def run_stationary_array(
         period_cycles: cycles between the first words of consecutive folds.
         double_buffered: whether held words are loaded beside those in use, or over them, a wavefront behind.
             If folds follow too closely, words are overwritten before their use, as they would be in hardware.
+        gate, gate_memory: as for ``run_os_array``; given the words of a step of the stream (rows,) and those that its
+            fold holds (columns, rows).
     Raises: MappingError if operand shapes do not fit each other or the period is shorter than the stream.
     """
     if act.ndim != 2 or weight.ndim != 2 or act.shape[1] != weight.shape[1]:
@@ -74,8 +78,11 @@ def run_stationary_array(
     step = compiled(mac) if held == "weight" else _swapped(compiled(mac))
     how = (period_cycles, double_buffered)
     unit = step, compiled(finish), known
-    cycles = int(_array(narrow(stream), narrow(kept), rows, cols, *unit, how, sums, memory, values))
-    return ArrayRun(values if held == "weight" else np.ascontiguousarray(values.T), cycles, cycles * rows * cols)
+    gated = compiled(gate or open_gate), np.zeros(0, np.int64) if gate_memory is None else gate_memory.copy()
+    sides = narrow(stream), narrow(kept), rows, cols
+    cycles, frozen = (int(n) for n in _array(*sides, *unit, *gated, how, sums, memory, values))
+    results = values if held == "weight" else np.ascontiguousarray(values.T)
+    return ArrayRun(results, cycles, cycles * rows * cols, frozen)
 
 
 @cache
@@ -90,8 +97,8 @@ def _swapped(mac: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @njit
-def _array(stream, kept, rows, cols, mac, finish, constants, how, sums, memory, values):
-    """Simulate cycle by cycle until every fold's every sum has left; returns the cycle count.
+def _array(stream, kept, rows, cols, mac, finish, constants, gate, registers, how, sums, memory, values):
+    """Simulate cycle by cycle until every fold's every sum has left; returns all cycles and the frozen ones.
 
     Within a cycle: sums leave, words and sums hop and enter, PEs work on what they then hold, held words move.
     """
@@ -115,8 +122,12 @@ def _array(stream, kept, rows, cols, mac, finish, constants, how, sums, memory, 
     load_edge = start(cols, 0)
     left_sums = np.zeros((cols, 3), np.int64)
     done = 0
-    cycle = 0
+    cycle = frozen = 0
     while done < total:
+        cycle += 1
+        if _held_back(gate, registers, stream, kept, row_edge[0], blocks, rows, cols):
+            frozen += 1
+            continue
         done += _leave(tag, at, top, sums, blocks, memory, finish, constants, left_sums, values)
         if at == 0:
             at = rewind(word, tag, width)
@@ -132,8 +143,17 @@ def _array(stream, kept, rows, cols, mac, finish, constants, how, sums, memory, 
             else:
                 _work_by_tag(mac, sums, row, word, tag, at, r, use, use_live, load, load_live, idle)
         _load_columns(kept, load_edge, period, blocks, load, load_live, idle, double_buffered)
-        cycle += 1
-    return cycle
+    return cycle, frozen
+
+
+@njit
+def _held_back(gate, registers, stream, kept, place, blocks, rows, cols):
+    """Whether a word of the stream is about to enter and its gate does not let it."""
+    i, j, m = place
+    if not 0 <= m < stream.shape[0] or i >= blocks[0]:
+        return False
+    down = slice(j * rows, (j + 1) * rows)
+    return not gate(registers, stream[m, down], kept[i * cols : (i + 1) * cols, down], m == stream.shape[0] - 1)
 
 
 @njit

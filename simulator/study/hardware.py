@@ -90,7 +90,7 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
     if array.dataflow not in datapath.dataflows:
         raise ConfigError(
             f"{design.where('array', 'dataflow')}: '{datapath.name}' cannot run {array.dataflow}; "
-            f"allowed: {', '.join(datapath.dataflows)}"
+            f"{datapath.why_not}; allowed: {', '.join(datapath.dataflows)}"
         )
     rows, cols = datapath.logical_array(array.rows, array.cols)
     if rows < 1 or cols < 1:

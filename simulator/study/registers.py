@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from simulator.datapath import Job, Lane
+from simulator.datapath import Gate, Job, Lane
 from simulator.engine.pe_array import ArrayRun, run_os_array
 from simulator.engine.pe_array_stationary import run_stationary_array
 from simulator.errors import ConfigError, MismatchError
@@ -39,7 +39,7 @@ def run_registers(hardware: Hardware, act: Encoded, weight: Encoded, table: Tile
         if run.cycles - run.frozen_cycles != expected:
             moving = run.cycles - run.frozen_cycles
             raise MismatchError(f"the array took {moving} cycles, the closed form says {expected}")
-    if len(lanes) > 1 or lanes[0].gate is not None:
+    if len(lanes) > 1 or _gate(hardware, lanes[0]) is not None:
         _check_waiting(hardware, act, weight, table, runs)
     return hardware.datapath.merge([run.values for run in runs], act, weight)
 
@@ -49,14 +49,14 @@ def _check_waiting(hardware: Hardware, act: Encoded, weight: Encoded, table: Til
     waits for the slower of two arrays, to one tile of the whole GEMM. Raises: MismatchError.
     """
     M, N, K = len(act.codes), len(weight.codes), act.length
-    if len(runs) > 1 or (table.rows["k"] < K).any():
+    if len(runs) > 1 or (hardware.array.dataflow == "os" and (table.rows["k"] < K).any()):
         table = lower(Op("whole", M, N, K), hardware.array, hardware.bits, None)
     array = hardware.array
     job = Job(M, N, K, array.rows, array.cols, table.rows, act, weight, 0, array.fold_beside, array.dataflow)
     costs = hardware.datapath.tile_costs(job)
     assert costs is not None, "a datapath whose array waits charges its tiles for that"
     charged = int(costs.outlier_cycles.sum())
-    found = max(run.cycles for run in runs) - table.compute_cycles
+    found = max(run.cycles for run in runs) - (runs[0].cycles - runs[0].frozen_cycles)
     if found != charged:
         raise MismatchError(f"the arrays waited {found} cycles for outliers, the tiles say {charged}")
 
@@ -85,8 +85,14 @@ def _run(hardware: Hardware, lane: Lane) -> ArrayRun:
         "registers": lane.registers,
         "state_type": lane.state_type,
     }
+    gate = _gate(hardware, lane)
+    if gate is not None:
+        how |= {"gate": gate.asked, "gate_memory": gate.memory}
     sides = lane.act, lane.weight, lane.rows, lane.cols
     if shape.dataflow == "os":
-        gated = {"gate": lane.gate, "gate_memory": lane.gate_memory, "result_words": lane.result_words}
-        return run_os_array(*sides, **how | gated)
+        return run_os_array(*sides, **how, result_words=lane.result_words)
     return run_stationary_array(*sides, **how, held="weight" if shape.dataflow == "ws" else "act")
+
+
+def _gate(hardware: Hardware, lane: Lane) -> Gate | None:
+    return lane.gate if hardware.array.dataflow == "os" else lane.held_gate
