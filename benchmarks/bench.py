@@ -30,7 +30,8 @@ from simulator.engine.pe_array import run_os_array
 from simulator.mapping import ArrayShape, Blocking, BufferLimits, OperandBits, candidates, lower, nest_of, table_of
 from simulator.study.drams import banked_dram
 from simulator.study.hardware import build
-from simulator.study.simulate import _best_table, simulate_op
+from simulator.study.planning import _best_table
+from simulator.study.simulate import simulate_op
 from simulator.workload import Op
 
 
@@ -164,10 +165,11 @@ def registers(rounds: int) -> list[Line]:
     """Simulated PE-cycles per second of the register-accurate array, against MACs of a plain integer product."""
     rng = np.random.default_rng(0)
     act, weight = rng.integers(-127, 128, (128, 512)), rng.integers(-127, 128, (128, 512))
-    mac = datapath.get("int_mac").mac
+    unit = datapath.create("int_mac", {})
+    how = {"mac": unit.mac, "state_type": unit.state_type}
 
     def run():
-        return run_os_array(act, weight, 32, 32, mac=mac, period_cycles=512, double_buffered=True)
+        return run_os_array(act, weight, 32, 32, **how, period_cycles=512, double_buffered=True)
 
     ours = run().pe_cycles / seconds(run, rounds) / 1e6
     plain = act.size * len(weight) / seconds(lambda: act @ weight.T, rounds) / 1e6

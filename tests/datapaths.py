@@ -92,7 +92,9 @@ def same_bits(found, expected):
 
 def fold(lane):
     """What the PEs of a lane compute, step by step: results (M, N)."""
-    out = np.zeros((len(lane.act), len(lane.weight)), np.int64 if lane.state_type is np.int64 else np.float32)
+    out = np.zeros(
+        (len(lane.act), len(lane.weight)), np.int64 if np.issubdtype(lane.state_type, np.integer) else np.float32
+    )
     for m, a in enumerate(lane.act):
         for n, w in enumerate(lane.weight):
             state = np.zeros(lane.registers, lane.state_type)

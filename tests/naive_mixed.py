@@ -45,6 +45,9 @@ def costs(tiles, K, columns, *, rows, overlap, fp16_cols, vector_lanes, from_dra
                     fp16 += period(len(columns), rows, fp16_cols, overlap)
                     act_read += min(rows, t["m"] - m) * len(columns)
                     weight_read += min(fp16_cols, t["n"] - n) * len(columns)
+        if t is tiles[-1] and columns:  # nothing follows: both arrays empty
+            fp16 += os_cycles(rows, fp16_cols, len(columns), rows, fp16_cols, overlap)
+            fp16 -= period(len(columns), rows, fp16_cols, overlap) + t["drain_cycles"]
         imbalance = max(0, fp16 - t["issue_cycles"])
         behind = max(0, merging - t["issue_cycles"] - imbalance)
         merging = math.ceil(t["m"] * t["n"] / vector_lanes) if last_chunk else 0

@@ -33,7 +33,8 @@ def step(dp, acc, act, weight):
 
 def fold(dp, act_words, weight_words):
     """What the PEs compute, step by step: (M, K) and (N, K) words to (M, N)."""
-    out = np.zeros((len(act_words), len(weight_words)), dp.state_type)
+    whole = np.issubdtype(dp.state_type, np.integer)
+    out = np.zeros((len(act_words), len(weight_words)), np.int64 if whole else np.float32)
     for m, a in enumerate(act_words):
         for n, w in enumerate(weight_words):
             state = np.zeros(1, dp.state_type)

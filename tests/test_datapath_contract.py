@@ -275,7 +275,7 @@ def test_costs_of_values_are_none_or_one_count_per_tile(which, known, seed):
     M, N, K = len(act.codes), len(weight.codes), act.length
     tiles = tiles_of(M, N, K, 4)
     kept = tiles.copy()
-    beside = ArrayShape(4, 4, "full").period_beside
+    beside = ArrayShape(4, 4, "full").fold_beside
     job = Job(M, N, K, *dp.logical_array(4, 4), tiles, *((act, weight) if known else (None, None)), seed, beside)
     costs, again = dp.tile_costs(job), dp.tile_costs(job)
     without = dp.tile_costs(dataclasses.replace(job, act=None, weight=None))

@@ -190,7 +190,7 @@ def table(M, N, K, rows, cols, overlap="full", usable=None, options=None):
 
 def costs(dp, tiles, rows, cols, overlap="full", pair=(None, None), seed=0):
     M, N, K = (int((tiles[f"{x}0"] + tiles[x]).max()) for x in "mnk")
-    return dp.tile_costs(Job(M, N, K, rows, cols, tiles, *pair, seed, ArrayShape(rows, cols, overlap).period_beside))
+    return dp.tile_costs(Job(M, N, K, rows, cols, tiles, *pair, seed, ArrayShape(rows, cols, overlap).fold_beside))
 
 
 SHAPES = [
@@ -247,13 +247,20 @@ def waits(M, N, K, columns=0, rows=4, cols=4, **options):
 
 
 def test_the_int8_array_waits_where_the_fp16_array_needs_longer():
-    """One fold of 16 steps beside two folds of 8 columns of PEs each with ``columns`` steps."""
-    assert waits(4, 4, 16, 8, fp16_cols=2)[0] == 0
-    assert waits(4, 4, 16, 9, fp16_cols=2)[0] == 2
-    assert waits(4, 4, 16, 9, fp16_cols=4)[0] == 0
-    assert waits(4, 4, 16, 3, fp16_cols=1)[0] == 0  # four folds of max(3, 4 rows to drain) cycles: 16
-    assert waits(4, 4, 16, 5, fp16_cols=1)[0] == 4
+    """One fold of 16 steps, empty after 16 + 10 cycles, beside ``4 / fp16_cols`` folds of ``columns`` steps."""
+    assert waits(4, 4, 16, 9, fp16_cols=2)[0] == 0  # 2 * 9 + 8
+    assert waits(4, 4, 16, 10, fp16_cols=2)[0] == 2
+    assert waits(4, 4, 16, 16, fp16_cols=4)[0] == 0
+    assert waits(4, 4, 16, 3, fp16_cols=1)[0] == 0  # four folds of max(3, 4 rows to drain) cycles: 16 + 6
+    assert waits(4, 4, 16, 5, fp16_cols=1)[0] == 1  # 4 * 5 + 7
     assert waits(4, 4, 16, 0, fp16_cols=1)[0] == 0
+
+
+def test_a_tile_that_is_not_the_last_waits_until_the_fp16_array_takes_the_next_one():
+    tiles = np.repeat(table(4, 4, 16, 4, 4), 2)
+    tiles["m0"] = [0, 4]
+    tiles["issue_cycles"] = 16
+    assert costs(make(fp16_cols=2, outlier_dims=9), tiles, 4, 4).outlier_cycles.tolist() == [2, 0]
 
 
 def test_the_scan_takes_every_value_once_and_the_last_merge_every_result():
@@ -272,7 +279,7 @@ def test_a_merge_hides_behind_the_next_tile_and_no_other():
     tiles["issue_cycles"][1] = 15
     assert costs(make(vector_lanes=1, outlier_dims=0), tiles, 4, 4).vector_cycles.tolist() == [96, 1, 8 + 16]
     slow = costs(make(vector_lanes=1, fp16_cols=1, outlier_dims=4), tiles, 4, 4)  # its FP16 array takes 16 a tile
-    assert slow.outlier_cycles.tolist() == [8, 1, 8]
+    assert slow.outlier_cycles.tolist() == [8, 1, 5]  # the last one is empty 7 cycles later, the int8 array 10
     assert slow.vector_cycles.tolist() == [96, 0, 16]
 
 

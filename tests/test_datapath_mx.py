@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import simulator as sim
 from simulator import datapath
 from simulator.config import load_design
 from simulator.datapath import OptionError
@@ -373,3 +374,41 @@ def test_wrong_options_say_what_is_allowed(options, option, message):
         datapath.create("mx", options)
     assert str(error.value) == message
     assert error.value.option == option
+
+
+# Sums on the move
+
+
+@pytest.mark.parametrize(
+    ("options", "bits"),
+    [
+        ({"format": "mxfp4"}, 14),
+        ({"format": "nvfp4"}, 13),
+        ({"format": "mxfp6_e2m3"}, 18),
+        ({"format": "mxint8"}, 21),
+        ({"format": "mxfp6_e3m2"}, 24),
+        ({"format": "mxfp8", "weight": "mxfp4"}, 28),
+        ({"format": "mxfp8"}, 42),
+    ],
+    ids=str,
+)
+def test_both_registers_of_an_output_hop_and_are_kept(options, bits):
+    """The block register's bits are those of the table in the datapath's description."""
+    assert datapath.create("mx", options).unfinished_bits == 32 + bits
+
+
+@pytest.mark.parametrize("dataflow", ["ws", "is"])
+@pytest.mark.parametrize("overlap", ["none", "wave", "full"])
+@pytest.mark.parametrize("name", ["mxfp4_systolic", "nvfp4_systolic"])
+def test_blocks_that_end_in_a_later_fold_are_exact(name, overlap, dataflow):
+    """Values and cycles are checked inside the run; 4 rows hold an eighth or a quarter of a block."""
+    array = {"array.rows": 4, "array.cols": 3, "array.dataflow": dataflow, "array.fold_overlap": overlap}
+    assert sim.simulate_gemm(sim.load_design(name, set=array), M=7, N=5, K=71, fidelity="pe_array").exact
+
+
+def test_traffic_of_unfinished_outputs_by_hand():
+    """7 x 9 outputs, 65 steps on 4 rows: 17 folds, all but the last leave 32 + 14 bits, the last one 32."""
+    array = {"array.rows": 4, "array.cols": 4, "array.dataflow": "ws"}
+    found = sim.simulate_gemm(sim.load_design("mxfp4_systolic", set=array), M=7, N=9, K=65)
+    expected = 63 * (16 * 46 + 32) // 8
+    assert found.bytes["out_buffer"] == {"read": expected, "write": expected}

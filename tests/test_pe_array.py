@@ -10,6 +10,7 @@ from simulator.engine.pe_array import run_os_array
 from simulator.engine.pe_array_stationary import run_stationary_array
 from simulator.errors import MappingError
 from simulator.mapping import DATAFLOWS, FOLD_OVERLAPS, ArrayShape, held_total, os_total
+from tests import naive_registers
 
 pytestmark = pytest.mark.kernels
 
@@ -119,6 +120,31 @@ def test_one_cycle_earlier_and_results_are_lost(overlap, shape, dataflow):
     assert period - 1 >= stream, "the case must be bound by the array, not the feed"
     np.testing.assert_array_equal(run(dataflow, act, weight, rows, cols, overlap).values, act @ weight.T)
     assert (run(dataflow, act, weight, rows, cols, overlap, earlier=1).values != act @ weight.T).any()
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("overlap", ["wave", "full"])
+@every_dataflow
+def test_any_schedule_gives_what_the_plain_registers_give(seed, overlap, dataflow):
+    """Also one that loses results: then the same results are lost."""
+    rng = np.random.default_rng(seed)
+    act, weight, rows, cols = random_case(seed)
+    stream = {"os": act.shape[1], "ws": len(act), "is": len(weight)}[dataflow]
+    words = int(rng.integers(1, 4)) if dataflow == "os" else 1
+    how = {"period_cycles": stream + int(rng.integers(0, rows + 2)), "double_buffered": overlap == "full"}
+    plain = how["period_cycles"], how["double_buffered"]
+    if dataflow == "os":
+        run = run_os_array(act, weight, rows, cols, mac=INT_MAC, **how, result_words=words)
+        found, cycles = naive_registers.os_array(act.tolist(), weight.tolist(), rows, cols, *plain, words)
+    else:
+        held = "weight" if dataflow == "ws" else "act"
+        run = run_stationary_array(act, weight, rows, cols, mac=INT_MAC, **how, held=held)
+        sides = (act, weight) if dataflow == "ws" else (weight, act)
+        found, cycles = naive_registers.held_array(*(x.tolist() for x in sides), rows, cols, *plain)
+    values = run.values if dataflow != "is" else run.values.T
+    assert run.cycles == cycles
+    assert {place: int(values[place]) for place in found} == found
+    assert len(found) == values.size
 
 
 def test_feeding_two_folds_at_once_is_refused():

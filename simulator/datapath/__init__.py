@@ -1,7 +1,7 @@
 """PE datapaths, one file each, self-registering: drop a file in here and it is installed."""
 
 from simulator.datapath import gobo
-from simulator.datapath.base import Accumulation, Datapath, Lane, Operand
+from simulator.datapath.base import Accumulation, Datapath, Gate, Lane, Operand
 from simulator.datapath.blame import blamed
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import ENTRY_POINT_GROUP, OptionError, create, get, load_file, names, register
@@ -11,6 +11,7 @@ __all__ = [
     "ENTRY_POINT_GROUP",
     "Accumulation",
     "Datapath",
+    "Gate",
     "Job",
     "Lane",
     "Operand",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -16,7 +16,7 @@ from simulator.datapath.width import Width
 from simulator.formats import Encoded, Granularity, TensorEncoding
 from simulator.formats.base import Calibration
 
-__all__ = ["Accumulation", "Datapath", "Lane", "Operand"]
+__all__ = ["Accumulation", "Datapath", "Gate", "Lane", "Operand"]
 
 Operand = Literal["act", "weight"]
 
@@ -48,6 +48,21 @@ def first_register(state, constants):
     return state[0]
 
 
+class Gate(NamedTuple):
+    """What freezes an array while values make it wait.
+
+    Attributes:
+        asked: numba function ``(memory, words, words, last) -> bool``, asked in every cycle in which a step of a fold
+            is about to enter, before the skew registers; while it says no, no register of the array moves. It is given
+            the step's activation words of all rows and weight words of all columns (``os``), or its streamed words
+            (rows,) and the words that the fold holds (columns, rows); and whether the fold has no further step.
+        memory: its own registers (int64) at the beginning.
+    """
+
+    asked: Callable[..., bool]
+    memory: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Lane:
     """One array of PEs at work on a GEMM: what enters its edges and what its PEs do.
@@ -59,6 +74,7 @@ class Lane:
         finish: numba function ``(state, constants)`` to the result that leaves the array.
         registers: accumulators of a PE; state_type: their numpy type.
         result_words: cycles that a result takes per hop on its way out.
+        gate: of ``os``, held_gate: of ``ws`` and ``is``; None where nothing depends on values.
     """
 
     act: NDArray[Any]
@@ -71,6 +87,8 @@ class Lane:
     state_type: type[Any]
     result_words: int
     constants: NDArray[np.float64]
+    gate: Gate | None = None
+    held_gate: Gate | None = None
 
 
 class Datapath(ABC):
@@ -185,6 +203,18 @@ class Datapath(ABC):
         """Dataflows that this kind of PE can run: what it accumulates must be able to move in ``ws`` and ``is``."""
         return ("os", "ws", "is") if self.registers == 1 else ("os",)
 
+    @property
+    def why_not(self) -> str:
+        """Why it cannot run the other dataflows, as part of a sentence."""
+        return "its accumulators cannot move"
+
+    @property
+    def unfinished_bits(self) -> int:
+        """Bits of all accumulators of an output, which hop from PE to PE in ``ws`` and ``is`` and are kept from fold to
+        fold.
+        """
+        return self.accumulation.bits
+
     def logical_array(self, rows: int, cols: int) -> tuple[int, int]:
         """MACs side by side that ``rows x cols`` PEs make at this precision."""
         return rows, cols
@@ -232,13 +262,27 @@ class Datapath(ABC):
 
     @property
     def state_type(self) -> type[Any]:
-        """numpy type of the accumulators."""
-        return np.int64 if self.accumulation.kind == "int" else np.float32
+        """numpy type of the accumulators. Whoever reports their values holds every sum to its width (``sums``), so a
+        single one of at most 32 bits does not wrap.
+        """
+        if self.accumulation.kind != "int":
+            return np.float32
+        return np.int32 if self.registers == 1 and self.accumulation.bits <= 32 else np.int64
 
     @property
     def result_words(self) -> int:
         """Cycles that a result takes per hop on its way out of the array."""
         return 1
+
+    @property
+    def gate(self) -> Gate | None:
+        """What freezes an ``os`` array while outliers wait; its cycles are held to ``outlier_cycles`` of the tiles."""
+        return None
+
+    @property
+    def held_gate(self) -> Gate | None:
+        """As ``gate``, of a ``ws`` or ``is`` array."""
+        return None
 
     def constants(self, act: Encoded, weight: Encoded) -> NDArray[np.float64]:
         """What ``finish`` knows of this GEMM besides the accumulators (a dictionary ...)."""
@@ -261,6 +305,8 @@ class Datapath(ABC):
                 state_type=self.state_type,
                 result_words=self.result_words,
                 constants=self.constants(act, weight),
+                gate=self.gate,
+                held_gate=self.held_gate,
             )
         ]
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from simulator import formats
-from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.base import Accumulation, Datapath, Gate, Operand
 from simulator.datapath.coordinator import coordinator_batch, coordinator_cycles
 from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.job import Job, TileCosts
@@ -66,6 +66,30 @@ def _finish(state, dictionary):
     for entry in range(dictionary.size):
         total = np.float32(total + np.float32(state[entry] * np.float32(dictionary[entry])))
     return np.float32(total + state[dictionary.size])
+
+
+@njit(cache=True)
+def _coordinator(memory, act, weight, last):
+    """One cycle of the coordinator, as the contract words it: serve, push, retire; see ``coordinator``.
+
+    ``memory``: depth of the queue, cycles of a service, push width; entries in the queue, cycles that the unit is still
+    busy, outliers of this step that have been pushed.
+    """
+    depth, service, width = memory[0], memory[1], memory[2]
+    if memory[4] == 0 and memory[3] > 0:
+        memory[3] -= 1
+        memory[4] = service
+    memory[4] = max(0, memory[4] - 1)
+    outliers = 0
+    for word in weight:
+        outliers += word >> 32
+    entering = min(outliers - memory[5], width, depth - memory[3])
+    memory[3] += entering
+    memory[5] += entering
+    if memory[5] < outliers or (last and (memory[3] > 0 or memory[4] > 0)):
+        return False
+    memory[5] = 0
+    return True
 
 
 @njit(cache=True)
@@ -227,6 +251,21 @@ class Gobo(Datapath):
     def result_words(self) -> int:
         """One per accumulator."""
         return self.registers
+
+    @property
+    def gate(self) -> Gate:
+        """The coordinator, its queue and unit empty."""
+        return Gate(_coordinator, np.array([self.fifo_depth, self.service_cycles, self.push_width, 0, 0, 0], np.int64))
+
+    @property
+    def dataflows(self) -> tuple[str, ...]:
+        """Output-stationary only, see ``why_not``."""
+        return ("os",)
+
+    @property
+    def why_not(self) -> str:
+        """An outlier waits in the queue while its step goes on."""
+        return "its outlier unit adds to sums, cycles later, that must still be where they were"
 
     def constants(self, act: Encoded, weight: Encoded) -> NDArray[np.float64]:
         """The dictionary."""

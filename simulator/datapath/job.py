@@ -16,7 +16,7 @@ from simulator.formats import Encoded
 __all__ = ["Job", "TileCosts"]
 
 
-def _no_timing(steps: int, rows: int, cols: int) -> int:
+def _no_timing(steps: int, rows: int, cols: int) -> tuple[int, int]:
     raise AssertionError("this job was made without the timing of its array's folds")
 
 
@@ -32,8 +32,9 @@ class Job:
         seed: of what is drawn then.
         dataflow: ``os``, ``ws`` or ``is``.
         dram_bytes_per_cycle: what DRAM delivers at most; infinite without memory limits.
-        fold_period: cycles between folds of that many steps on an array of ``rows x cols`` PEs of one MAC and one
-            result word each that overlaps its folds as the main array does: for arrays beside it.
+        fold_beside: of folds of that many steps on an array of ``rows x cols`` PEs of one MAC and one result word each
+            that overlaps its folds as the main array does: cycles from one to the next, and from there until the last
+            result of the last one has left. For arrays beside the main one.
     """
 
     M: int
@@ -45,7 +46,7 @@ class Job:
     act: Encoded | None
     weight: Encoded | None
     seed: int
-    fold_period: Callable[[int, int, int], int] = _no_timing
+    fold_beside: Callable[[int, int, int], tuple[int, int]] = _no_timing
     dataflow: str = "os"
     dram_bytes_per_cycle: float = math.inf
     cores: tuple[int, ...] = (0,)

@@ -12,8 +12,9 @@ made of the int8 rows (the released code). Timing and order of sums are this pro
    and every row's largest magnitude, are known only at its end. A is read from DRAM for it, as FP16; nothing of it is
    taken to stay in the scratchpad until the tiles load it again.
 2. Quantisation and the gathering of outlier columns happen while a tile loads and hide behind that.
-3. Both arrays take a tile together; where the FP16 one needs it longer, the int8 one waits. If K comes in chunks, the
-   FP16 array has all its columns with the last one.
+3. Both arrays take a tile together; where the FP16 one needs it longer, the int8 one waits. Nothing follows the last
+   tile: it is done when the last result of either array has left. If K comes in chunks, the FP16 array has all its
+   columns with the last one.
 4. The results of a tile are dequantised and merged, ``vector_lanes`` a cycle, while the next tile is in the arrays,
    which waits for the end of it; nothing hides those of the last tile.
 
@@ -112,6 +113,11 @@ class MixedInt8Fp16(Datapath):
         """Sums of both arrays stay until they are joined."""
         return ("os",)
 
+    @property
+    def why_not(self) -> str:
+        """Results of the two arrays are joined as they leave."""
+        return "its two arrays would leave unfinished sums of an output at different times"
+
     def width(self, operand: Operand) -> Width:
         """8 bits in the scratchpads; A is FP16 in DRAM, for its columns are not known there."""
         return Width.plain(8, _HALF_BITS if operand == "act" else 8)
@@ -207,8 +213,12 @@ class MixedInt8Fp16(Datapath):
         """Those of one core, whose vector unit scans and merges what that core works on."""
         tiles, columns = job.tiles, self._columns(job)
         finished = tiles["k0"] + tiles["k"] == job.K
-        imbalance = np.maximum(0, np.where(finished, self._fp16_cycles(job, len(columns)), 0) - tiles["issue_cycles"])
-        array_cycles = tiles["issue_cycles"] + imbalance
+        beside, emptying = self._fp16_cycles(job, len(columns))
+        beside = np.where(finished, beside, 0)
+        array_cycles = np.maximum(tiles["issue_cycles"], beside)
+        imbalance = array_cycles - tiles["issue_cycles"]
+        own = tiles["issue_cycles"][-1] + tiles["drain_cycles"][-1]
+        imbalance[-1] = max(0, beside[-1] + emptying - own)
         merge = np.where(finished, -(-tiles["m"] * tiles["n"] // self.vector_lanes), 0)
         waiting = np.maximum(0, np.concatenate([[0], merge[:-1]]) - array_cycles)
         scan = -(-job.M * job.K // self.vector_lanes)
@@ -222,12 +232,15 @@ class MixedInt8Fp16(Datapath):
         drawn = np.random.default_rng(job.seed).choice(job.K, min(self.outlier_dims, job.K), replace=False)
         return np.sort(drawn)
 
-    def _fp16_cycles(self, job: Job, columns: int) -> NDArray[np.int64]:
-        """Cycles for which a tile takes the FP16 array: its folds one after another, as the int8 array runs its own."""
+    def _fp16_cycles(self, job: Job, columns: int) -> tuple[NDArray[np.int64], int]:
+        """Cycles for which a tile takes the FP16 array, its folds one after another, as the int8 array runs its own;
+        and from there until it is empty.
+        """
         if not columns:
-            return np.zeros(len(job.tiles), np.int64)
+            return np.zeros(len(job.tiles), np.int64), 0
+        period, drain = job.fold_beside(columns, job.rows, self.fp16_cols)
         folds = -(-job.tiles["m"] // job.rows) * -(-job.tiles["n"] // self.fp16_cols)
-        return np.asarray(folds * job.fold_period(columns, job.rows, self.fp16_cols))
+        return np.asarray(folds * period), drain
 
     def _traffic(self, job: Job, columns: NDArray[np.int64]) -> TileCosts:
         """What is loaded, kept in the scratchpads and worked on because of the split."""

@@ -126,6 +126,16 @@ class Mx(Datapath):
         return 2
 
     @property
+    def dataflows(self) -> tuple[str, ...]:
+        """All: an output's block register hops and is kept beside its FP32 sum; a block may end in a later fold."""
+        return ("os", "ws", "is")
+
+    @property
+    def unfinished_bits(self) -> int:
+        """The FP32 accumulator and the block register of the table above."""
+        return 32 + 1 + (self._act.block * self._act.largest * self._weight.largest).bit_length()
+
+    @property
     def state_type(self) -> type[Any]:
         """float64 holds either exactly."""
         return np.float64

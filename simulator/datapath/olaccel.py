@@ -3,7 +3,9 @@
 Both operands are int4 with a list of their largest values at 16 bits, at whose places the codes are 0. A PE multiplies
 4 x 4 bits. Each group of 16 columns has an outlier lane per row, for one outlier weight per step (16 x 4 bits); each
 group of 16 rows has a high-precision MAC per column, for one outlier activation per step (16 x 16 bits, as its weight
-may be an outlier). More outliers of one group in one step take a cycle each, while the lock-step array waits:
+may be an outlier). More outliers of one group in one step take a cycle each, while the lock-step array waits. The edge
+sees a step of all rows and columns before the skew registers. In ``ws`` a word of the stream is a step, with all the
+outliers that its fold holds:
 
     cycles of a step = 1 + max(0, outlier weights of the fullest column group - 1, those of activations likewise - 1)
 
@@ -31,9 +33,9 @@ from pydantic import Field
 
 from simulator import formats
 from simulator.datapath.accumulate import exact_product, require_fit
-from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.base import Accumulation, Datapath, Gate, Operand
 from simulator.datapath.job import Job, TileCosts
-from simulator.datapath.outlier_groups import GroupedOutliers, waiting_cycles
+from simulator.datapath.outlier_groups import GroupedOutliers, waiting_cycles, waiting_cycles_held
 from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, TensorEncoding
@@ -63,6 +65,44 @@ def _mac(state, act, weight):
 def _finish(state, constants):
     """The three sums of an output."""
     return state[0] + state[1] + state[2]
+
+
+@njit(cache=True)
+def _fullest(words, group):
+    """Outliers of the group that has most of them in one step."""
+    fullest = 0
+    for first in range(0, len(words), group):
+        listed = 0
+        for word in words[first : first + group]:
+            listed += word >> 16
+        fullest = max(fullest, listed)
+    return fullest
+
+
+@njit(cache=True)
+def _one_each(memory, act, weight, last):
+    """Hold a step until every group has had a cycle for each of its outliers. ``memory``: group, cycles waited."""
+    if memory[1] + 1 < max(_fullest(act, memory[0]), _fullest(weight, memory[0])):
+        memory[1] += 1
+        return False
+    memory[1] = 0
+    return True
+
+
+@njit(cache=True)
+def _one_each_held(memory, act, weight, last):
+    """As ``_one_each`` for held weights (columns, rows). ``memory[2]``: most of a group of a row, -1 in a new fold."""
+    if memory[2] < 0:
+        memory[2] = 0
+        for row in range(weight.shape[1]):
+            memory[2] = max(memory[2], _fullest(weight[:, row], memory[0]))
+    if memory[1] + 1 < max(_fullest(act, memory[0]), memory[2]):
+        memory[1] += 1
+        return False
+    memory[1] = 0
+    if last:
+        memory[2] = -1
+    return True
 
 
 @register("olaccel")
@@ -163,6 +203,31 @@ class OlAccel(Datapath):
         """Dense sum, sum of the outlier lane, sum of the high-precision MAC."""
         return 3
 
+    @property
+    def gate(self) -> Gate | None:
+        """Groups take one outlier a cycle, if the design models it."""
+        return Gate(_one_each, np.array([self.group, 0], np.int64)) if self.stalls else None
+
+    @property
+    def held_gate(self) -> Gate | None:
+        """The same; a held outlier takes a cycle of its lane with every word of the stream."""
+        return Gate(_one_each_held, np.array([self.group, 0, -1], np.int64)) if self.stalls else None
+
+    @property
+    def dataflows(self) -> tuple[str, ...]:
+        """Not ``is``, see ``why_not``."""
+        return ("os", "ws")
+
+    @property
+    def why_not(self) -> str:
+        """A streamed weight meets all columns of its row."""
+        return "a lane multiplies an outlier weight by one activation, and a streamed one meets a group of them"
+
+    @property
+    def unfinished_bits(self) -> int:
+        """All three sums."""
+        return _DENSE_BITS + _LANE_BITS + _SUM_BITS
+
     # What depends on where outliers are
 
     @property
@@ -174,30 +239,53 @@ class OlAccel(Datapath):
         """Stalls of every fold, both lists, the products of outliers with all that they meet, and their hops."""
         tiles = job.tiles
         act, weight = self._grouped(job, "act"), self._grouped(job, "weight")
-        act_blocks, weight_blocks = _blocks(tiles, "m", job.rows), _blocks(tiles, "n", job.cols)
+        weight_blocks = _blocks(tiles, ("n", job.cols), "k")
+        act_blocks = (
+            _blocks(tiles, ("k", job.rows), "m") if job.dataflow == "ws" else _blocks(tiles, ("m", job.rows), "k")
+        )
         acts, weights = act.within(act_blocks), weight.within(weight_blocks)
-        waiting = waiting_cycles(act, weight, act_blocks, weight_blocks) if self.stalls else np.zeros_like(acts)
         loaded = [
             np.where(tiles[f"{x}_load_bytes"] > 0, listed, 0) for x, listed in (("act", acts), ("weight", weights))
         ]
-        passes = -(-tiles["n"] // job.cols), -(-tiles["m"] // job.rows)
-        read = int((acts * passes[0]).sum()), int((weights * passes[1]).sum())
+        read = [int((listed * times).sum()) for listed, times in zip((acts, weights), job.reads, strict=True)]
         met = int((weights * tiles["m"]).sum()), int((acts * tiles["n"]).sum())
-        both = int(np.vdot(*(x.listed.sum(axis=0, dtype=np.int64) for x in (act, weight))))
+        hops = met[1] + (weight.hops(weight_blocks, job.rows) if job.dataflow == "ws" else met[0])
         return replace(
             TileCosts.none(tiles),
-            outlier_cycles=waiting,
+            outlier_cycles=self._waiting(job, (act, weight), (act_blocks, weight_blocks)),
             act_load_bytes=loaded[0] * _LISTED_BYTES,
             weight_load_bytes=loaded[1] * _LISTED_BYTES,
             act_buffer_bits=(8 * _LISTED_BYTES * read[0], 8 * _LISTED_BYTES * int(loaded[0].sum())),
             weight_buffer_bits=(8 * _LISTED_BYTES * read[1], 8 * _LISTED_BYTES * int(loaded[1].sum())),
             actions={
-                "outlier_mac_int16x4_acc32": met[0]
-                - both,  # where both are outliers, the high-precision MAC is at work
+                # where both are outliers, the high-precision MAC is at work
+                "outlier_mac_int16x4_acc32": met[0] - self._both(job, act, weight),
                 "outlier_mac_int16x16_acc48": met[1],
-                "reg_bit": sum(met) * self._hop_bits,
+                "reg_bit": hops * self._hop_bits,
             },
         )
+
+    def _waiting(
+        self,
+        job: Job,
+        outliers: tuple[GroupedOutliers, GroupedOutliers],
+        blocks: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ) -> NDArray[np.int64]:
+        if not self.stalls:
+            return np.zeros(len(job.tiles), np.int64)
+        if job.dataflow == "ws":
+            return waiting_cycles_held(outliers[0], outliers[1].fullest(job.rows), *blocks)
+        return waiting_cycles(*outliers, *blocks)
+
+    def _both(self, job: Job, act: GroupedOutliers, weight: GroupedOutliers) -> int:
+        """Products of two outliers; where ``ws`` draws them, as many as independent places make on average."""
+        per_step = weight.listed.sum(axis=0, dtype=np.int64)
+        if job.dataflow == "os":
+            return int(np.vdot(act.listed.sum(axis=0, dtype=np.int64), per_step))
+        if job.act is None:
+            return round(int(act.listed.sum(dtype=np.int64)) * int(per_step.sum()) / job.K)
+        k = np.asarray(job.act.extras["outlier_position"], np.int64) % job.K
+        return int(per_step[k].sum())
 
     @property
     def _hop_bits(self) -> int:
@@ -205,15 +293,24 @@ class OlAccel(Datapath):
         return _OUTLIER_BITS + (self.group - 1).bit_length()
 
     def _grouped(self, job: Job, operand: Operand) -> GroupedOutliers:
+        """Weights in groups of columns, step by step along K; activations in groups of rows, which are lines of A and
+        step along K (``os``), or of K and step along the lines of A (``ws``).
+        """
         encoded, lines, side = (job.act, job.M, job.rows) if operand == "act" else (job.weight, job.N, job.cols)
-        shape = (lines, job.K, side, self.group)
+        turned = operand == "act" and job.dataflow == "ws"
+        shape = (job.K, job.M, side, self.group) if turned else (lines, job.K, side, self.group)
         if encoded is None:
             return GroupedOutliers.drawn(self.outlier_share, [job.seed, operand == "act"], *shape)
-        return GroupedOutliers.known(np.asarray(encoded.extras["outlier_position"], np.int64), *shape)
+        position = np.asarray(encoded.extras["outlier_position"], np.int64)
+        if turned:
+            m, k = np.divmod(position, job.K)
+            position = np.sort(k * job.M + m)
+        return GroupedOutliers.known(position, *shape)
 
 
-def _blocks(tiles: NDArray[Any], line: str, side: int) -> NDArray[np.int64]:
+def _blocks(tiles: NDArray[Any], lines: tuple[str, int], steps: str) -> NDArray[np.int64]:
     """Blocks of lines and steps of each tile: (first block, end, first step, end)."""
-    first, k0 = tiles[f"{line}0"], tiles["k0"]
+    line, side = lines
+    first, begin = tiles[f"{line}0"], tiles[f"{steps}0"]
     assert not (first % side).any(), "tiles are whole folds"
-    return np.stack([first // side, -(-(first + tiles[line]) // side), k0, k0 + tiles["k"]], axis=-1)
+    return np.stack([first // side, -(-(first + tiles[line]) // side), begin, begin + tiles[steps]], axis=-1)

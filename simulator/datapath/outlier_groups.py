@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["GroupedOutliers", "waiting_cycles"]
+__all__ = ["GroupedOutliers", "waiting_cycles", "waiting_cycles_held"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,15 @@ class GroupedOutliers:
         found = [int(self.listed[b0:b1, k0:k1].sum(dtype=np.int64)) for b0, b1, k0, k1 in ranges.tolist()]
         return np.array(found, np.int64)[which.reshape(-1)]
 
+    def fullest(self, steps: int) -> NDArray[np.uint16]:
+        """The largest of ``more`` in each run of that many steps, (blocks, runs)."""
+        return np.maximum.reduceat(self.more, np.arange(0, self.more.shape[1], steps), axis=1)
+
+    def hops(self, blocks: NDArray[np.int64], rows: int) -> int:
+        """Hops down to their array rows that outliers take which are held there, step k in row ``k % rows``."""
+        down = np.arange(self.listed.shape[1]) % rows + 1
+        return sum(int((self.listed[b0:b1, k0:k1] @ down[k0:k1]).sum()) for b0, b1, k0, k1 in blocks.tolist())
+
 
 def _group_lines(first: int, lines: int, side: int, group: int) -> NDArray[np.int64]:
     """Lines of each group of the block that begins with line ``first``."""
@@ -105,3 +114,28 @@ def waiting_cycles(
         act_blocks, weight_blocks: ranges of each tile, rows (first block, end, first step, end), the steps the same.
     """
     return np.asarray(_waiting(act_blocks, weight_blocks, act.more, weight.more))
+
+
+def waiting_cycles_held(
+    stream: GroupedOutliers,
+    held: NDArray[np.uint16],
+    stream_blocks: NDArray[np.int64],
+    held_blocks: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """``waiting_cycles`` where one operand is held for a fold.
+
+    Args:
+        stream: by blocks of array rows, step by step along the stream.
+        held: those beyond the first one in the fullest group of any array row, (blocks of columns, blocks of rows).
+        stream_blocks, held_blocks: ranges of each tile, rows (first block, end, first step, end); steps are the
+            former's.
+    """
+    out = np.zeros(len(stream_blocks), np.int64)
+    for t, ((down, down_end, first, end), (across, across_end, _, _)) in enumerate(
+        zip(stream_blocks.tolist(), held_blocks.tolist(), strict=True)
+    ):
+        for block in range(down, down_end):
+            streamed = np.bincount(stream.more[block, first:end])  # steps by what they have
+            steps = np.maximum(np.arange(len(streamed)), held[across:across_end, block, None])
+            out[t] += int((steps * streamed).sum())
+    return out

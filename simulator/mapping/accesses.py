@@ -56,15 +56,14 @@ def pad_accesses(op: Op, table: TileTable, array: ArrayShape, bits: OperandBits,
     of_folds = _os_reads if array.dataflow == "os" else _held_reads
     reads = np.array([of_folds(kind, array, bits, memories) for kind in found])
     act, weight, sums_read, sums_written = (int(n) for n in times @ reads)
-    stored, returned = (int(_rows_of_sums(tiles, array, bits, memories.out)[tiles[c] > 0].sum()) for c in _OUT_COLUMNS)
+    width = np.where(tiles["k0"] + tiles["k"] == op.K, bits.accumulator, bits.sums)
+    stored = int(_rows_of_sums(tiles, array, width, memories.out)[tiles["store_bytes"] > 0].sum())
+    returned = int(_rows_of_sums(tiles, array, bits.sums, memories.out)[tiles["sum_load_bytes"] > 0].sum())
     return PadAccesses(
         Accesses(act, _loaded(tiles, "act", "m", bits.act, memories.act), memories.act.word_bits),
         Accesses(weight, _loaded(tiles, "weight", "n", bits.weight, memories.weight), memories.weight.word_bits),
         Accesses(sums_read + stored, sums_written + returned, memories.out.word_bits),
     )
-
-
-_OUT_COLUMNS = ("store_bytes", "sum_load_bytes")
 
 
 def _loaded(tiles: NDArray[Any], side: str, along: str, width: Width, pad: Pad) -> int:
@@ -77,15 +76,15 @@ def _loaded(tiles: NDArray[Any], side: str, along: str, width: Width, pad: Pad) 
     return int(words[tiles[f"{side}_load_bytes"] > 0].sum())
 
 
-def _rows_of_sums(tiles: NDArray[Any], array: ArrayShape, bits: OperandBits, pad: Pad) -> NDArray[np.int64]:
-    """Words of each tile's sums: lines of what leaves the array together."""
+def _rows_of_sums(tiles: NDArray[Any], array: ArrayShape, width: Any, pad: Pad) -> NDArray[np.int64]:
+    """Words of each tile's sums of ``width`` bits: lines of what leaves the array together."""
     lines, across = ("n", "m") if array.dataflow == "is" else ("m", "n")
-    return np.asarray(tiles[lines] * -(-tiles[across] * bits.accumulator // pad.word_bits))
+    return np.asarray(tiles[lines] * -(-tiles[across] * width // pad.word_bits))
 
 
-def _sum_words(folds: FoldRanges, bits: OperandBits, pad: Pad) -> int:
-    """Words of one step's sums, over all folds along the columns."""
-    return int(span(folds.across0 * bits.accumulator, folds.across1 * bits.accumulator, pad.word_bits).sum())
+def _sum_words(folds: FoldRanges, width: int, pad: Pad) -> int:
+    """Words of one step's sums of ``width`` bits, over all folds along the columns."""
+    return int(span(folds.across0 * width, folds.across1 * width, pad.word_bits).sum())
 
 
 def _os_reads(kind: Kind, array: ArrayShape, bits: OperandBits, memories: Memories) -> _FoldReads:
@@ -97,7 +96,7 @@ def _os_reads(kind: Kind, array: ArrayShape, bits: OperandBits, memories: Memori
         len(folds.across0) * int(act),
         len(folds.down0) * int(weight),
         0,
-        kind.m * _sum_words(folds, bits, memories.out) if kind.last else 0,
+        kind.m * _sum_words(folds, bits.accumulator, memories.out) if kind.last else 0,
     )
 
 
@@ -111,7 +110,8 @@ def _held_reads(kind: Kind, array: ArrayShape, bits: OperandBits, memories: Memo
     held = Part(folds.across0, folds.across1, k0[:, None], k1[:, None])
     in_place = int(operand_demand(*kept, across, kind.k, held, "lines").words.sum())
     in_turn = len(folds.across0) * int(once)
-    sums = stream * _sum_words(folds, bits, memories.out)
+    unfinished, finished = (stream * _sum_words(folds, width, memories.out) for width in (bits.sums, bits.accumulator))
     adding = len(folds.down0) - (not kind.before)
     sides = (in_turn, in_place) if array.dataflow == "ws" else (in_place, in_turn)
-    return _FoldReads(*sides, adding * sums, len(folds.down0) * sums)
+    written = (len(folds.down0) - kind.last) * unfinished + kind.last * finished
+    return _FoldReads(*sides, adding * unfinished, written)

@@ -38,11 +38,12 @@ class ArrayShape:
             return os_fold(stream * self.cycles_per_step, self.rows, self.cols, self.overlap, self.result_words)
         return held_fold(stream, self.rows, self.cols, self.overlap)
 
-    def period_beside(self, steps: int, rows: int, cols: int) -> int:
-        """Cycles between folds, overlapped as this array's are, of ``rows x cols`` plain output-stationary PEs beside
-        it.
+    def fold_beside(self, steps: int, rows: int, cols: int) -> tuple[int, int]:
+        """Of ``rows x cols`` plain output-stationary PEs beside this array, overlapped as it is: cycles between folds,
+        and from there until the last result of the last one has left.
         """
-        return os_fold(steps, rows, cols, self.overlap).period_cycles
+        timing = os_fold(steps, rows, cols, self.overlap)
+        return timing.period_cycles, timing.drain_cycles
 
     def stream(self, M: int, N: int, K: int) -> int:
         """The streamed dimension of a GEMM."""

@@ -121,7 +121,7 @@ def _sides(array: ArrayShape, bits: OperandBits, memories: Memories) -> tuple[Si
 
 
 def _sum_words(folds: FoldRanges, bits: OperandBits, pad: Pad) -> Ints:
-    return np.asarray(span(folds.across0 * bits.accumulator, folds.across1 * bits.accumulator, pad.word_bits))
+    return np.asarray(span(folds.across0 * bits.sums, folds.across1 * bits.sums, pad.word_bits))
 
 
 def _writing_cycles(folds: FoldRanges, bits: OperandBits, pad: Pad) -> Ints:
@@ -130,8 +130,10 @@ def _writing_cycles(folds: FoldRanges, bits: OperandBits, pad: Pad) -> Ints:
 
 
 def _sum_cycles(kind: Kind, folds: FoldRanges, across: int, bits: OperandBits, pad: Pad) -> Ints:
-    """Cycles of a step's sums for each fold (down, across): the first fold along K writes, later ones also read."""
-    stride = -(-across * bits.accumulator // pad.word_bits)
+    """Cycles of a step's sums for each fold (down, across): the first fold along K writes, later ones also read. What
+    is finished is written where its sums were, and charged as they are.
+    """
+    stride = -(-across * bits.sums // pad.word_bits)
     adding = adding_cycles(_sum_words(folds, bits, pad), stride, pad.banks)
     cycles = np.tile(adding, (len(folds.down0), 1))
     if not kind.before:

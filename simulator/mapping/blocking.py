@@ -28,12 +28,21 @@ _MOST_TILES = 1 << 18
 
 @dataclass(frozen=True)
 class OperandBits:
-    """Widths of the operands, of a result in the out scratchpad and of one written to DRAM [bits]."""
+    """Widths of the operands, of a result in the out scratchpad and of one written to DRAM [bits].
+
+    ``unfinished``: of all sums of an output that leaves the array before its K is done, where they are more than one.
+    """
 
     act: Width
     weight: Width
     accumulator: int
     output: int
+    unfinished: int | None = None
+
+    @property
+    def sums(self) -> int:
+        """Bits of an output that is not finished."""
+        return self.accumulator if self.unfinished is None else self.unfinished
 
     @property
     def k_align(self) -> int:
@@ -206,7 +215,7 @@ def _fits(sizes: NDArray[np.int64], bits: OperandBits, limits: BufferLimits) -> 
     m, n, k = sizes.T
     act, weight = m * bits.act.row_bits(k), n * bits.weight.row_bits(k)
     return np.asarray(
-        (act <= limits.act_bits) & (weight <= limits.weight_bits) & (m * n * bits.accumulator <= limits.out_bits)
+        (act <= limits.act_bits) & (weight <= limits.weight_bits) & (m * n * bits.sums <= limits.out_bits)
     )
 
 
@@ -226,7 +235,7 @@ def _too_large(op: Op, size: NDArray[np.int64], bits: OperandBits, limits: Buffe
     needs = {
         "act_buffer": (m * bits.act.row_bits(k), limits.act_bits, f"{m} x {k} activations"),
         "weight_buffer": (n * bits.weight.row_bits(k), limits.weight_bits, f"{k} x {n} weights"),
-        "out_buffer": (m * n * bits.accumulator, limits.out_bits, f"{m} x {n} partial sums"),
+        "out_buffer": (m * n * bits.sums, limits.out_bits, f"{m} x {n} partial sums"),
     }
     buffer, (needed, usable, what) = next(item for item in needs.items() if item[1][0] > item[1][1])
     return MappingError(
@@ -265,13 +274,13 @@ def traffic_bits(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Bits read from and written to DRAM; an operand block that stays from one tile to the next is read once.
 
-    Sums of an output block that is left before its K is done are written and read back at accumulator width.
+    Sums of an output block that is left before its K is done are written and read back as they are.
     Products are kept as float64: traffic is compared, not counted, here.
     """
     visits = {name: _visits(counts, orders, name) for name in ("mk", "nk", "mn")}
     act = op.M * bits.act.dram_row_bits(op.K) * visits["mk"] / counts[:, [0, 2]].prod(axis=1)
     weight = op.N * bits.weight.dram_row_bits(op.K) * visits["nk"] / counts[:, [1, 2]].prod(axis=1)
-    spills = op.M * op.N * bits.accumulator * (visits["mn"] / counts[:, :2].prod(axis=1) - 1)
+    spills = op.M * op.N * bits.sums * (visits["mn"] / counts[:, :2].prod(axis=1) - 1)
     return act + weight + spills, op.M * op.N * bits.output + spills
 
 

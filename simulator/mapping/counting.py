@@ -67,7 +67,7 @@ def count(
     assert macs == op.M * op.N * op.K, "tiles must cover the GEMM exactly once"
     costs = costs or TileCosts.none(tiles)
     passes = _passes(op, array, tiles)
-    sums = _sums(op, tiles, passes).times(bits.accumulator)
+    sums = _sum_bits(op, tiles, bits, passes)
     traffic = {
         ("dram", "act"): _loads(tiles["act_load_bytes"], burst_bytes),
         ("dram", "weight"): _loads(tiles["weight_load_bytes"], burst_bytes),
@@ -131,6 +131,14 @@ def _sums(op: Op, tiles: NDArray[Any], passes: _Passes) -> Traffic:
     return Traffic(outputs * (passes.sums - 1) + stored, outputs * passes.sums + returned)
 
 
+def _sum_bits(op: Op, tiles: NDArray[Any], bits: OperandBits, passes: _Passes) -> Traffic:
+    """Bits of the same: a finished output is one sum, one that is not finished all that the PE has of it."""
+    moved, outputs = _sums(op, tiles, passes), op.M * op.N
+    finished = outputs * bits.accumulator
+    unfinished_read, unfinished_written = moved.read_bits - outputs, moved.write_bits - outputs
+    return Traffic(unfinished_read * bits.sums + finished, unfinished_written * bits.sums + finished)
+
+
 def _otherwise(
     op: Op, tiles: NDArray[Any], array: ArrayShape, bits: OperandBits, passes: _Passes
 ) -> dict[tuple[str, str], Traffic]:
@@ -141,11 +149,11 @@ def _otherwise(
     """
     at_edge = _sums(op, tiles, passes)
     per_mac = at_edge if array.dataflow == "os" else Traffic(op.M * op.N * op.K, op.M * op.N * op.K)
-    counted = at_edge.times(bits.accumulator)
+    counted = _sum_bits(op, tiles, bits, passes)
     return {
         ("act_buffer", "per_mac"): Traffic(op.M * (op.N - passes.act) * bits.act.row_bits(op.K)),
         ("weight_buffer", "per_mac"): Traffic(op.N * (op.M - passes.weight) * bits.weight.row_bits(op.K)),
-        ("out_buffer", "per_mac/accumulator"): per_mac.times(bits.accumulator) + counted.times(-1),
+        ("out_buffer", "per_mac/accumulator"): per_mac.times(bits.sums) + counted.times(-1),
         ("out_buffer", "per_mac/output"): per_mac.times(bits.output) + counted.times(-1),
         ("out_buffer", "per_edge/output"): at_edge.times(bits.output) + counted.times(-1),
     }
@@ -190,7 +198,7 @@ def _word_bits(bits: OperandBits, datapath: Datapath) -> dict[str, float]:
     return {
         "act": datapath.register_bits("act"),
         "weight": datapath.register_bits("weight"),
-        "out": bits.accumulator,
+        "out": bits.sums,
     }
 
 

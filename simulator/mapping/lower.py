@@ -193,6 +193,6 @@ def _add_traffic(tiles: NDArray[np.void], op: Op, bits: OperandBits) -> None:
     left = np.ones(len(tiles), np.bool_)
     left[:-1] = ~stays[1:]
     finished = tiles["k0"] + tiles["k"] == op.K
-    tiles["sum_load_bytes"] = np.where(~stays & (tiles["k0"] > 0), -(-outputs * bits.accumulator // 8), 0)
-    width = np.where(finished, bits.output, bits.accumulator)
+    tiles["sum_load_bytes"] = np.where(~stays & (tiles["k0"] > 0), -(-outputs * bits.sums // 8), 0)
+    width = np.where(finished, bits.output, bits.sums)
     tiles["store_bytes"] = np.where(left, -(-outputs * width // 8), 0)

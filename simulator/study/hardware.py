@@ -122,7 +122,7 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
     if array.dataflow not in datapath.dataflows:
         raise ConfigError(
             f"{design.where('array', 'dataflow')}: '{datapath.name}' cannot run {array.dataflow}; "
-            f"allowed: {', '.join(datapath.dataflows)}"
+            f"{datapath.why_not}; allowed: {', '.join(datapath.dataflows)}"
         )
     rows, cols = datapath.logical_array(array.rows, array.cols)
     if rows < 1 or cols < 1:
@@ -131,7 +131,7 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
         design,
         datapath,
         ArrayShape(rows, cols, array.fold_overlap, datapath.cycles_per_step(), datapath.result_words, array.dataflow),
-        _operand_bits(datapath, memory.output_bits),
+        _operand_bits(datapath, memory.output_bits, array.dataflow),
         BufferLimits(*(_usable_bits(p) for p in pads)) if limited else None,
         tuple(2 if p.double_buffer else 1 for p in pads) if limited else (0, 0, 0),  # type: ignore[arg-type]
         dram if limited else NO_MEMORY_LIMIT,
@@ -165,9 +165,10 @@ def _datapath(design: Design, options: dict[str, Any], path: tuple[str | int, ..
         raise ConfigError(f"{design.where('datapath', 'name')}: {error}") from None
 
 
-def _operand_bits(datapath: Datapath, output_bits: int) -> OperandBits:
+def _operand_bits(datapath: Datapath, output_bits: int, dataflow: str) -> OperandBits:
     how = datapath.accumulation
-    return OperandBits(datapath.width("act"), datapath.width("weight"), how.bits, output_bits)
+    unfinished = None if dataflow == "os" else datapath.unfinished_bits  # ``os`` leaves nothing unfinished
+    return OperandBits(datapath.width("act"), datapath.width("weight"), how.bits, output_bits, unfinished)
 
 
 def _usable_bits(pad: Scratchpad) -> int:

@@ -15,10 +15,11 @@ from simulator.study.hardware import Hardware
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["accesses", "plan", "require_feasible"]
+__all__ = ["accesses", "plan", "require_affordable", "require_feasible"]
 
 _MOST_ALONG = 1 << 24  # M, N or K
 _MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
+_MOST_PE_CYCLES = 1 << 40  # of an op on the register-accurate array: about a quarter of an hour
 _MOST_MACS = 1 << 53  # of an op: counts stay exact as integers of 64 bits and as floats
 
 
@@ -70,6 +71,17 @@ def require_feasible(hardware: Hardware, op: Op) -> None:
         raise WorkloadError(
             f"op '{op.name}': {folds} folds of the {array.rows} x {array.cols} array of '{hardware.design.name}'; "
             f"at most {_MOST_FOLDS} are simulated; enlarge the array or split the op"
+        )
+
+
+def require_affordable(hardware: Hardware, op: Op, table: TileTable) -> None:
+    """Refuse what the register-accurate array would take hours for. Raises: WorkloadError naming the op."""
+    array = hardware.array
+    pe_cycles = table.compute_cycles * array.rows * array.cols * op.count
+    if pe_cycles > _MOST_PE_CYCLES:
+        raise WorkloadError(
+            f"op '{op.name}': {pe_cycles} PE-cycles of the {array.rows} x {array.cols} array of "
+            f"'{hardware.design.name}'; pe_array simulates at most {_MOST_PE_CYCLES}; use pipeline or a smaller op"
         )
 
 

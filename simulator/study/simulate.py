@@ -22,6 +22,7 @@ from simulator.formats import Encoded, Storage
 from simulator.study.cores import CorePlan, plan_cores
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
+from simulator.study.planning import require_affordable
 from simulator.study.quality import Quality, check_values
 from simulator.study.storage import storage_of
 from simulator.tiles import TileTable
@@ -80,6 +81,8 @@ def simulate_op(
         where = hardware.design.where("cores", "count")
         raise ConfigError(f"{where}: pe_array runs the array of one core; use pipeline, event or bound, or one core")
     plan = plan_cores(hardware, op)
+    if fidelity == "pe_array":
+        require_affordable(hardware, op, plan.tables[0])
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
     operands: list[tuple[Encoded, Encoded]] = []
     values, quality = [], None
@@ -138,7 +141,7 @@ def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight
         act,
         weight,
         seed,
-        array.period_beside,
+        array.fold_beside,
         array.dataflow,
         hardware.search_dram.bytes_per_cycle,
         plan.starts,
