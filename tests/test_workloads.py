@@ -168,9 +168,10 @@ def gelu(**more):
     ("spec", "complaint"),
     [
         ({"gemms": []}, "gemms: must have at least 1 item, found []"),
-        (gelu(), "passes[0]: give after or before, a list of names of GEMMs or convolutions, and not both"),
+        (gelu(), "passes[0]: give after or before, names of GEMMs or convolutions, and not both"),
         (gelu(after=["a"], before=["a"]), "passes[0]: give after or before, *"),
-        (gelu(after="a"), "passes[0].after: expected a list, found *"),
+        (gelu(after=3), "passes[0].after: expected text or a list, found number 3"),
+        (gelu(after="aa"), "passes[0].after: 'aa' matches no op; did you mean 'a'?"),
         (gelu(after=["a"], kind="gleu"), "found 'gleu'; allowed: *; did you mean 'gelu'?"),
         (gelu(after=["aa", "b"]), "passes[0].after[0]: 'aa' matches no op; did you mean 'a'?"),
         (gelu(after=["*"], name="x"), "passes[0].name: names one pass, but this one is at 2 ops; leave it out"),

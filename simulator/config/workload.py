@@ -14,6 +14,8 @@ from simulator.errors import did_you_mean
 
 __all__ = ["Conv", "Gemm", "PassSpec", "WorkloadSpec"]
 
+Names = str | list[str]
+
 
 class Gemm(Record):
     """``count`` products ``A[M,K] x W[K,N]``: of an activation and a weight, or (``bmm``) of two activations."""
@@ -69,8 +71,8 @@ class PassSpec(Record):
     """
 
     kind: PassKind
-    after: list[str] = Field(default=[])
-    before: list[str] = Field(default=[])
+    after: Names = Field(default=[])
+    before: Names = Field(default=[])
     operand: Literal["act", "weight"] = "act"
     name: str = ""
     rows: PositiveInt | None = None
@@ -81,7 +83,7 @@ class PassSpec(Record):
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
         if bool(self.after) == bool(self.before):
-            raise FieldError((), "give after or before, a list of names of GEMMs or convolutions, and not both")
+            raise FieldError((), "give after or before, names of GEMMs or convolutions, and not both")
         if self.operand == "weight" and not self.before:
             raise FieldError(("operand",), "goes with before: it is the operand that the pass makes")
         return self
@@ -89,7 +91,8 @@ class PassSpec(Record):
     @property
     def places(self) -> list[str]:
         """Names or patterns of the ops that it stands before or after."""
-        return self.after or self.before
+        names = self.after or self.before
+        return [names] if isinstance(names, str) else names
 
     def is_at(self, op: str) -> bool:
         """Whether it stands before or after the op of that name."""
@@ -115,7 +118,8 @@ class WorkloadSpec(Record):
             field = "after" if work.after else "before"
             for j, place in enumerate(work.places):
                 if not any(fnmatchcase(name, place) for name in names):
-                    raise FieldError(("passes", i, field, j), f"'{place}' matches no op{did_you_mean(place, names)}")
+                    path = ("passes", i, field) if isinstance(getattr(work, field), str) else ("passes", i, field, j)
+                    raise FieldError(path, f"'{place}' matches no op{did_you_mean(place, names)}")
             found = sum(map(work.is_at, names))
             if work.name and found > 1:
                 raise FieldError(("passes", i, "name"), f"names one pass, but this one is at {found} ops; leave it out")
