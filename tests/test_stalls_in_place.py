@@ -20,7 +20,7 @@ from simulator.mapping import ArrayShape, OperandBits, lower
 from simulator.resources import shipped_dir
 from simulator.study import registers
 from simulator.study.hardware import build
-from simulator.study.simulate import plan
+from simulator.study.planning import plan
 from simulator.tracing import open_trace
 from simulator.workload import Op
 from tests.datapaths import encoded_pair, heavy_tailed, same_bits, seeds
