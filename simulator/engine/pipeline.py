@@ -56,23 +56,21 @@ def run_pipeline_cores(tables: Sequence[TileTable], dram: Dram, buffer: GlobalBu
     """Cycles of the tiles of one or several cores that share this memory. Raises: ConservationError."""
     layout = _layout(tables)
     loads, stores = _joined([t.load_bytes for t in tables]), _joined([t.rows["store_bytes"] for t in tables])
-    durations = np.stack(
-        [
-            _channel_cycles(dram, loads),
-            _joined([t.array_cycles for t in tables]),
-            *(_joined([t.rows[f"{name}_cycles"] for t in tables]) for name in ("first_result", "drain", "fill")),
-            _channel_cycles(dram, stores),
-            np.zeros_like(loads)
-            if buffer is None
-            else buffer.channel_cycles(_joined([t.global_bytes for t in tables])),
-        ]
-    )
+    durations = [
+        _channel_cycles(dram, loads),
+        _joined([t.array_cycles for t in tables]),
+        *(_joined([t.rows[f"{name}_cycles"] for t in tables]) for name in ("first_result", "drain", "fill")),
+        _channel_cycles(dram, stores),
+    ]
+    found = brought = None
+    if buffer is not None:
+        durations.append(buffer.channel_cycles(_joined([t.global_bytes for t in tables])))
+        found, brought = bringers(tables), np.full(len(loads), -1)
     flags = np.stack([_joined([t.rows["opens_output"] for t in tables]), stores > 0])
-    found = _NOTHING_FOUND if buffer is None else bringers(tables)
-    run = _Run(layout, durations, flags, found, *_empty(len(tables), len(loads)), np.full(found.shape[1], -1))
+    run = _Run(layout, np.stack(durations), flags, found, *_empty(len(tables), len(loads)), brought)
     counts: dict[str, int] = {}
     if isinstance(dram, IdealDram):
-        dma = durations[0] if dram.outstanding_bursts is None else dram.dma_cycles(loads)
+        dma = run.durations[0] if dram.outstanding_bursts is None else dram.dma_cycles(loads)
         recurrence._run_ideal(*run[:4], dma, dram.latency_cycles, *run[4:])
     else:
         counts = _run_shared(run, memory_of(dram, tables))
@@ -91,14 +89,11 @@ class _Run(NamedTuple):
     layout: NDArray[np.int64]
     durations: NDArray[np.int64]
     flags: NDArray[np.bool_]
-    bringers: NDArray[np.int64]
+    bringers: NDArray[np.int64] | None
     state: NDArray[np.int64]
     stored: NDArray[np.int64]
     events: NDArray[np.int64]
-    brought: NDArray[np.int64]
-
-
-_NOTHING_FOUND = np.empty((2, 0), np.int64)
+    brought: NDArray[np.int64] | None
 
 
 def bringers(tables: Sequence[TileTable]) -> NDArray[np.int64]:

@@ -5,11 +5,14 @@
 DRAM, then (BUFFERED) what comes from the buffer. A core's arrival depends on what was served before it alone, so the
 earliest is always next; it is NEVER while a block that it wants is not in the buffer.
 
-``layout`` (cores, 4): first tile, tiles, operand and output places of a core. ``durations`` (7, T) are in the order of
-``DURATIONS``; ``flags`` (2, T): whether a tile takes a place in the out scratchpad, and whether it stores. ``stored``
-(T,): per core a ring of when the store that frees each of its places in the out scratchpad has ended; PLACE is the one
-taken last, -1 at first. Only with a global buffer: ``bringers`` (2, T), which tiles bring the blocks that a tile finds
-there, -1: none, and ``brought`` (T,), when what a tile loads from DRAM is there, -1: not yet.
+``layout`` (cores, 4): first tile, tiles, operand and output places of a core. ``durations`` (6 or 7, T) are in the
+order of ``DURATIONS``; ``flags`` (2, T): whether a tile takes a place in the out scratchpad, and whether it stores.
+``stored`` (T,): per core a ring of when the store that frees each of its places in the out scratchpad has ended; PLACE
+is the one taken last, -1 at first.
+
+Only with a global buffer (None without, so that nothing of it is compiled): the last row of ``durations``;
+``bringers`` (2, T), which tiles bring the blocks that a tile finds there, -1: none; ``brought`` (T,), when what a tile
+loads from DRAM is there, -1: not yet.
 """
 
 from __future__ import annotations
@@ -31,16 +34,18 @@ def _run_ideal(layout, durations, flags, bringers, dma, latency, state, stored, 
         c = _next_core(state)
         if state[c, ARRIVAL] >= NEVER:
             return
-        start = max(state[c, ARRIVAL], port if state[c, BUFFERED] else channel)
         i = _tile(c, layout, state)
-        dma_free = start + dma[i]
-        end = dma_free + latency
-        if state[c, BUFFERED]:
+        if _is_buffered(c, state, brought):
+            start = max(state[c, ARRIVAL], port)
             port = dma_free = end = start + durations[6, i]
-        elif _is_store(state[c, STEP]):
-            channel = dma_free = end = start + durations[5, i]
         else:
-            channel = start + durations[0, i]
+            start = max(state[c, ARRIVAL], channel)
+            if _is_store(state[c, STEP]):
+                channel = dma_free = end = start + durations[5, i]
+            else:
+                channel = start + durations[0, i]
+                dma_free = start + dma[i]
+                end = dma_free + latency
         _served(c, start, dma_free, end, layout, durations, flags, bringers, state, stored, events, brought)
         _advance(c, layout, durations, flags, bringers, state, stored, events, brought)
 
@@ -61,6 +66,14 @@ def _is_store(step):
 
 
 @njit(cache=True)
+def _is_buffered(c, state, brought):
+    """Whether a core's next request is to the global buffer."""
+    if brought is None:
+        return False
+    return state[c, BUFFERED] == 1
+
+
+@njit(cache=True)
 def _tile(c, layout, state):
     """The tile that a core's next request is about."""
     step = state[c, STEP]
@@ -70,7 +83,7 @@ def _tile(c, layout, state):
 @njit(cache=True)
 def _advance(c, layout, durations, flags, bringers, state, stored, events, brought):
     """Run core ``c`` to its next transfer and note when that arrives; NEVER after the last."""
-    if state[c, BUFFERED]:
+    if _is_buffered(c, state, brought):
         _ask_buffer(c, layout, bringers, state, brought)
         return
     first, tiles, depth = layout[c, 0], layout[c, 1], layout[c, 2]
@@ -91,7 +104,7 @@ def _advance(c, layout, durations, flags, bringers, state, stored, events, broug
                 if durations[0, i] > 0:
                     state[c, ARRIVAL] = max(ready, state[c, DMA_FREE])
                     return
-                if durations[6, i] > 0:
+                if brought is not None and durations[6, i] > 0:
                     state[c, BUFFERED] = 1
                     state[c, DMA_FREE] = max(ready, state[c, DMA_FREE])
                     _ask_buffer(c, layout, bringers, state, brought)
@@ -104,6 +117,8 @@ def _advance(c, layout, durations, flags, bringers, state, stored, events, broug
 @njit(cache=True)
 def _ask_buffer(c, layout, bringers, state, brought):
     """When core ``c`` asks the global buffer for what its tile finds there: its DMA is free, and all of it is there."""
+    if brought is None:
+        return
     i = _tile(c, layout, state)
     state[c, ARRIVAL] = state[c, DMA_FREE]
     for bringer in bringers[:, i]:
@@ -132,15 +147,24 @@ def _served(c, start, dma_free, end, layout, durations, flags, bringers, state, 
     if _is_store(state[c, STEP]):
         events[i, 4], events[i, 5] = start, end
         stored[layout[c, 0] + state[c, PLACE]] = end
+    elif brought is None:
+        events[i, 0], events[i, 1] = start, end
     else:
-        if not state[c, BUFFERED] or durations[0, i] == 0:
-            events[i, 0] = start
+        _loaded(c, i, start, end, layout, durations, bringers, state, events, brought)
+    state[c, STEP] += not _is_buffered(c, state, brought)
+
+
+@njit(cache=True)
+def _loaded(c, i, start, end, layout, durations, bringers, state, events, brought):
+    """Note that one part of a load has been served, and what waits for it; the part from the buffer comes second."""
+    if state[c, BUFFERED]:
+        events[i, 0] = events[i, 0] if durations[0, i] > 0 else start
         events[i, 1] = max(events[i, 1], end)
-        if not state[c, BUFFERED] and len(brought) > 0:
-            brought[i] = end
-            for other in range(len(layout)):
-                if state[other, BUFFERED]:
-                    _ask_buffer(other, layout, bringers, state, brought)
-        state[c, BUFFERED] = 0 if state[c, BUFFERED] else durations[6, i] > 0
-    if not state[c, BUFFERED]:
-        state[c, STEP] += 1
+        state[c, BUFFERED] = 0
+        return
+    events[i, 0], events[i, 1] = start, end
+    state[c, BUFFERED] = 1 if durations[6, i] > 0 else 0
+    brought[i] = end
+    for other in range(len(layout)):
+        if state[other, BUFFERED]:
+            _ask_buffer(other, layout, bringers, state, brought)
