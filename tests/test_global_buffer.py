@@ -21,7 +21,8 @@ from simulator.mapping.residency import make_resident
 from simulator.study.describe import describe_design
 from simulator.study.hardware import build
 from simulator.study.passes import time_pass
-from simulator.study.simulate import simulate_op
+from simulator.study.simulate import simulate_op, timing_of
+from simulator.study.timeline import gemm_timeline
 from simulator.tiles import TILE_DTYPE, TileTable
 from simulator.workload import Op, Pass
 from tests.test_banked_cores import BIG
@@ -350,3 +351,22 @@ def test_what_cannot_be_is_one_line(case):
 def test_its_bandwidth_must_be_said():
     with pytest.raises(ConfigError, match=r"memory\.global_buffer\.bandwidth_gb_s: "):
         gemm(8, 8, 8, {"capacity_kib": 8.0})
+
+
+def test_a_timeline_shows_loads_from_the_buffer():
+    point = build(design(EIGHT_KIB | {"capacity_kib": 128.0}, **SMALL_PADS))
+    plan, (timing,), _ = timing_of(point, Op("op", 128, 128, 256))
+    for table_, one in zip(plan.tables, timing.per_core, strict=True):
+        shown = gemm_timeline(point, "core", Op("op", 128, 128, 256), table_, one.events)
+        found = table_.global_bytes > 0
+        assert found.any()
+        assert (shown.loads[found][:, 1] > shown.loads[found][:, 0]).all()
+        assert (shown.loads[:, 1] <= one.events[:, 2]).all()
+        assert [label.get("global_bytes", 0) for label in shown.labels[:-1]] == table_.global_bytes.tolist()
+
+
+def test_registers_take_their_time_from_the_same_pipeline():
+    one = {"cores__count": 1, "cores__partition": "auto"} | SMALL_PADS
+    slow, fast = (gemm(32, 32, 400, fidelity=fidelity, **one) for fidelity in ("pe_array", "pipeline"))
+    assert slow.exact
+    assert slow.cycles == fast.cycles
