@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from simulator.engine.global_buffer import GlobalBuffer
 from simulator.engine.memory import Dram
 from simulator.engine.timing import STALL_CAUSES, Timing, check, together
 from simulator.tiles import TileTable
@@ -16,9 +17,13 @@ def run_bound(table: TileTable, dram: Dram) -> Timing:
     return run_bound_cores([table], dram)
 
 
-def run_bound_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
-    """The larger of the slowest core's array and the bytes of all cores over the bandwidth that they share."""
+def run_bound_cores(tables: Sequence[TileTable], dram: Dram, buffer: GlobalBuffer | None = None) -> Timing:
+    """The largest of the slowest core's array and the bytes of all cores over the bandwidth that they share, of DRAM
+    and of the global buffer.
+    """
     memory = dram.least_cycles(sum(int(t.load_bytes.sum() + t.rows["store_bytes"].sum()) for t in tables))
+    if buffer is not None:
+        memory = max(memory, buffer.least_cycles(sum(int(t.global_bytes.sum()) for t in tables)))
     slowest = max(range(len(tables)), key=lambda c: _array_cycles(tables[c]))
     return together([_bound(t, memory if c == slowest else 0) for c, t in enumerate(tables)])
 

@@ -15,7 +15,9 @@ and works a small GEMM by hand.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -52,6 +54,7 @@ def count(
     pads: PadAccesses,
     burst_bytes: int,
     costs: TileCosts | None = None,
+    shared: Mapping[tuple[str, str], Traffic] = MappingProxyType({}),
 ) -> Counts:
     """Counts of one of the op's GEMMs that took ``cycles``.
 
@@ -60,6 +63,7 @@ def count(
         pads: accesses of its scratchpads, but for those of ``costs``.
         burst_bytes: one access of DRAM.
         costs: what its values add, if they do.
+        shared: traffic of levels that belong to no core, the global buffer's.
     Raises: ConservationError if the tiles lose bytes; assertion if they lose MACs.
     """
     tiles = table.rows
@@ -72,6 +76,7 @@ def count(
         ("dram", "act"): _loads(tiles["act_load_bytes"], burst_bytes),
         ("dram", "weight"): _loads(tiles["weight_load_bytes"], burst_bytes),
         ("dram", "out"): _loads(tiles["sum_load_bytes"], burst_bytes) + _stores(tiles["store_bytes"], burst_bytes),
+        **shared,
         ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs, pads.act),
         ("weight_buffer", "weight"): _operand(
             tiles, "weight", op.N * passes.weight, op.K, bits.weight, costs, pads.weight
@@ -114,7 +119,7 @@ def _operand(
     """Scratchpad traffic of one operand: ``lines`` rows of K values read in all, written as they are loaded. What
     values add to it (lists, masks) is taken to be packed in words.
     """
-    loaded = tiles[f"{side}_load_bytes"] > 0
+    loaded = tiles[f"{side}_load_bytes"] + tiles[f"{side}_global_bytes"] > 0
     rows = tiles["m" if side == "act" else "n"]
     written = (-(-rows * width.row_bits(tiles["k"]) // 8) * 8)[loaded].sum()
     more_read, more_written = costs.act_buffer_bits if side == "act" else costs.weight_buffer_bits

@@ -137,7 +137,7 @@ def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight
         op.K,
         array.rows,
         array.cols,
-        plan.joined().rows,
+        plan.loading(),
         act,
         weight,
         seed,
@@ -196,12 +196,12 @@ def _costs(
 def run_tables(hardware: Hardware, tables: Sequence[TileTable], fidelity: Fidelity) -> Timing:
     """The engine of that fidelity on one table per core; ``pe_array`` takes its time from the pipeline."""
     if fidelity == "bound":
-        return run_bound_cores(tables, hardware.dram)
+        return run_bound_cores(tables, hardware.dram, hardware.global_buffer)
     if fidelity == "event":
         from simulator.engine.event import run_event_cores
 
-        return run_event_cores(tables, hardware.dram)
-    return run_pipeline_cores(tables, hardware.dram)
+        return run_event_cores(tables, hardware.dram, hardware.global_buffer)
+    return run_pipeline_cores(tables, hardware.dram, hardware.global_buffer)
 
 
 def scaled(timing: Timing, count: int) -> Timing:

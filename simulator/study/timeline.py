@@ -116,10 +116,13 @@ def gemm_timeline(
 
 
 def _loading(dram: Dram, table: TileTable, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
-    """From when to when the DMA is busy with each load: the latency of one overlaps with the next."""
+    """From when to when the DMA is busy with each load: the latency of one overlaps with the next. One that ends with a
+    part from the global buffer waits for it without a latency.
+    """
+    loads, finds = table.load_bytes > 0, table.global_bytes > 0
     if isinstance(dram, IdealDram):
-        end = np.where(table.load_bytes > 0, end - dram.latency_cycles, start)
-    return _one_at_a_time(start, end, table.load_bytes > 0)
+        end = np.where(loads & ~finds, end - dram.latency_cycles, np.where(finds, end, start))
+    return _one_at_a_time(start, end, loads | finds)
 
 
 def _one_at_a_time(start: NDArray[np.int64], end: NDArray[np.int64], moves: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -135,6 +138,7 @@ def _label(tile: Any) -> dict[str, Any]:
         "n": [int(tile["n0"]), int(tile["n0"] + tile["n"])],
         "k": [int(tile["k0"]), int(tile["k0"] + tile["k"])],
         "load_bytes": int(tile["act_load_bytes"] + tile["weight_load_bytes"] + tile["sum_load_bytes"]),
+        **({"global_bytes": int(found)} if (found := tile["act_global_bytes"] + tile["weight_global_bytes"]) else {}),
         "store_bytes": int(tile["store_bytes"]),
         "macs": int(tile["macs"]),
     }
