@@ -145,6 +145,16 @@ def test_the_memory_study_is_what_it_says(study):
         assert list(rows["total_cycles"]) == sorted(rows["total_cycles"], reverse=True), "faster memory helps"
 
 
+def test_a_pass_that_is_nothing_opens_no_rows(tmp_path):
+    passes = [{"kind": "quantise", "before": "g"}, {"kind": "relu", "after": "g"}]
+    workload = {"name": "w", "gemms": [{"name": "g", "M": 64, "N": 64, "K": 64}], "passes": passes}
+    study = {"name": "s", "designs": ["fp16_systolic"], "workloads": [workload], "set": DDR4}
+    row = sim.run_study(study, out=tmp_path).iloc[0]
+    part = build(load_design("fp16_systolic", set=DDR4)).bill.dram
+    moved = row["dram_read_bytes"] * 8 * part.read_pj_per_bit + row["dram_write_bytes"] * 8 * part.write_pj_per_bit
+    assert row["energy_dram_pj"] == pytest.approx(moved + row["dram_activates"] * part.activate_pj)
+
+
 def tracks(trace, process):
     """Intervals of each track of a group."""
     pid = next(e["pid"] for e in trace["traceEvents"] if e["name"] == "process_name" and e["args"]["name"] == process)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import simpy
 
+from simulator.engine.dram import NO_MEMORY_LIMIT
 from simulator.engine.memory import Dram, Served, SharedMemory, memory_of
 from simulator.engine.pipeline import operand_depth
 from simulator.engine.timing import Timing, attribute, empty_events, together
@@ -33,7 +34,8 @@ def run_event_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
     """Cycles of the tiles of one or several cores that share this memory. Raises: ConservationError."""
     env = simpy.Environment()
     channel, memory = simpy.Resource(env), memory_of(dram, tables)
-    cores = [_Core(env, _Dma(env, channel, memory, i), table) for i, table in enumerate(tables)]
+    apart = 0.0 if dram == NO_MEMORY_LIMIT else 1 / _MOST_CORES
+    cores = [_Core(env, _Dma(env, channel, memory, i, i * apart), table) for i, table in enumerate(tables)]
     env.run()
     return together([attribute(core.table, core.events) for core in cores], memory.counts())
 
@@ -42,12 +44,14 @@ class _Dma:
     """One core's way to the channel, which serves requests first come, first served.
 
     A request reaches the channel a fraction of a cycle after it arrives, the later the higher its core's number: of
-    several in a cycle the lowest core's is first. Transfers start and end in whole cycles.
+    several in a cycle the lowest core's is first. Transfers start and end in whole cycles. Where they take no time
+    nobody waits: ``later`` is 0 for all.
     """
 
-    def __init__(self, env: simpy.Environment, channel: simpy.Resource, memory: SharedMemory, core: int) -> None:
-        self.env, self.channel, self.memory, self.core = env, channel, memory, core
-        self.later = core / _MOST_CORES
+    def __init__(
+        self, env: simpy.Environment, channel: simpy.Resource, memory: SharedMemory, core: int, later: float
+    ) -> None:
+        self.env, self.channel, self.memory, self.core, self.later = env, channel, memory, core, later
 
     def load(self, tile: int, place_free: simpy.Event) -> Generator[simpy.Event, Any, Served]:
         """Bring a tile's operands once there is a place for them; the DMA is free again when this returns."""

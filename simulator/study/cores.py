@@ -14,7 +14,7 @@ from simulator.counts import Counts
 from simulator.datapath import TileCosts
 from simulator.engine import Timing, run_pipeline_cores
 from simulator.errors import ConfigError
-from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
+from simulator.mapping import DIMENSIONS, Dimension, Part, can_reduce, count_reduction, reduction_tables, split
 from simulator.mapping.accesses import PadAccesses
 from simulator.mapping.counting import count
 from simulator.mapping.vector import VECTOR_ACTIONS
@@ -98,14 +98,14 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
 
     Of the dimensions that may be cut the one of least cycles is, on an ideal DRAM of the same peak; of equal ones the
     first of M, N, K.
-    Raises: ConfigError as ``plan``, or for a K that this datapath cannot cut.
+    Raises: ConfigError as ``plan``, or for a K that this datapath or its out scratchpad cannot have cut.
     """
     hardware = hardware.for_op(op)
     cores = hardware.design.cores
     if cores.count == 1:
         return CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),), (accesses(hardware, op),))
     require_feasible(hardware, op)
-    why_not = no_cut_along_k(hardware.datapath)
+    why_not = _why_not_along_k(hardware, op)
     if cores.partition == "K" and why_not:
         raise ConfigError(
             f"{hardware.design.where('cores', 'partition')}: K cannot be cut: {why_not}; use M, N or auto"
@@ -113,6 +113,14 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
     allowed = [d for d in DIMENSIONS if cores.partition in ("auto", d) and not (d == "K" and why_not)]
     plans = [_along(hardware, op, dimension) for dimension in allowed]
     return plans[0] if len(plans) == 1 else min(plans, key=_ideal_cycles)
+
+
+def _why_not_along_k(hardware: Hardware, op: Op) -> str:
+    if why_not := no_cut_along_k(hardware.datapath):
+        return why_not
+    parts = len(split(op, hardware.array, hardware.bits, "K", hardware.design.cores.count))
+    fits = parts == 1 or can_reduce(hardware.bits, hardware.limits, parts)
+    return "" if fits else f"the out scratchpad cannot hold {parts} partial sums of an output (op '{op.name}')"
 
 
 def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
