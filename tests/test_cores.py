@@ -217,3 +217,16 @@ def test_a_fused_pass_on_cores_that_cut_k_hides_behind_nothing():
     }
     assert times["K"] == 64 * 64 // 4  # one addition per value, a lane per core
     assert times["M"] < times["K"]
+
+
+@pytest.mark.parametrize("partition", ["M", "K"])
+def test_event_takes_several_cores_without_memory_limits(partition):
+    how = {"cores__partition": partition, "memory__dram__model": "none"}
+    assert gemm(40, 24, 56, "event", **how).cycles == gemm(40, 24, 56, **how).cycles
+
+
+def test_a_cut_of_k_whose_sums_do_not_fit_is_left_out_or_refused_by_field():
+    small = {"count": 1024, "memory__out_buffer__capacity_kib": 8}
+    assert gemm(32, 16, 1024, **small).cycles == gemm(32, 16, 1024, **small, cores__partition="M").cycles
+    with pytest.raises(ConfigError, match=r"cores\.partition: K cannot be cut: the out scratchpad cannot hold 1024"):
+        gemm(32, 16, 1024, **small, cores__partition="K")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -14,6 +15,9 @@ from simulator.report.timeline import TRACKS
 from simulator.resources import shipped_dir
 from simulator.study.describe import describe_design, list_names
 from simulator.study.hardware import build
+from simulator.study.verify import verify_design
+from simulator.study.workloads import resolve_workload
+from simulator.workload import Op
 
 DDR4 = {"memory.dram.model": "banked", "memory.dram.part": "ddr4_3200"}
 FILE = shipped_dir("configs/dram") / "ddr4_3200.yaml"
@@ -143,6 +147,29 @@ def test_the_memory_study_is_what_it_says(study):
     assert (table["dram_read_bursts"] * 16 > 0).all()
     for _, rows in table.groupby("design"):
         assert list(rows["total_cycles"]) == sorted(rows["total_cycles"], reverse=True), "faster memory helps"
+
+
+def test_a_pass_that_is_nothing_opens_no_rows(tmp_path):
+    passes = [{"kind": "quantise", "before": "g"}, {"kind": "relu", "after": "g"}]
+    workload = {"name": "w", "gemms": [{"name": "g", "M": 64, "N": 64, "K": 64}], "passes": passes}
+    study = {"name": "s", "designs": ["fp16_systolic"], "workloads": [workload], "set": DDR4}
+    row = sim.run_study(study, out=tmp_path).iloc[0]
+    part = build(load_design("fp16_systolic", set=DDR4)).bill.dram
+    moved = row["dram_read_bytes"] * 8 * part.read_pj_per_bit + row["dram_write_bytes"] * 8 * part.write_pj_per_bit
+    assert row["energy_dram_pj"] == pytest.approx(moved + row["dram_activates"] * part.activate_pj)
+
+
+def test_verify_finds_a_part_beside_the_design(tmp_path):
+    (tmp_path / "part.yaml").write_text(FILE.read_text())
+    text = (shipped_dir("configs/designs") / "int8_systolic.yaml").read_text()
+    before, _, after = text.partition("  dram:\n")
+    rest = after[after.index("  act_buffer:") :]
+    path = tmp_path / "design.yaml"
+    path.write_text(f"{before}  dram: {{model: banked, part: ./part.yaml}}\n{rest}")
+    workload = resolve_workload("minilm-l6-sample")
+    first = next(i for i, step in enumerate(workload.steps) if isinstance(step, Op))
+    checks = verify_design(load_design(path), replace(workload, steps=workload.steps[first : first + 1]))
+    assert [check.complaint for check in checks] == [""] * 4
 
 
 def tracks(trace, process):

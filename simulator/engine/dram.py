@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isinf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,9 @@ class IdealDram:
     outstanding_bursts: int | None = None
 
     def channel_cycles(self, transfer_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Cycles for which each transfer holds the channel: whole bursts, rounded up to a cycle; 0 for nothing."""
+        """Cycles for which each transfer holds the channel: whole bursts, rounded up to a cycle; 0 for nothing, and where
+        there are no limits.
+        """
         return self._at_rate(transfer_bytes, self.bytes_per_cycle)
 
     def least_cycles(self, total_bytes: int) -> int:
@@ -48,7 +51,8 @@ class IdealDram:
     def _at_rate(self, transfer_bytes: NDArray[np.int64], bytes_per_cycle: float) -> NDArray[np.int64]:
         bursts = -(-transfer_bytes // self.burst_bytes)
         exact = bursts * self.burst_bytes / bytes_per_cycle
-        return np.ceil(exact - 1e-9).astype(np.int64)
+        least = np.minimum(bursts, not isinf(bytes_per_cycle))
+        return np.maximum(np.ceil(exact - 1e-9).astype(np.int64), least)
 
 
 NO_MEMORY_LIMIT = IdealDram(float("inf"), 0)

@@ -75,7 +75,8 @@ class _Dma:
     """One core's way to the channel, which serves requests first come, first served.
 
     A request reaches the channel a fraction of a cycle after it arrives, the later the higher its core's number: of
-    several in a cycle the lowest core's is first. Transfers start and end in whole cycles.
+    several in a cycle the lowest core's is first. Transfers start and end in whole cycles. Where they take no time
+    nobody waits: ``later`` is 0 for all.
     """
 
     def __init__(

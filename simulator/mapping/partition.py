@@ -10,14 +10,13 @@ from typing import Literal
 import numpy as np
 
 from simulator.counts import Counts, Traffic
-from simulator.errors import MappingError
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import BufferLimits, OperandBits
 from simulator.mapping.scratchpads import Memories
 from simulator.tiles import TILE_DTYPE, TileTable
 from simulator.workload import Op
 
-__all__ = ["DIMENSIONS", "Dimension", "Part", "count_reduction", "reduction_tables", "split"]
+__all__ = ["DIMENSIONS", "Dimension", "Part", "can_reduce", "count_reduction", "reduction_tables", "split"]
 
 Dimension = Literal["M", "N", "K"]
 DIMENSIONS: tuple[Dimension, ...] = ("M", "N", "K")
@@ -73,15 +72,22 @@ def reduction_tables(
     then have a place beside them; ``lanes`` additions are made in a cycle; the results are written back.
 
     Args:
-        limits: as for ``lower``; places: chunks that the out scratchpad holds at a time, 0 without limits.
-    Raises: MappingError if the out scratchpad is too small for one output.
+        limits: as for ``lower``, enough for one output (``can_reduce``); places: chunks that the out scratchpad holds
+            at a time, 0 without limits.
     """
     outputs = op.M * op.N
     shares = [n for core in range(cores) if (n := outputs // cores + (core < outputs % cores))]
-    chunk = outputs if limits is None else limits.out_bits // ((parts + 1) * bits.accumulator)
-    if chunk == 0:
-        raise MappingError(f"the out scratchpad cannot hold {parts} partial sums of an output", ("cores", "count"))
+    chunk = outputs if limits is None else limits.out_bits // _one_output_bits(bits, parts)
     return [_reduction(share, min(chunk, share), bits, places, parts, lanes) for share in shares]
+
+
+def can_reduce(bits: OperandBits, limits: BufferLimits | None, parts: int) -> bool:
+    """Whether the out scratchpad holds all partial sums of one output, and its result beside them."""
+    return limits is None or limits.out_bits >= _one_output_bits(bits, parts)
+
+
+def _one_output_bits(bits: OperandBits, parts: int) -> int:
+    return (parts + 1) * bits.accumulator
 
 
 def _reduction(share: int, chunk: int, bits: OperandBits, places: int, parts: int, lanes: int) -> TileTable:

@@ -16,7 +16,7 @@ from simulator.counts import Counts, Traffic
 from simulator.datapath import TileCosts
 from simulator.engine import Timing, run_pipeline_cores
 from simulator.errors import ConfigError
-from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
+from simulator.mapping import DIMENSIONS, Dimension, Part, can_reduce, count_reduction, reduction_tables, split
 from simulator.mapping.accesses import PadAccesses
 from simulator.mapping.counting import count
 from simulator.mapping.residency import make_resident
@@ -117,7 +117,7 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
 
     Of the dimensions that may be cut the one of least cycles is, on an ideal DRAM of the same peak; of equal ones the
     first of M, N, K. Tiles are cut as if all came from DRAM, then what the global buffer holds is chosen.
-    Raises: ConfigError as ``plan``, or for a K that this datapath cannot cut.
+    Raises: ConfigError as ``plan``, or for a K that this datapath or its out scratchpad cannot have cut.
     """
     hardware = hardware.for_op(op)
     cores = hardware.design.cores
@@ -125,7 +125,7 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
         alone = CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),), (accesses(hardware, op),))
         return _resident(alone, op)
     require_feasible(hardware, op)
-    why_not = no_cut_along_k(hardware.datapath)
+    why_not = _why_not_along_k(hardware, op)
     if cores.partition == "K" and why_not:
         raise ConfigError(
             f"{hardware.design.where('cores', 'partition')}: K cannot be cut: {why_not}; use M, N or auto"
@@ -133,6 +133,14 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
     allowed = [d for d in DIMENSIONS if cores.partition in ("auto", d) and not (d == "K" and why_not)]
     plans = [_along(hardware, op, dimension) for dimension in allowed]
     return plans[0] if len(plans) == 1 else min(plans, key=_ideal_cycles)
+
+
+def _why_not_along_k(hardware: Hardware, op: Op) -> str:
+    if why_not := no_cut_along_k(hardware.datapath):
+        return why_not
+    parts = len(split(op, hardware.array, hardware.bits, "K", hardware.design.cores.count))
+    fits = parts == 1 or can_reduce(hardware.bits, hardware.limits, parts)
+    return "" if fits else f"the out scratchpad cannot hold {parts} partial sums of an output (op '{op.name}')"
 
 
 def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:

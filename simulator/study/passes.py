@@ -106,7 +106,7 @@ def time_pass(
     _require_feasible(step)
     special = hardware.named(step.gemm)
     if _is_nothing(special, step):
-        return (), _NOTHING, Counts(0, 0)
+        return (), _NOTHING, Counts(0, 0, dram_activates=0)
     jobs = _jobs(special, step)
     if fused := _is_fused(special, step):
         waiting = _fused_cycles(hardware, steps, index)

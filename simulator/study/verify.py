@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.config import Design, load_design
+from simulator.config import Design
+from simulator.config.design import Cores, Tiling
 from simulator.config.study import Fidelity
 from simulator.errors import MismatchError, OlivineError
 from simulator.mapping import FOLD_OVERLAPS
@@ -124,9 +124,9 @@ def _registers(hardware: Hardware, seed: int) -> int:
 
 
 def _resized(design: Design, rows: int, cols: int, overlap: str) -> Design:
-    changes: dict[str, Any] = {"array.rows": rows, "array.cols": cols, "array.fold_overlap": overlap}
-    changes["cores.count"] = 1
-    return load_design(design.model_dump(exclude={"tiling"}), set=changes)
+    """One core of the design with another array; it still knows the file whose relative paths it names."""
+    array = design.array.model_copy(update={"rows": rows, "cols": cols, "fold_overlap": overlap})
+    return design.model_copy(update={"array": array, "cores": Cores(), "tiling": Tiling()})
 
 
 def _ladder(hardware: Hardware, workload: Workload) -> int:
