@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import accumulate, pairwise
 from operator import add
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.counts import Counts
 from simulator.datapath import TileCosts
 from simulator.engine import Timing, run_pipeline_cores
 from simulator.errors import ConfigError
 from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
-from simulator.mapping.accesses import PadAccesses
 from simulator.mapping.counting import count
 from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.hardware import Hardware
-from simulator.study.planning import accesses, plan, require_feasible
+from simulator.study.planning import GemmPlan, plan, require_feasible
 from simulator.study.reduction import no_cut_along_k
-from simulator.tiles import TileTable
+from simulator.tiles import Tiles, TileTable
 from simulator.workload import Op
 
 __all__ = ["CorePlan", "plan_cores"]
@@ -36,16 +37,22 @@ class CorePlan:
 
     Attributes:
         hardware: as it is set for the op, and as its parts run: parts of K write partial sums.
-        parts, tables: a part per core, and its tiles, placed in the whole GEMM.
-        accesses: of each core's scratchpads.
+        parts, gemms: a part per core, and how it is cut.
         reduction: tiles of each core that then adds partial sums; none unless K is cut.
+        costs: what the values of one GEMM add to its tiles, if they do.
     """
 
     hardware: Hardware
     parts: tuple[Part, ...]
-    tables: tuple[TileTable, ...]
-    accesses: tuple[PadAccesses, ...]
+    gemms: tuple[GemmPlan, ...]
     reduction: tuple[TileTable, ...] = ()
+    costs: TileCosts | None = None
+
+    @cached_property
+    def tables(self) -> tuple[TileTable, ...]:
+        """The tiles of each core, placed in the whole GEMM, a row for each, with what values add to them."""
+        placed = tuple(part.placed(gemm.table) for part, gemm in zip(self.parts, self.gemms, strict=True))
+        return placed if self.costs is None else _with_costs(placed, self.costs)
 
     @property
     def phases(self) -> list[tuple[TileTable, ...]]:
@@ -55,42 +62,47 @@ class CorePlan:
     @property
     def tiles(self) -> int:
         """Tiles of all cores."""
-        return sum(len(table) for phase in self.phases for table in phase)
+        return sum(len(gemm.nest) for gemm in self.gemms) + sum(map(len, self.reduction))
 
     @property
     def starts(self) -> tuple[int, ...]:
         """Where each core's tiles begin among all."""
-        return tuple(accumulate((len(table) for table in self.tables[:-1]), initial=0))
+        return _starts(self.tables)
 
-    def joined(self) -> TileTable:
-        """The tiles of all cores, one core after another, for costs that depend on values."""
-        rows = np.concatenate([table.rows for table in self.tables]) if len(self.tables) > 1 else self.tables[0].rows
-        return replace(self.tables[0], rows=rows)
+    def joined(self) -> NDArray[Any]:
+        """Rows of the tiles of all cores, one core after another, for costs that depend on values."""
+        return _joined(self.tables)
 
-    def with_costs(self, costs: TileCosts) -> CorePlan:
-        """The tiles with what the values of one GEMM add."""
-        rows = self.joined().rows.copy()
-        rows["outlier_cycles"] = costs.outlier_cycles
-        rows["vector_cycles"] = costs.vector_cycles
-        rows["act_load_bytes"] += costs.act_load_bytes
-        rows["weight_load_bytes"] += costs.weight_load_bytes
-        cuts = pairwise([*self.starts, len(rows)])
-        return replace(
-            self, tables=tuple(replace(t, rows=rows[a:b]) for t, (a, b) in zip(self.tables, cuts, strict=True))
-        )
-
-    def counts(self, timing: Timing, costs: TileCosts | None) -> Counts:
-        """Counts of one GEMM: the sum over cores. What values add is counted with the first."""
+    def counts(self, timing: Timing, ran: Sequence[Tiles]) -> Counts:
+        """Counts of one GEMM: the sum over cores, which ran these tiles. What values add is counted with the first."""
         cycles = timing.total_cycles
         array, bits, datapath = self.hardware.array, self.hardware.bits, self.hardware.datapath
-        memories = self.hardware.memories
+        memories, added = self.hardware.memories, (self.costs, *[None] * (len(ran) - 1))
         each = [
-            count(part.op, table, array, bits, datapath, cycles, pads, memories.burst_bytes, None if i else costs)
-            for i, (part, table, pads) in enumerate(zip(self.parts, self.tables, self.accesses, strict=True))
+            count(part.op, tiles, array, bits, datapath, cycles, gemm.accesses, memories.burst_bytes, costs)
+            for part, gemm, tiles, costs in zip(self.parts, self.gemms, ran, added, strict=True)
         ]
         each += [count_reduction(table, bits, memories, len(self.parts), cycles, _ADDITION) for table in self.reduction]
         rows = timing.dram.get("activates")
         return replace(reduce(add, each), cycles=cycles, compute_cycles=timing.compute_cycles, dram_activates=rows)
+
+
+def _with_costs(tables: Sequence[TileTable], costs: TileCosts) -> tuple[TileTable, ...]:
+    rows = _joined(tables).copy()
+    rows["outlier_cycles"] = costs.outlier_cycles
+    rows["vector_cycles"] = costs.vector_cycles
+    rows["act_load_bytes"] += costs.act_load_bytes
+    rows["weight_load_bytes"] += costs.weight_load_bytes
+    cuts = pairwise([*_starts(tables), len(rows)])
+    return tuple(replace(table, rows=rows[a:b]) for table, (a, b) in zip(tables, cuts, strict=True))
+
+
+def _starts(tables: Sequence[TileTable]) -> tuple[int, ...]:
+    return tuple(accumulate((len(table) for table in tables[:-1]), initial=0))
+
+
+def _joined(tables: Sequence[TileTable]) -> NDArray[Any]:
+    return np.concatenate([table.rows for table in tables]) if len(tables) > 1 else tables[0].rows
 
 
 def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
@@ -103,7 +115,7 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
     hardware = hardware.for_op(op)
     cores = hardware.design.cores
     if cores.count == 1:
-        return CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),), (accesses(hardware, op),))
+        return CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),))
     require_feasible(hardware, op)
     why_not = no_cut_along_k(hardware.datapath)
     if cores.partition == "K" and why_not:
@@ -128,9 +140,7 @@ def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
 
 
 def _planned(hardware: Hardware, parts: Sequence[Part]) -> CorePlan:
-    tables = [part.placed(plan(hardware, part.op, sharing=len(parts))) for part in parts]
-    pads = [accesses(hardware, part.op, sharing=len(parts)) for part in parts]
-    return CorePlan(hardware, tuple(parts), tuple(tables), tuple(pads))
+    return CorePlan(hardware, tuple(parts), tuple(plan(hardware, part.op, sharing=len(parts)) for part in parts))
 
 
 def _ideal_cycles(plan: CorePlan) -> int:
