@@ -41,9 +41,9 @@ class Counts:
         macs: useful multiply-accumulates.
         cycles: makespan, for which static power is drawn.
         actions: priced action -> how often.
-        traffic: (level, operand) -> traffic; levels ``dram``, ``act_buffer``, ``weight_buffer``, ``out_buffer``,
-            ``edge`` of the array (written: what enters it, read: what leaves it) and its ``registers`` (written: hops),
-            operands ``act``, ``weight``, ``out``.
+        traffic: (level, operand) -> traffic; levels ``dram``, ``global_buffer`` if there is one, ``act_buffer``,
+            ``weight_buffer``, ``out_buffer``, ``edge`` of the array (written: what enters it, read: what leaves it) and
+            its ``registers`` (written: hops), operands ``act``, ``weight``, ``out``.
         compute_cycles: those of ``cycles`` in which the array is not stalled.
         otherwise: (level, convention) -> bits by which that way of counting its traffic differs from ``traffic``, which
             may be negative; conventions ``per_mac`` of the operands, and ``per_mac/accumulator``, ``per_mac/output``
@@ -114,7 +114,8 @@ class Counts:
         Raises: ConservationError naming the operand.
         """
         for operand, needed in (("act", act_bits), ("weight", weight_bits)):
-            moved = self.traffic[("dram", operand)].read_bits
+            held = self.traffic.get(("global_buffer", operand), Traffic())
+            moved = self.traffic[("dram", operand)].read_bits + held.read_bits
             if moved < needed:
                 raise ConservationError(f"{operand}: {moved} bits read from DRAM, but the operand has {needed}")
         written = self.traffic[("dram", "out")].write_bits

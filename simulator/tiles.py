@@ -27,6 +27,10 @@ TILE_DTYPE = np.dtype(
         ("folds", np.int64),  # passes through the array
         ("act_load_bytes", np.int64),  # DRAM -> act buffer; 0 if still there
         ("weight_load_bytes", np.int64),  # DRAM -> weight buffer; 0 if still there
+        ("act_global_bytes", np.int64),  # global buffer -> act buffer, instead of from DRAM
+        ("weight_global_bytes", np.int64),  # global buffer -> weight buffer, instead of from DRAM
+        ("act_global_tile", np.int64),  # among the tiles of all cores, one core after another: the one that brings it
+        ("weight_global_tile", np.int64),  # likewise; both without meaning where nothing comes from the global buffer
         ("sum_load_bytes", np.int64),  # DRAM -> out buffer: unfinished sums that come back
         ("store_bytes", np.int64),  # out buffer -> DRAM: finished outputs, or sums that make room; 0 if they stay
         ("opens_output", np.bool_),  # takes a place in the out buffer that the tile before did not have
@@ -80,6 +84,11 @@ class Tiles(ABC):
     def load_bytes(self) -> NDArray[np.int64]:
         """Bytes from DRAM that a tile of each row waits for."""
         return np.asarray(sum(self.rows[c] for c in ("act_load_bytes", "weight_load_bytes", "sum_load_bytes")))
+
+    @property
+    def global_bytes(self) -> NDArray[np.int64]:
+        """Bytes from the global buffer that each tile waits for."""
+        return np.asarray(self.rows["act_global_bytes"] + self.rows["weight_global_bytes"])
 
     @property
     def array_cycles(self) -> NDArray[np.int64]:

@@ -467,7 +467,7 @@ def test_show_with_set():
         ("datapaths", sim.datapath.names()),
         ("formats", sim.formats.names()),
         ("drams", shipped_names("configs/dram")),
-        ("costs", ["open"]),
+        ("costs", ["olive_isca23", "open"]),
     ],
 )
 def test_list(kind, names):

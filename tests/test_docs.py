@@ -60,7 +60,11 @@ def test_python_runs(tmp_path):
 
 def test_study_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    (study,) = blocks("yaml")
+    study, workload = blocks("yaml")
+    (tmp_path / "block.yaml").write_text(workload, encoding="utf-8")
+    block = tmp_path / "study.yaml"
+    block.write_text("name: block\ndesigns: [int8_systolic]\nworkloads: [./block.yaml]\n", encoding="utf-8")
+    assert main(["run", str(block), "--out", str(tmp_path / "block")]) == 0
     path = tmp_path / "bandwidth.yaml"
     path.write_text(study, encoding="utf-8")
     assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 0
@@ -89,4 +93,4 @@ def test_figures_of_the_sample_are_small_enough_to_check_in():
     for sample in (ROOT / "reports").glob("sample-*"):
         files = [p for p in sample.rglob("*") if p.is_file()]
         assert files
-        assert sum(p.stat().st_size for p in files) < 2_000_000
+        assert sum(p.stat().st_size for p in files) < 4_000_000

@@ -150,7 +150,8 @@ def tracks(trace, process):
     pid = next(e["pid"] for e in trace["traceEvents"] if e["name"] == "process_name" and e["args"]["name"] == process)
     events = [e for e in trace["traceEvents"] if e["ph"] == "X" and e["pid"] == pid]
     return [
-        sorted((e["ts"], e["ts"] + e["dur"], e["name"]) for e in events if e["tid"] == t) for t in range(len(TRACKS))
+        sorted((e["ts"], e["ts"] + e["dur"], e["name"]) for e in events if e["tid"] == 1000 * pid + t)
+        for t in range(len(TRACKS))
     ]
 
 
@@ -161,13 +162,14 @@ def test_a_timeline_has_a_group_of_tracks_per_core(study):
     ends = {}
     for name in names:
         found = tracks(trace, name)
-        assert all(found), f"{name}: every track has something"
+        used = {track: t for track, t in zip(TRACKS, found, strict=True) if t}
+        assert {"DMA in", "array", "waiting", "DMA out"} <= used.keys(), name
         for track in found:
             assert all(b[0] >= a[1] - 1e-6 for a, b in pairwise(track)), f"{name}: a track overlaps itself"
-        ends[name] = max(track[-1][1] for track in found)
+        ends[name] = max(track[-1][1] for track in used.values())
     for i, row in table.iterrows():
         mine = [
             end for name, end in ends.items() if name.startswith(row["design"]) and row["axis:memory.dram.part"] in name
         ]
         assert len(mine) == row["cores"]
-        assert max(mine) <= row["latency_s"] * 1e6 + 1e-6, i
+        assert max(mine) <= row["latency_s"] * 1e6 + 1e-3, i

@@ -18,6 +18,7 @@ __all__ = [
     "DatapathSpec",
     "Design",
     "Dram",
+    "GlobalBuffer",
     "Layer",
     "Memory",
     "OperandQuantisation",
@@ -122,6 +123,19 @@ class OperandScratchpad(Scratchpad):
     layout: Literal["k_major", "line_major"] = "k_major"
 
 
+class GlobalBuffer(Record):
+    """SRAM between DRAM and the scratchpads of all cores: ``banks`` equal macros of ``word_bits``.
+
+    For each GEMM it holds those of its two operands that fit whole and save most DRAM traffic. ``bandwidth_gb_s``: what
+    its read port gives all cores together.
+    """
+
+    capacity_kib: Annotated[float, Field(gt=0, le=1e9)]
+    word_bits: PositiveInt = 512
+    banks: PositiveInt = 1
+    bandwidth_gb_s: Annotated[float, Field(ge=1e-3, le=1e6)]
+
+
 class Dram(Record):
     """Off-chip memory. ``none``: no memory limits, the total is the compute time. ``ideal``: a rate and a latency.
 
@@ -159,13 +173,15 @@ class BankedDramSpec(Record):
 
 
 class Memory(Record):
-    """The memory system: DRAM and three scratchpads.
+    """The memory system: DRAM, a global buffer if there is one, and three scratchpads of each core.
 
     ``output_bits``: width of a result written to DRAM. ``bank_conflicts``: whether the array waits for words whose bank
-    is busy; if not, ports are as wide as the array's edge. ``dram.model: none`` lifts this limit too.
+    is busy; if not, ports are as wide as the array's edge. ``dram.model: none`` lifts this limit too, and that of the
+    global buffer's bandwidth.
     """
 
     dram: Annotated[Dram | BankedDramSpec, Field(discriminator="model")] = Dram()
+    global_buffer: GlobalBuffer | None = None
     act_buffer: OperandScratchpad
     weight_buffer: OperandScratchpad
     out_buffer: Scratchpad

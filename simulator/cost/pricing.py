@@ -32,7 +32,7 @@ BUFFERS = ("act_buffer", "weight_buffer", "out_buffer")
 ENERGY_GROUPS = {
     "static": ("leakage_logic", "leakage_sram", "dram_background"),
     "dram": ("dram_read", "dram_write", "dram_activate"),
-    "buffer": BUFFERS,
+    "buffer": ("global_buffer", *BUFFERS),
 }
 """Components of the summary columns; every other component is ``core``."""
 
@@ -76,7 +76,8 @@ def make_bill(
     dram_gb_s: float,
     cores: int = 1,
 ) -> Bill:
-    """Look up every part, action and scratchpad; ``parts`` are of all cores, the scratchpads of one.
+    """Look up every part, action and scratchpad; ``parts`` are of all cores, the scratchpads of one. There is one
+    global buffer, or none.
 
     Args:
         dram, dram_gb_s: what off-chip memory costs, and its bandwidth.
@@ -87,16 +88,18 @@ def make_bill(
         _require("part", part, library.parts, library.name)
     for action in actions if library.conventions.core_energy == "per_mac" else ():
         _require("action", action, library.actions, library.name)
-    buffers = {}
-    for name in BUFFERS:
-        pad = getattr(memory, name)
-        try:
-            one = price_sram(library.sram, pad.capacity_kib * 1024, pad.word_bits, pad.banks)
-            buffers[name] = one.times(cores)
-        except CostError as error:
-            field = ("memory", name, *error.field)
-            raise CostError(f"{error} (cost library '{library.name}')", field) from None
+    buffers = {} if memory.global_buffer is None else {"global_buffer": _sram(library, memory, "global_buffer")}
+    buffers |= {name: _sram(library, memory, name).times(cores) for name in BUFFERS}
     return Bill(library, dict(parts), buffers, clock_mhz, dram, dram.channels(dram_gb_s))
+
+
+def _sram(library: CostLibrary, memory: Memory, name: str) -> SramPrice:
+    """Price of one on-chip memory. Raises: CostError with its field."""
+    pad = getattr(memory, name)
+    try:
+        return price_sram(library.sram, pad.capacity_kib * 1024, pad.word_bits, pad.banks)
+    except CostError as error:
+        raise CostError(f"{error} (cost library '{library.name}')", ("memory", name, *error.field)) from None
 
 
 def price_dram(library: CostLibrary, standard: str | None) -> DramPrices:

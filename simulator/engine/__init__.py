@@ -2,6 +2,7 @@
 
 from simulator.engine.bound import run_bound, run_bound_cores
 from simulator.engine.dram import NO_MEMORY_LIMIT, IdealDram
+from simulator.engine.global_buffer import GlobalBuffer
 from simulator.engine.memory import Dram
 from simulator.engine.nest import nest_cycles, run_nest
 from simulator.engine.pipeline import run_pipeline, run_pipeline_cores
@@ -12,6 +13,7 @@ __all__ = [
     "NO_MEMORY_LIMIT",
     "STALL_CAUSES",
     "Dram",
+    "GlobalBuffer",
     "IdealDram",
     "Timing",
     "nest_cycles",

@@ -226,7 +226,7 @@ def _feed_acts(act, edge, period, blocks, at, word, tag, special):
             m = block * rows + r
             if m < M:
                 word[r, at] = act[m, k]
-        special[r] += (entering != _PRODUCT) - (tag[r, last] != _PRODUCT)
+        special[r] += int(entering != _PRODUCT) - int(tag[r, last] != _PRODUCT)
         tag[r, at] = entering
         advance(edge, r, period, blocks[1])
 

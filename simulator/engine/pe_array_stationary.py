@@ -187,7 +187,7 @@ def _feed(stream, edge, period, blocks, at, word, tag, special):
             k = edge[r, 1] * rows + r
             if k < K:
                 word[r, at] = stream[m, k]
-        special[r] += (entering != _WORD) - (tag[r, last] != _WORD)
+        special[r] += int(entering != _WORD) - int(tag[r, last] != _WORD)
         tag[r, at] = entering
         advance(edge, r, period, blocks[1])
 

@@ -1,6 +1,7 @@
 """The default engine: the tile pipeline as a recurrence, one numba pass over the tiles of all cores.
 
-Resources: one DRAM channel; per core an array, a DMA and ``depth`` places for tiles in each scratchpad. Rules:
+Resources: one DRAM channel, one port of the global buffer if there is one; per core an array, a DMA and ``depth``
+places for tiles in each scratchpad. Rules:
 
 1. A core's DMA asks for load 0, then for load i+1 and store i in turn, one after another. The order does not depend on
    the buffers, so a deeper one can only let a transfer start earlier.
@@ -12,6 +13,11 @@ Resources: one DRAM channel; per core an array, a DMA and ``depth`` places for t
    before, it freezes when its first result would leave before there is one: before the store that frees the place taken
    ``out_depth`` places earlier has ended.
 5. Store i may be asked for when the tile's last result has left the array, a drain after its issue has ended.
+
+6. What a tile finds in the global buffer is asked for once all of it is there and what the tile loads from DRAM, if
+   anything, has left the DMA free. The port serves requests as the channel does (rule 2) and holds the DMA meanwhile;
+   the tile waits for both parts. What waits for a block waits for a tile that comes before it in the order of turns
+   (``mapping.residency``), so that cores never wait for each other in a ring.
 
 On banked DRAM what a transfer takes is asked of the memory (``memory.BankedMemory``); all other rules are the same.
 
@@ -31,11 +37,14 @@ from numpy.typing import NDArray
 
 from simulator.engine import recurrence
 from simulator.engine.dram import IdealDram
-from simulator.engine.memory import Dram, SharedMemory, memory_of
+from simulator.engine.global_buffer import GlobalBuffer
+from simulator.engine.memory import Dram, Served, SharedMemory, memory_of
 from simulator.engine.timing import EVENT_FIELDS, Timing, attribute, together
 from simulator.tiles import Tiles, TileTable
 
-__all__ = ["operand_depth", "run_pipeline", "run_pipeline_cores"]
+__all__ = ["bringers", "operand_depth", "run_pipeline", "run_pipeline_cores"]
+
+_SIDES = ("act", "weight")
 
 
 def run_pipeline(table: TileTable, dram: Dram) -> Timing:
@@ -43,24 +52,26 @@ def run_pipeline(table: TileTable, dram: Dram) -> Timing:
     return run_pipeline_cores([table], dram)
 
 
-def run_pipeline_cores(tables: Sequence[TileTable], dram: Dram) -> Timing:
+def run_pipeline_cores(tables: Sequence[TileTable], dram: Dram, buffer: GlobalBuffer | None = None) -> Timing:
     """Cycles of the tiles of one or several cores that share this memory. Raises: ConservationError."""
     layout = _layout(tables)
     loads, stores = _joined([t.load_bytes for t in tables]), _joined([t.rows["store_bytes"] for t in tables])
-    durations = np.stack(
-        [
-            _channel_cycles(dram, loads),
-            _joined([t.array_cycles for t in tables]),
-            *(_joined([t.rows[f"{name}_cycles"] for t in tables]) for name in ("first_result", "drain", "fill")),
-            _channel_cycles(dram, stores),
-        ]
-    )
+    durations = [
+        _channel_cycles(dram, loads),
+        _joined([t.array_cycles for t in tables]),
+        *(_joined([t.rows[f"{name}_cycles"] for t in tables]) for name in ("first_result", "drain", "fill")),
+        _channel_cycles(dram, stores),
+    ]
+    found = brought = None
+    if buffer is not None:
+        durations.append(buffer.channel_cycles(_joined([t.global_bytes for t in tables])))
+        found, brought = bringers(tables), np.full(len(loads), -1)
     flags = np.stack([_joined([t.rows["opens_output"] for t in tables]), stores > 0])
-    run = _Run(layout, durations, flags, *_empty(len(tables), len(loads)))
+    run = _Run(layout, np.stack(durations), flags, found, *_empty(len(tables), len(loads)), brought)
     counts: dict[str, int] = {}
     if isinstance(dram, IdealDram):
-        dma = durations[0] if dram.outstanding_bursts is None else dram.dma_cycles(loads)
-        recurrence._run_ideal(*run[:3], dma, dram.latency_cycles, *run[3:])
+        dma = run.durations[0] if dram.outstanding_bursts is None else dram.dma_cycles(loads)
+        recurrence._run_ideal(*run[:4], dma, dram.latency_cycles, *run[4:])
     else:
         counts = _run_shared(run, memory_of(dram, tables))
     bounds = pairwise([*layout[:, 0].tolist(), len(loads)])
@@ -78,9 +89,21 @@ class _Run(NamedTuple):
     layout: NDArray[np.int64]
     durations: NDArray[np.int64]
     flags: NDArray[np.bool_]
+    bringers: NDArray[np.int64] | None
     state: NDArray[np.int64]
     stored: NDArray[np.int64]
     events: NDArray[np.int64]
+    brought: NDArray[np.int64] | None
+
+
+def bringers(tables: Sequence[TileTable]) -> NDArray[np.int64]:
+    """Which tiles, among those of all cores, bring the activations and weights that each finds in the global buffer;
+    (2, tiles), -1 for none.
+    """
+    sides = [
+        [np.where(t.rows[f"{s}_global_bytes"] > 0, t.rows[f"{s}_global_tile"], -1) for t in tables] for s in _SIDES
+    ]
+    return np.stack([_joined(columns) for columns in sides])
 
 
 def _empty(cores: int, tiles: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -94,17 +117,22 @@ def _run_shared(run: _Run, memory: SharedMemory) -> dict[str, int]:
     """As ``recurrence._run_ideal`` on any memory, a call per transfer; returns what the memory did."""
     for core in range(len(run.layout)):
         recurrence._advance(core, *run)
-    channel_free = 0
+    channel_free = port_free = 0
     while True:
         core = recurrence._next_core(run.state)
         arrival = int(run.state[core, recurrence.ARRIVAL])
         if arrival >= recurrence.NEVER:
             return memory.counts()
-        tile = int(recurrence._tile(core, run.layout, run.state) - run.layout[core, 0])
-        serve = memory.store if recurrence._is_store(run.state[core, recurrence.STEP]) else memory.load
-        served = serve(core, tile, max(arrival, channel_free))
-        channel_free = served.channel_free
-        recurrence._served(core, served.start, served.dma_free, served.end, run.layout, *run[3:])
+        tile = int(recurrence._tile(core, run.layout, run.state))
+        if run.state[core, recurrence.BUFFERED]:
+            start = max(arrival, port_free)
+            port_free = start + int(run.durations[6, tile])
+            served = Served(start, port_free, port_free, port_free)
+        else:
+            serve = memory.store if recurrence._is_store(run.state[core, recurrence.STEP]) else memory.load
+            served = serve(core, tile - int(run.layout[core, 0]), max(arrival, channel_free))
+            channel_free = served.channel_free
+        recurrence._served(core, served.start, served.dma_free, served.end, *run)
         recurrence._advance(core, *run)
 
 

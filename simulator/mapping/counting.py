@@ -15,7 +15,9 @@ and works a small GEMM by hand.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -51,6 +53,7 @@ def count(
     pads: PadAccesses,
     burst_bytes: int,
     costs: TileCosts | None = None,
+    shared: Mapping[tuple[str, str], Traffic] = MappingProxyType({}),
 ) -> Counts:
     """Counts of one of the op's GEMMs that took ``cycles``.
 
@@ -59,6 +62,7 @@ def count(
         pads: accesses of its scratchpads, but for those of ``costs``.
         burst_bytes: one access of DRAM.
         costs: what its values add, if they do.
+        shared: traffic of levels that belong to no core, the global buffer's.
     Raises: ConservationError if the tiles lose bytes; assertion if they lose MACs.
     """
     macs = tiles.total("macs")
@@ -70,6 +74,7 @@ def count(
         ("dram", "act"): _loads(tiles, "act_load_bytes", burst_bytes),
         ("dram", "weight"): _loads(tiles, "weight_load_bytes", burst_bytes),
         ("dram", "out"): _loads(tiles, "sum_load_bytes", burst_bytes) + _stores(tiles, "store_bytes", burst_bytes),
+        **shared,
         ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs, pads.act),
         ("weight_buffer", "weight"): _operand(
             tiles, "weight", op.N * passes.weight, op.K, bits.weight, costs, pads.weight
@@ -119,7 +124,8 @@ def _operand(tiles: Tiles, side: Side, lines: int, K: int, width: Width, costs: 
     rows = tiles.rows
     lines_held = rows["m" if side == "act" else "n"]
     block_bits = -(-lines_held * width.row_bits(rows["k"]) // 8) * 8
-    written = tiles.summed(block_bits * (rows[f"{side}_load_bytes"] > 0))
+    loaded = rows[f"{side}_load_bytes"] + rows[f"{side}_global_bytes"] > 0
+    written = tiles.summed(block_bits * loaded)
     more_read, more_written = costs.act_buffer_bits if side == "act" else costs.weight_buffer_bits
     more = (-(-bits // words.word_bits) for bits in (more_read, more_written))
     reads, writes = (n + extra for n, extra in zip((words.reads, words.writes), more, strict=True))

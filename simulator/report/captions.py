@@ -13,6 +13,7 @@ from simulator.report.plotted import (
     area_parts,
     cycle_shares,
     energy_stacks,
+    layer_times,
     point_labels,
     speedups,
     uniques,
@@ -81,8 +82,11 @@ def per_op(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) ->
     if _swept(layers):
         text += f" Sweep point shown: {point_labels(first_point(layers)).iloc[0]}."
     ops = first_point(layers)["op"].nunique()
+    drawn = layer_times(first_point(layers), first_point(results))["op"].nunique()
     if ops > MAX_OPS:
-        text += f" The {MAX_OPS} longest of {ops:,} ops are shown; all are in layers.parquet."
+        text += f" The {drawn} longest of {ops:,} ops are shown; all are in layers.parquet."
+    elif drawn < ops:
+        text += f" {ops - drawn} of {ops} ops are too short to see; all are in layers.parquet."
     shown, known = len(shown_designs(first_point(results), baseline)), results["design"].nunique()
     if shown < known:
         text += f" The baseline and the fastest others are shown: {shown} of {plural(known, 'design')}."

@@ -18,6 +18,8 @@ _PLACES = {
     "dram_act": "DRAM, activations",
     "dram_weight": "DRAM, weights",
     "dram_out": "DRAM, results and sums",
+    "global_buffer_act": "global buffer, activations",
+    "global_buffer_weight": "global buffer, weights",
     "act_buffer_act": "activation scratchpad",
     "weight_buffer_weight": "weight scratchpad",
     "out_buffer_out": "results scratchpad",

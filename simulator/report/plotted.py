@@ -35,6 +35,8 @@ __all__ = [
 GEOMEAN = "geometric mean"
 ENERGY_PARTS = ("static", "dram", "buffer", "core")
 MAX_OPS = 100
+SHORTEST = 400
+"""Ops that take less than this part of the longest one are not drawn: no pixel would be theirs."""
 _AXIS = "axis:"
 _KEYS = ["point", "workload", "design"]
 
@@ -170,7 +172,8 @@ def is_pareto(cost: Sequence[float], merit: Sequence[float]) -> list[bool]:
 def layer_times(layers: pd.DataFrame, results: pd.DataFrame, limit: int = MAX_OPS) -> pd.DataFrame:
     """Columns op, design and seconds per cause for one workload at one sweep point, ops in execution order.
 
-    Past ``limit`` ops only the longest ones stay, by their slowest design.
+    Past ``limit`` ops only the longest ones stay, by their slowest design; those too short to see beside the longest go
+    anyway.
     """
     layers = with_streaming(layers)
     parts = cycle_parts(layers)
@@ -178,8 +181,8 @@ def layer_times(layers: pd.DataFrame, results: pd.DataFrame, limit: int = MAX_OP
     hz = layers["design"].map(clock).astype(float) * 1e6
     times = layers[["op", "design"]].join(layers[parts].astype(float).div(hz, axis=0))
     longest = times.assign(all=times[parts].sum(axis=1)).groupby("op", sort=False)["all"].max()
-    if len(longest) > limit:
-        times = times[times["op"].isin(longest.nlargest(limit, keep="first").index)]
+    seen = longest[longest >= longest.max() / SHORTEST]
+    times = times[times["op"].isin(seen.nlargest(limit, keep="first").index)]
     return times.groupby(["op", "design"], sort=False)[parts].sum().reset_index()
 
 

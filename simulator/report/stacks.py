@@ -19,7 +19,11 @@ __all__ = ["Panel", "Part", "Row", "cause_parts", "draw_bars", "legend", "stacke
 
 _ROW_IN = 0.21
 _NAME_CHARS = 30
-_CAUSE_LABELS = {"fill_drain_cycles": "fill and drain", "stall_bank_cycles": "waiting: bank conflicts"}
+_CAUSE_LABELS = {
+    "fill_drain_cycles": "fill and drain",
+    "stall_bank_cycles": "waiting: bank conflicts",
+    "stall_vector_cycles": "vector unit",
+}
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,5 @@ def cause_parts(table: pd.DataFrame, causes: Sequence[str]) -> list[Part]:
 def _cause_label(column: str) -> str:
     if column in _CAUSE_LABELS:
         return _CAUSE_LABELS[column]
-    words = column.removesuffix("_cycles").removeprefix("stall_").replace("_", " ")
-    words = words.replace("dram", "DRAM").replace("vector", "vector unit")
+    words = column.removesuffix("_cycles").removeprefix("stall_").replace("_", " ").replace("dram", "DRAM")
     return f"waiting: {words}" if column.startswith("stall_") else words

@@ -12,20 +12,25 @@ from numpy.typing import NDArray
 
 __all__ = ["TRACKS", "OpTimeline", "write_timeline"]
 
-TRACKS = ("DMA in", "array", "waiting", "DMA out")
+TRACKS = ("DMA in", "array", "vector unit", "waiting", "DMA out", "repeated")
 """Threads of one design's process, in the order in which they are drawn."""
+_THREADS = 1000
+"""Thread ids begin at this many times the process id: viewers take 0, and a process's own id, for special threads."""
+_SHIFT_US = 1e-4
+"""Start times lie a tenth of a nanosecond late: viewers that cut them to whole nanoseconds then do not cut one off."""
 
 
 @dataclass(frozen=True)
 class OpTimeline:
-    """One GEMM of one op.
+    """One GEMM of one op, or one pass; and how long as many more like it then take, which are not drawn tile by tile.
 
     Attributes:
         process: what it runs on, for example ``olive_systolic on minilm-l6-sample``.
         start_us: when the op starts, in the process's own time [us]; us_per_cycle: of the array's clock.
-        loads, computes, stores: (tiles, 2) half-open intervals [cycles]; empty ones are not drawn.
+        loads, computes, vector, stores: (tiles, 2) half-open intervals [cycles]; empty ones are not drawn.
         waits: cause -> (tiles, 2) intervals in which the array waits for it.
         labels: what each tile is, for its tooltip.
+        repeated: how many more there are, and (1, 2) from when to when [cycles].
     """
 
     process: str
@@ -34,9 +39,11 @@ class OpTimeline:
     us_per_cycle: float
     loads: NDArray[np.int64]
     computes: NDArray[np.int64]
+    vector: NDArray[np.int64]
     stores: NDArray[np.int64]
     waits: dict[str, NDArray[np.int64]]
     labels: list[dict[str, Any]]
+    repeated: tuple[int, NDArray[np.int64]] = (0, np.zeros((0, 2), np.int64))
 
 
 def write_timeline(file: TextIO, timelines: Iterable[OpTimeline]) -> int:
@@ -60,28 +67,37 @@ def write_timeline(file: TextIO, timelines: Iterable[OpTimeline]) -> int:
 
 def _names(process: str, pid: int) -> Iterator[dict[str, Any]]:
     yield {"ph": "M", "pid": pid, "name": "process_name", "args": {"name": process}}
-    for tid, track in enumerate(TRACKS):
-        yield {"ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": track}}
-        yield {"ph": "M", "pid": pid, "tid": tid, "name": "thread_sort_index", "args": {"sort_index": tid}}
+    for index, track in enumerate(TRACKS):
+        thread = {"ph": "M", "pid": pid, "tid": _THREADS * pid + index}
+        yield {**thread, "name": "thread_name", "args": {"name": track}}
+        yield {**thread, "name": "thread_sort_index", "args": {"sort_index": index}}
 
 
 def _events(timeline: OpTimeline, pid: int) -> Iterator[dict[str, Any]]:
-    tracks: list[tuple[int, str, NDArray[np.int64]]] = [
-        (0, timeline.op, timeline.loads),
-        (1, timeline.op, timeline.computes),
-        (3, timeline.op, timeline.stores),
-        *((2, cause, intervals) for cause, intervals in timeline.waits.items()),
+    tiles = timeline.labels
+    tracks: list[tuple[str, str, NDArray[np.int64], list[dict[str, Any]]]] = [
+        ("DMA in", timeline.op, timeline.loads, tiles),
+        ("array", timeline.op, timeline.computes, tiles),
+        ("vector unit", timeline.op, timeline.vector, tiles),
+        *(("waiting", cause, intervals, tiles) for cause, intervals in timeline.waits.items()),
+        ("DMA out", timeline.op, timeline.stores, tiles),
+        ("repeated", f"{timeline.op}, {timeline.repeated[0]} more", timeline.repeated[1], []),
     ]
-    for tid, name, intervals in tracks:
+    for track, name, intervals, labels in tracks:
         for tile, (start, end) in enumerate(intervals.tolist()):
             if end > start:
                 yield {
                     "ph": "X",
                     "pid": pid,
-                    "tid": tid,
+                    "tid": _THREADS * pid + TRACKS.index(track),
                     "name": name,
-                    "cat": TRACKS[tid],
-                    "ts": timeline.start_us + start * timeline.us_per_cycle,
-                    "dur": (end - start) * timeline.us_per_cycle,
-                    "args": {"tile": tile, "cycles": end - start, **timeline.labels[tile]},
+                    "cat": track,
+                    **_when(timeline, start, end),
+                    "args": {"cycles": end - start, **({"tile": tile} | labels[tile] if labels else {})},
                 }
+
+
+def _when(timeline: OpTimeline, start: int, end: int) -> dict[str, float]:
+    """Start and duration [us], whole nanoseconds both: intervals that touch must not overlap by a rounding."""
+    at, to = (round(1e3 * (timeline.start_us + cycle * timeline.us_per_cycle)) for cycle in (start, end))
+    return {"ts": round(at / 1e3 + _SHIFT_US, 4), "dur": round((to - at) / 1e3, 3)}

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.counts import Counts
+from simulator.counts import Counts, Traffic
 from simulator.datapath import TileCosts
 from simulator.engine import Timing, run_pipeline_cores
 from simulator.errors import ConfigError
 from simulator.mapping import DIMENSIONS, Dimension, Part, count_reduction, reduction_tables, split
 from simulator.mapping.counting import count
+from simulator.mapping.residency import Residency, make_resident
 from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.hardware import Hardware
 from simulator.study.planning import GemmPlan, plan, require_feasible
@@ -37,12 +38,14 @@ class CorePlan:
 
     Attributes:
         hardware: as it is set for the op, and as its parts run: parts of K write partial sums.
+        op: the whole GEMM.
         parts, gemms: a part per core, and how it is cut.
         reduction: tiles of each core that then adds partial sums; none unless K is cut.
         costs: what the values of one GEMM add to its tiles, if they do.
     """
 
     hardware: Hardware
+    op: Op
     parts: tuple[Part, ...]
     gemms: tuple[GemmPlan, ...]
     reduction: tuple[TileTable, ...] = ()
@@ -50,9 +53,28 @@ class CorePlan:
 
     @cached_property
     def tables(self) -> tuple[TileTable, ...]:
-        """The tiles of each core, placed in the whole GEMM, a row for each, with what values add to them."""
-        placed = tuple(part.placed(gemm.table) for part, gemm in zip(self.parts, self.gemms, strict=True))
-        return placed if self.costs is None else _with_costs(placed, self.costs)
+        """The tiles of each core, placed in the whole GEMM, a row for each, with what values add to them; that always
+        comes from DRAM.
+        """
+        tables = self._resident.tables if self._resident else self._placed
+        return tables if self.costs is None else _with_costs(tables, self.costs)
+
+    @cached_property
+    def _placed(self) -> tuple[TileTable, ...]:
+        return tuple(part.placed(gemm.table) for part, gemm in zip(self.parts, self.gemms, strict=True))
+
+    @cached_property
+    def _resident(self) -> Residency | None:
+        """What the global buffer holds, if there is one."""
+        buffer = self.hardware.global_buffer
+        if buffer is None:
+            return None
+        return make_resident(self.op, self._placed, buffer.capacity_bytes, buffer.word_bits)
+
+    @property
+    def shared(self) -> tuple[dict[tuple[str, str], Traffic], ...]:
+        """Traffic of the global buffer by each core."""
+        return self._resident.traffic if self._resident else ({},) * len(self.parts)
 
     @property
     def phases(self) -> list[tuple[TileTable, ...]]:
@@ -69,18 +91,21 @@ class CorePlan:
         """Where each core's tiles begin among all."""
         return _starts(self.tables)
 
-    def joined(self) -> NDArray[Any]:
-        """Rows of the tiles of all cores, one core after another, for costs that depend on values."""
-        return _joined(self.tables)
+    def loading(self) -> NDArray[Any]:
+        """Rows of the tiles of all cores, one core after another, as if all that they load came from DRAM, for costs
+        that depend on what is loaded.
+        """
+        return _joined(self._placed)
 
     def counts(self, timing: Timing, ran: Sequence[Tiles]) -> Counts:
         """Counts of one GEMM: the sum over cores, which ran these tiles. What values add is counted with the first."""
         cycles = timing.total_cycles
         array, bits, datapath = self.hardware.array, self.hardware.bits, self.hardware.datapath
         memories, added = self.hardware.memories, (self.costs, *[None] * (len(ran) - 1))
+        burst = memories.burst_bytes
         each = [
-            count(part.op, tiles, array, bits, datapath, cycles, gemm.accesses, memories.burst_bytes, costs)
-            for part, gemm, tiles, costs in zip(self.parts, self.gemms, ran, added, strict=True)
+            count(part.op, tiles, array, bits, datapath, cycles, gemm.accesses, burst, costs, held)
+            for part, gemm, tiles, costs, held in zip(self.parts, self.gemms, ran, added, self.shared, strict=True)
         ]
         each += [count_reduction(table, bits, memories, len(self.parts), cycles, _ADDITION) for table in self.reduction]
         rows = timing.dram.get("activates")
@@ -109,13 +134,13 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
     """How the cores of a design run one of the op's GEMMs.
 
     Of the dimensions that may be cut the one of least cycles is, on an ideal DRAM of the same peak; of equal ones the
-    first of M, N, K.
+    first of M, N, K. Tiles are cut as if all came from DRAM, then what the global buffer holds is chosen.
     Raises: ConfigError as ``plan``, or for a K that this datapath cannot cut.
     """
     hardware = hardware.for_op(op)
     cores = hardware.design.cores
     if cores.count == 1:
-        return CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),))
+        return CorePlan(hardware, op, (Part(replace(op, count=1)),), (plan(hardware, op),))
     require_feasible(hardware, op)
     why_not = no_cut_along_k(hardware.datapath)
     if cores.partition == "K" and why_not:
@@ -131,18 +156,18 @@ def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
     cores = hardware.design.cores.count
     parts = split(op, hardware.array, hardware.bits, dimension, cores)
     if dimension != "K" or len(parts) == 1:
-        return _planned(hardware, parts)
+        return _planned(hardware, op, parts)
     bits = replace(hardware.bits, output=hardware.bits.accumulator)
-    plan = _planned(replace(hardware, bits=bits), parts)
+    plan = _planned(replace(hardware, bits=bits), op, parts)
     places, lanes = hardware.depths[2], hardware.design.vector_unit.lanes
     tables = reduction_tables(op, hardware.bits, hardware.limits, places, len(parts), cores, lanes)
     return replace(plan, reduction=tuple(tables))
 
 
-def _planned(hardware: Hardware, parts: Sequence[Part]) -> CorePlan:
-    return CorePlan(hardware, tuple(parts), tuple(plan(hardware, part.op, sharing=len(parts)) for part in parts))
+def _planned(hardware: Hardware, op: Op, parts: Sequence[Part]) -> CorePlan:
+    return CorePlan(hardware, op, tuple(parts), tuple(plan(hardware, part.op, sharing=len(parts)) for part in parts))
 
 
 def _ideal_cycles(plan: CorePlan) -> int:
-    dram = plan.hardware.search_dram
-    return sum(run_pipeline_cores(phase, dram).total_cycles for phase in plan.phases)
+    dram, buffer = plan.hardware.search_dram, plan.hardware.global_buffer
+    return sum(run_pipeline_cores(phase, dram, buffer).total_cycles for phase in plan.phases)

@@ -51,6 +51,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
         "memory": {
             **_dram(design),
             **{f"{name}_kib": getattr(memory, name).capacity_kib for name in hardware.bill.buffers},
+            **({"global_buffer_gb_s": memory.global_buffer.bandwidth_gb_s} if memory.global_buffer else {}),
         },
         "vector_unit": design.vector_unit.model_dump() | {"fused": ", ".join(design.vector_unit.fused) or "none"},
         "parts": dict(hardware.bill.parts),

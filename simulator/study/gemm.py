@@ -21,8 +21,6 @@ from simulator.workload import Op
 
 __all__ = ["GemmResult", "simulate_gemm"]
 
-_LEVELS = ("dram", "act_buffer", "weight_buffer", "out_buffer")
-
 
 @dataclass(frozen=True)
 class GemmResult:
@@ -141,7 +139,7 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
         fill_drain_cycles=timing.fill_drain_cycles,
         latency_s=units.cycles_to_s(timing.total_cycles, hardware.design.clock_mhz),
         macs=result.counts.macs,
-        bytes={level: _bytes(result, level) for level in _LEVELS},
+        bytes={level: _bytes(result, level) for level in _levels(hardware)},
         counts=result.counts.records(),
         energy_pj=result.energy | {"total": total(result.energy)},
         area_um2=area | {"total": total(area)},
@@ -157,6 +155,11 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
         sqnr_quantisation_db=sqnr_db(quality.signal, quality.quantisation_noise) if quality else None,
         sqnr_arithmetic_db=sqnr_db(quality.signal, quality.arithmetic_noise) if quality else None,
     )
+
+
+def _levels(hardware: Hardware) -> tuple[str, ...]:
+    """Memories of the design."""
+    return ("dram", *hardware.bill.buffers)
 
 
 def _bytes(result: OpResult, level: str) -> dict[str, int]:

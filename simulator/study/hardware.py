@@ -15,7 +15,7 @@ from simulator.config.design import Scratchpad
 from simulator.cost import Bill, make_bill, price_dram
 from simulator.cost.scaling import factors, scale_library
 from simulator.datapath import Datapath, OptionError
-from simulator.engine import NO_MEMORY_LIMIT, Dram, IdealDram
+from simulator.engine import NO_MEMORY_LIMIT, Dram, GlobalBuffer, IdealDram
 from simulator.errors import ConfigError, CostError, UnknownNameError
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, mapping_util
 from simulator.mapping.scratchpads import Memories, Pad
@@ -32,6 +32,7 @@ class Hardware:
     """Everything that mapping, engines and cost need of a design.
 
     Attributes:
+        global_buffer: between DRAM and the scratchpads of all cores, if there is one.
         layers: (pattern of op names, the same hardware at another precision); the first that fits an op applies.
         known: cycles and counts of GEMMs whose costs follow from their shape, kept by ``simulate``.
     """
@@ -47,6 +48,7 @@ class Hardware:
     pinned: Pinned
     tolerance: float
     memories: Memories
+    global_buffer: GlobalBuffer | None = None
     layers: tuple[tuple[str, Hardware], ...] = field(default=(), repr=False)
     known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -139,7 +141,16 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
         Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
         _tolerance(design),
         _memories(design, dram.burst_bytes),
+        _global_buffer(design, limited),
     )
+
+
+def _global_buffer(design: Design, limited: bool) -> GlobalBuffer | None:
+    buffer = design.memory.global_buffer
+    if buffer is None:
+        return None
+    rate = units.gb_s_to_bytes_per_cycle(buffer.bandwidth_gb_s, design.clock_mhz) if limited else float("inf")
+    return GlobalBuffer(units.kib_to_bits(buffer.capacity_kib) // 8, buffer.word_bits, rate)
 
 
 def _memories(design: Design, burst_bytes: int) -> Memories:

@@ -145,7 +145,7 @@ def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight
         op.K,
         array.rows,
         array.cols,
-        plan.joined(),
+        plan.loading(),
         act,
         weight,
         seed,
@@ -179,8 +179,8 @@ def _by_shape(hardware: Hardware, op: Op, plan: CorePlan, fidelity: Fidelity) ->
 
 
 def _need_no_rows(hardware: Hardware, fidelity: Fidelity) -> bool:
-    """Whether nothing asks for the tiles one by one: no values, no events, no other core, no place in DRAM."""
-    alone = hardware.design.cores.count == 1 and isinstance(hardware.dram, IdealDram)
+    """Whether nothing asks for the tiles one by one: values, events, other cores, places in DRAM or a global buffer."""
+    alone = hardware.design.cores.count == 1 and hardware.global_buffer is None and isinstance(hardware.dram, IdealDram)
     return alone and fidelity in ("bound", "pipeline") and type(hardware.datapath).tile_costs is Datapath.tile_costs
 
 
@@ -221,12 +221,12 @@ def _costs(
 def run_tables(hardware: Hardware, tables: Sequence[TileTable], fidelity: Fidelity) -> Timing:
     """The engine of that fidelity on one table per core; ``pe_array`` takes its time from the pipeline."""
     if fidelity == "bound":
-        return run_bound_cores(tables, hardware.dram)
+        return run_bound_cores(tables, hardware.dram, hardware.global_buffer)
     if fidelity == "event":
         from simulator.engine.event import run_event_cores
 
-        return run_event_cores(tables, hardware.dram)
-    return run_pipeline_cores(tables, hardware.dram)
+        return run_event_cores(tables, hardware.dram, hardware.global_buffer)
+    return run_pipeline_cores(tables, hardware.dram, hardware.global_buffer)
 
 
 def scaled(timing: Timing, count: int) -> Timing:

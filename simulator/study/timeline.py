@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,17 @@ def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterato
         elapsed = 0
         for index, step in enumerate(point.workload.steps):
             phases, cycles = _phases(point, index, fidelity, seed)
-            begin = elapsed
-            for tables, timing in phases:
+            begin, after = elapsed, elapsed + cycles
+            for number, (tables, timing) in enumerate(phases, 1):
+                end = begin + timing.total_cycles
+                more = (step.count - 1, after - end) if number == len(phases) else (0, 0)
                 for core, (table, one) in enumerate(zip(tables, timing.per_core, strict=True)):
-                    yield gemm_timeline(point.hardware, _group(point, core), step, table, one.events, begin)
-                begin += timing.total_cycles
-            elapsed += cycles
+                    drawn = gemm_timeline(point.hardware, _group(point, core), step, table, one.events, begin)
+                    yield replace(
+                        drawn, repeated=(more[0], np.array([[timing.total_cycles, timing.total_cycles + more[1]]]))
+                    )
+                begin = end
+            elapsed = after
 
 
 def _phases(point: Point, index: int, fidelity: Fidelity, seed: int) -> tuple[list[_Phase], int]:
@@ -102,6 +108,7 @@ def gemm_timeline(
         us_per_cycle,
         _loading(hardware.dram, table, load_start, load_end),
         np.stack([start, at - frozen], axis=1),  # the fill of the first tile goes before
+        waits.pop("stall_vector"),
         _one_at_a_time(store_start, store_end, table.rows["store_bytes"] > 0),
         waits,
         [*(_label(tile) for tile in table.rows), {}],
@@ -109,10 +116,13 @@ def gemm_timeline(
 
 
 def _loading(dram: Dram, table: TileTable, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
-    """From when to when the DMA is busy with each load: the latency of one overlaps with the next."""
+    """From when to when the DMA is busy with each load: the latency of one overlaps with the next. One that ends with a
+    part from the global buffer waits for it without a latency.
+    """
+    loads, finds = table.load_bytes > 0, table.global_bytes > 0
     if isinstance(dram, IdealDram):
-        end = np.where(table.load_bytes > 0, end - dram.latency_cycles, start)
-    return _one_at_a_time(start, end, table.load_bytes > 0)
+        end = np.where(loads & ~finds, end - dram.latency_cycles, np.where(finds, end, start))
+    return _one_at_a_time(start, end, loads | finds)
 
 
 def _one_at_a_time(start: NDArray[np.int64], end: NDArray[np.int64], moves: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -128,6 +138,7 @@ def _label(tile: Any) -> dict[str, Any]:
         "n": [int(tile["n0"]), int(tile["n0"] + tile["n"])],
         "k": [int(tile["k0"]), int(tile["k0"] + tile["k"])],
         "load_bytes": int(tile["act_load_bytes"] + tile["weight_load_bytes"] + tile["sum_load_bytes"]),
+        **({"global_bytes": int(found)} if (found := tile["act_global_bytes"] + tile["weight_global_bytes"]) else {}),
         "store_bytes": int(tile["store_bytes"]),
         "macs": int(tile["macs"]),
     }
