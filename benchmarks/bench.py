@@ -30,7 +30,7 @@ from simulator.engine.pe_array import run_os_array
 from simulator.mapping import ArrayShape, Blocking, BufferLimits, OperandBits, candidates, lower, nest_of, table_of
 from simulator.study.drams import banked_dram
 from simulator.study.hardware import build
-from simulator.study.planning import _best_table
+from simulator.study.planning import _best_plan
 from simulator.study.simulate import simulate_op
 from simulator.workload import Op
 
@@ -209,7 +209,7 @@ def bert_forward(rounds: int) -> list[Line]:
             return [simulate_op(hardware, op) for op in ops]
 
         def new_point(hardware=hardware):
-            _best_table.cache_clear()
+            _best_plan.cache_clear()
             return [simulate_op(fresh, op) for fresh in [replace(hardware)] for op in ops]
 
         for how, work in (("warm", forward), ("new point", new_point)):
@@ -219,22 +219,22 @@ def bert_forward(rounds: int) -> list[Line]:
 
 
 def tile_memory(rounds: int) -> list[Line]:
-    """Peak memory with tiles of 56 x 56 x 256 as M grows, against the smallest GEMM: of a whole ``simulate_gemm``,
-    which keeps a row for each tile, and of its cycles alone, timed as a loop nest.
+    """Peak memory with tiles of 56 x 56 x 256 as M grows, against the smallest GEMM: of a ``simulate_gemm`` by shape,
+    which does not grow with the tiles, and of the table with a row for each that timelines and drawn costs need.
     """
     design = sim.load_design("int8_systolic", set={"tiling.m": 56, "tiling.n": 56, "tiling.order": "mnk"})
     hardware = build(design)
 
     def whole(op: Op) -> None:
-        _best_table.cache_clear()
+        _best_plan.cache_clear()
         sim.simulate_gemm(design, op.M, op.N, op.K)
 
-    def nest(op: Op) -> None:
+    def table(op: Op) -> None:
         blocking = Blocking(56, 56, op.K, "mnk")
-        nest_cycles(nest_of(op, hardware.array, hardware.bits, blocking, hardware.depths), hardware.dram)
+        run_pipeline(table_of(op, hardware.array, hardware.bits, blocking, hardware.depths), hardware.dram)
 
     lines = []
-    for what, work in (("simulate_gemm", whole), ("loop nest", nest)):
+    for what, work in (("simulate_gemm", whole), ("tile table", table)):
         ops = [Op("gemm", 56 * 8 * scale, 56 * 8, 256) for scale in (1, 16, 256)]
         peaks = [_peak_kb(work, op) for op in ops]
         lines += [

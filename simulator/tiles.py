@@ -6,6 +6,7 @@ still there from the tile before), its folds run through the array, its results 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TILE_DTYPE", "LoopNest", "TileTable", "same_as_before"]
+__all__ = ["TILE_DTYPE", "LoopNest", "TileTable", "Tiles", "same_as_before"]
 
 TILE_DTYPE = np.dtype(
     [
@@ -54,8 +55,8 @@ def same_as_before(rows: NDArray[Any], *columns: str) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class TileTable:
-    """Tiles of one GEMM in the order in which they run, and what they share.
+class Tiles(ABC):
+    """Tiles of one GEMM in the order in which they run, and what they share: a row for each, or for all that are equal.
 
     Attributes:
         rows: structured array of ``TILE_DTYPE``, in time order.
@@ -70,12 +71,18 @@ class TileTable:
     weight_buffer_depth: int
     out_buffer_depth: int
 
+    @abstractmethod
     def __len__(self) -> int:
-        return len(self.rows)
+        """Tiles."""
+
+    @property
+    @abstractmethod
+    def times(self) -> NDArray[np.int64]:
+        """How many tiles each row stands for; one for the first and for the last."""
 
     @property
     def load_bytes(self) -> NDArray[np.int64]:
-        """Bytes from DRAM that each tile waits for."""
+        """Bytes from DRAM that a tile of each row waits for."""
         return np.asarray(sum(self.rows[c] for c in ("act_load_bytes", "weight_load_bytes", "sum_load_bytes")))
 
     @property
@@ -85,7 +92,7 @@ class TileTable:
 
     @property
     def array_cycles(self) -> NDArray[np.int64]:
-        """Cycles that each tile holds the array: issue, bank conflicts and data-dependent waiting."""
+        """Cycles that a tile of each row holds the array: issue, bank conflicts and data-dependent waiting."""
         parts = ("issue_cycles", "conflict_cycles", "outlier_cycles", "vector_cycles")
         return np.asarray(sum(self.rows[c] for c in parts))
 
@@ -94,28 +101,48 @@ class TileTable:
         """Compute cycles in which no streamed operand enters the array's edge: filling, draining, bubbles between
         folds. 0 where ``scalesim`` reports a cycle less than the operands take (one fold on a 1 x 1 array).
         """
-        return max(self.compute_cycles - int(self.rows["stream_cycles"].sum()), 0)
+        return max(self.compute_cycles - self.total("stream_cycles"), 0)
+
+    def total(self, column: str) -> int:
+        """Sum of a column over all tiles."""
+        return self.summed(self.rows[column])
+
+    def summed(self, values: NDArray[Any]) -> int:
+        """Sum over all tiles of an integer per row."""
+        return int(self.times @ values)
 
 
 @dataclass(frozen=True)
-class LoopNest:
-    """The tiles of three nested loops without a row for each: all that differ are in ``kinds``.
+class TileTable(Tiles):
+    """A row for each tile."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        """One each, in no memory."""
+        return np.broadcast_to(np.int64(1), len(self.rows))
+
+
+@dataclass(frozen=True)
+class LoopNest(Tiles):
+    """The tiles of three nested loops, a row for all that are of one kind: at most 27 rows.
 
     A tile depends on where its loops stand only through whether each is at its first block, its last one or between.
+    Rows are those of the same loops over ``min(count, 3)`` blocks: the first, the second for all between, the last.
 
     Attributes:
         counts: blocks of each loop, outermost first.
-        kinds: table of the same loops over ``min(count, 3)`` blocks: the first, the second for all between, the last.
     """
 
     counts: tuple[int, int, int]
-    kinds: TileTable
 
     def __len__(self) -> int:
         return prod(self.counts)
 
     @property
     def times(self) -> NDArray[np.int64]:
-        """How many tiles each kind stands for."""
+        """How many tiles are of each kind."""
         along = [np.array([1, count - 2, 1] if count > 2 else [1] * count) for count in self.counts]
         return np.multiply.outer(np.multiply.outer(along[0], along[1]), along[2]).ravel()

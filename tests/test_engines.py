@@ -11,12 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simulator as sim
+from simulator import datapath
 from simulator.datapath import Width
-from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles, run_bound, run_pipeline
+from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles, run_bound, run_nest, run_pipeline
 from simulator.engine.event import run_events
 from simulator.engine.timing import Timing, check
 from simulator.errors import ConservationError
-from simulator.mapping import ArrayShape, candidates, lower, nest_of, table_of
+from simulator.mapping import DATAFLOWS, FOLD_OVERLAPS, ArrayShape, candidates, lower, nest_of, table_of
+from simulator.mapping.accesses import pad_accesses
+from simulator.mapping.counting import count
+from simulator.mapping.scratchpads import Memories, Pad
 from simulator.tiles import TILE_DTYPE, TileTable
 from simulator.workload import Op
 from tests.test_mapping import random_case
@@ -90,16 +94,45 @@ def test_pipeline_equals_simpy_on_real_tiles(seed):
     assert run_pipeline(tiles, dram).by_cause() == run_events(tiles, dram).by_cause()
 
 
-@pytest.mark.parametrize("seed", range(240))
-def test_the_cycles_of_a_loop_nest_are_those_of_its_table(seed):
-    op, array, bits, limits = random_case(seed)
-    rng = np.random.default_rng(seed)
+@st.composite
+def cut_gemms(draw):
+    """Arguments of ``table_of`` and ``nest_of``, with bank conflicts or without."""
+    op, array, bits, limits = random_case(draw(st.integers(0, 10**6)), draw(st.sampled_from(DATAFLOWS)))
+    array = replace(array, overlap=draw(st.sampled_from(FOLD_OVERLAPS)))
+    limits = draw(st.sampled_from([limits, limits, limits, None]))
     choices = candidates(op, array, bits, limits)
-    for i in rng.integers(0, len(choices), 20).tolist():
-        depths = tuple(rng.integers(0, 3, 3).tolist()) if seed % 4 else (0, 0, 0)
-        dram = IdealDram(float(rng.uniform(0.2, 20)), int(rng.integers(0, 40)), int(rng.integers(1, 16)))
-        table, nest = (make(op, array, bits, choices[i], depths) for make in (table_of, nest_of))
-        assert nest_cycles(nest, dram) == run_pipeline(table, dram).total_cycles, choices[i]
+    blocking = choices[draw(st.integers(0, len(choices) - 1))]
+    depths = draw(st.tuples(*[st.integers(1, 3)] * 3)) if limits else (0, 0, 0)
+    pads = [Pad(draw(st.sampled_from([16, 32, 64])), draw(st.integers(1, 4))) for _ in range(3)]
+    return op, array, bits, blocking, depths, Memories(*pads, 64, bank_conflicts=draw(st.booleans()))
+
+
+limited = st.builds(
+    IdealDram,
+    st.floats(0.2, 20, allow_nan=False),
+    st.integers(0, 40),
+    st.integers(1, 16),
+    st.one_of(st.none(), st.integers(1, 4)),
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(cut_gemms(), limited)
+def test_a_loop_nest_takes_the_cycles_of_its_table_cause_by_cause(case, dram):
+    op, array, bits, _, _, memories = case
+    nest, table = nest_of(*case), table_of(*case)
+    for loops, whole in (
+        (run_nest(nest, dram), run_pipeline(table, dram)),
+        (run_bound(nest, dram), run_bound(table, dram)),
+    ):
+        assert loops.by_cause() == whole.by_cause()
+        assert loops.fill_drain_cycles == whole.fill_drain_cycles
+    assert nest_cycles(nest, dram) == run_pipeline(table, dram).total_cycles
+    assert pad_accesses(op, nest, array, bits, memories) == pad_accesses(op, table, array, bits, memories)
+    unit = datapath.create("int_mac", {})
+    pads = pad_accesses(op, nest, array, bits, memories)
+    counted = [count(op, tiles, array, bits, unit, 1, pads, 64) for tiles in (nest, table)]
+    assert counted[0] == counted[1]
 
 
 @settings(max_examples=400, deadline=None)

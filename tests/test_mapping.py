@@ -178,8 +178,7 @@ def test_the_search_finds_the_least_cycles_of_all_candidates(seed):
     least = min(cycles(table_of(op, array, bits, choices[i])) for i in range(len(choices)))
 
     def of_nest(nest):
-        kinds, times = nest.kinds, nest.times
-        return kinds.compute_cycles + int((times * (kinds.load_bytes + kinds.rows["store_bytes"])).sum()) // 2
+        return nest.compute_cycles + nest.summed(nest.load_bytes + nest.rows["store_bytes"]) // 2
 
     pruned = lower(op, array, bits, limits, cycles=of_nest, bytes_per_cycle=2.0)
     assert cycles(pruned) == least == cycles(lower(op, array, bits, limits, cycles=of_nest))
@@ -197,9 +196,9 @@ def test_a_loop_nest_repeats_the_tiles_of_the_table(seed):
         kind = [(x * inner + y) * innermost + z for x, y, z in product(*thirds)]
         columns = [name for name in table.rows.dtype.names if name not in ("m0", "n0", "k0")]
         assert len(nest) == len(table)
-        assert (nest.kinds.rows[kind][columns] == table.rows[columns]).all()
-        assert list(nest.times) == [kind.count(k) for k in range(len(nest.kinds))]
-        assert nest.kinds.compute_cycles == table.compute_cycles
+        assert (nest.rows[kind][columns] == table.rows[columns]).all()
+        assert list(nest.times) == [kind.count(k) for k in range(len(nest.rows))]
+        assert nest.compute_cycles == table.compute_cycles
 
 
 @pytest.mark.parametrize("seed", range(60))

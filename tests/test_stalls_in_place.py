@@ -281,7 +281,7 @@ def test_a_run_whose_tiles_charge_another_number_is_stopped(monkeypatch):
     design = sim.load_design("olaccel_systolic", set={"datapath.stalls": True, "array.rows": 8, "array.cols": 8})
     hardware = build(design)
     _, pair, _, _ = random_pair("olaccel", 3)
-    table = plan(hardware, Op("op", len(pair[0].codes), len(pair[1].codes), pair[0].length))
+    table = plan(hardware, Op("op", len(pair[0].codes), len(pair[1].codes), pair[0].length)).table
     registers.run_registers(hardware, *pair, table)
     honest = type(hardware.datapath).tile_costs
 

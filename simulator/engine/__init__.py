@@ -4,7 +4,7 @@ from simulator.engine.bound import run_bound, run_bound_cores
 from simulator.engine.dram import NO_MEMORY_LIMIT, IdealDram
 from simulator.engine.global_buffer import GlobalBuffer
 from simulator.engine.memory import Dram
-from simulator.engine.nest import nest_cycles
+from simulator.engine.nest import nest_cycles, run_nest
 from simulator.engine.pipeline import run_pipeline, run_pipeline_cores
 from simulator.engine.timing import EVENT_FIELDS, STALL_CAUSES, Timing
 
@@ -19,6 +19,7 @@ __all__ = [
     "nest_cycles",
     "run_bound",
     "run_bound_cores",
+    "run_nest",
     "run_pipeline",
     "run_pipeline_cores",
 ]

@@ -26,8 +26,8 @@ class IdealDram:
     outstanding_bursts: int | None = None
 
     def channel_cycles(self, transfer_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Cycles for which each transfer holds the channel: whole bursts, rounded up to a cycle; 0 for nothing, and where
-        there are no limits.
+        """Cycles for which each transfer holds the channel: whole bursts, rounded up to a cycle; 0 for nothing, and
+        where there are no limits.
         """
         return self._at_rate(transfer_bytes, self.bytes_per_cycle)
 

@@ -1,7 +1,7 @@
-"""The total of the pipeline for tiles that are nested loops: the same rules, nothing kept but what is in flight.
+"""The pipeline for tiles that are nested loops: the same rules, nothing kept but what is in flight.
 
-A search asks for the cycles of many blockings and for nothing else of them. ``run_pipeline`` on the whole table gives
-the same total (tests/test_engines.py).
+A search asks for the cycles of many blockings and for nothing else of them; a run whose tiles nobody looks at needs no
+row for each. ``run_pipeline`` on the whole table gives the same cycles by cause (tests/test_engines.py).
 """
 
 from __future__ import annotations
@@ -11,40 +11,48 @@ from numba import njit
 
 from simulator.engine.dram import IdealDram
 from simulator.engine.pipeline import operand_depth
+from simulator.engine.timing import Timing, Waits, by_waits
 from simulator.tiles import LoopNest
 
-__all__ = ["nest_cycles"]
+__all__ = ["nest_cycles", "run_nest"]
+
+
+def run_nest(nest: LoopNest, dram: IdealDram) -> Timing:
+    """Cycles of the loops' tiles on this memory, by cause, without events. Raises: ConservationError."""
+    return by_waits(nest, _waits(nest, dram))
 
 
 def nest_cycles(nest: LoopNest, dram: IdealDram) -> int:
-    """Makespan of the loops' tiles on this memory; see ``pipeline``. Memory is bounded by the scratchpads' depths."""
-    kinds, tiles = nest.kinds, nest.kinds.rows
+    """Makespan of the loops' tiles on this memory."""
+    return _waits(nest, dram).end
+
+
+def _waits(nest: LoopNest, dram: IdealDram) -> Waits:
+    """See ``pipeline``. Memory is bounded by the scratchpads' depths."""
+    kinds = nest.rows
     durations = np.stack(
         [
-            dram.dma_cycles(kinds.load_bytes),
-            kinds.array_cycles,
-            tiles["first_result_cycles"],
-            tiles["drain_cycles"],
-            tiles["fill_cycles"],
-            dram.channel_cycles(tiles["store_bytes"]),
+            dram.dma_cycles(nest.load_bytes),
+            nest.array_cycles,
+            kinds["first_result_cycles"],
+            kinds["drain_cycles"],
+            kinds["fill_cycles"],
+            dram.channel_cycles(kinds["store_bytes"]),
         ]
     )
-    flags = np.stack([tiles["opens_output"], tiles["store_bytes"] > 0])
-    limited = kinds.act_buffer_depth or kinds.weight_buffer_depth
-    depth = operand_depth(kinds) if limited else len(nest)
-    return int(
-        _makespan(nest.counts, durations, flags, dram.latency_cycles, depth, kinds.out_buffer_depth or len(nest))
-    )
+    flags = np.stack([kinds["opens_output"], kinds["store_bytes"] > 0])
+    depths = operand_depth(nest), nest.out_buffer_depth or len(nest)
+    return Waits(*_run(nest.counts, durations, flags, dram.latency_cycles, *depths))
 
 
 @njit(cache=True)
-def _makespan(counts, durations, flags, latency, depth, out_depth):
-    """Last cycle of the loops' tiles; durations (6, kinds): load, array, first result, drain, fill, store."""
+def _run(counts, durations, flags, latency, depth, out_depth):
+    """``Waits`` of the loops' tiles; durations (6, kinds): load, array, first result, drain, fill, store."""
     load, array, first_result, drain, fill, store = durations
     opens, closes = flags
     left = np.zeros(depth, np.int64)  # when the latest tiles left the array, in a ring
     stored = np.zeros(out_depth, np.int64)  # ends of the latest stores, in a ring
-    opened = i = channel = end = finish = 0
+    opened = i = channel = end = finish = gaps = frozen = 0
     before = -1  # the kind of the tile whose results are next on the channel
     for x in range(counts[0]):
         for y in range(counts[1]):
@@ -59,17 +67,22 @@ def _makespan(counts, durations, flags, latency, depth, out_depth):
                     channel = max(end + drain[before], channel) + store[before]
                     stored[(opened - 1) % out_depth] = channel
                     finish = max(finish, channel)
-                end = max(end, arrived + fill[kind]) + array[kind]
+                start = max(end, arrived + fill[kind])
+                gaps += start - end
+                end = start + array[kind]
                 if opens[kind]:
-                    end = max(end, stored[opened % out_depth] + array[kind] - first_result[kind])
+                    place_free = stored[opened % out_depth]
+                    frozen += max(place_free - start - first_result[kind], 0)
+                    end = max(end, place_free + array[kind] - first_result[kind])
                     opened += 1
                 finish = max(finish, end + drain[kind])
                 left[i % depth] = end
                 before = kind
                 i += 1
+    results_out = end + drain[before]
     if closes[before]:
-        finish = max(finish, max(end + drain[before], channel) + store[before])
-    return finish
+        finish = max(finish, max(results_out, channel) + store[before])
+    return gaps, frozen, results_out, finish
 
 
 @njit(cache=True)

@@ -40,7 +40,7 @@ from simulator.engine.dram import IdealDram
 from simulator.engine.global_buffer import GlobalBuffer
 from simulator.engine.memory import Dram, Served, SharedMemory, memory_of
 from simulator.engine.timing import EVENT_FIELDS, Timing, attribute, together
-from simulator.tiles import TileTable
+from simulator.tiles import Tiles, TileTable
 
 __all__ = ["bringers", "operand_depth", "run_pipeline", "run_pipeline_cores"]
 
@@ -136,10 +136,10 @@ def _run_shared(run: _Run, memory: SharedMemory) -> dict[str, int]:
         recurrence._advance(core, *run)
 
 
-def operand_depth(table: TileTable) -> int:
+def operand_depth(tiles: Tiles) -> int:
     """Tiles whose operands the scratchpads hold at a time: the smaller of the two; all of them without limits."""
-    depths = [d for d in (table.act_buffer_depth, table.weight_buffer_depth) if d]
-    return min(depths, default=len(table))
+    depths = [d for d in (tiles.act_buffer_depth, tiles.weight_buffer_depth) if d]
+    return min(depths, default=len(tiles))
 
 
 def _layout(tables: Sequence[TileTable]) -> NDArray[np.int64]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import ConservationError
-from simulator.tiles import TileTable
+from simulator.tiles import Tiles, TileTable
 
 __all__ = ["EVENT_FIELDS", "STALL_CAUSES", "Timing"]
 
@@ -61,46 +61,72 @@ def together(timings: Sequence[Timing], dram: dict[str, int] | None = None) -> T
     return replace(last, cores=tuple(timings) if len(timings) > 1 else (), dram=dram or {})
 
 
+class Waits(NamedTuple):
+    """What a run of tiles says of its cycles.
+
+    Attributes:
+        before_tiles: cycles in which the array waited for a tile to enter, the first fill included.
+        frozen: cycles that tiles held the array beyond their own.
+        results_out: when the last tile's last result has left the array.
+        end: when all is done.
+    """
+
+    before_tiles: int
+    frozen: int
+    results_out: int
+    end: int
+
+
 def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
+    """Split the makespan of a run with these events by cause. Raises: as ``by_waits``."""
+    before = np.concatenate([[0], events[:-1, 3]])
+    gaps, frozen = events[:, 2] - before, events[:, 3] - events[:, 2] - table.array_cycles
+    results_out = int(events[-1, 3] + table.rows["drain_cycles"][-1])
+    waits = Waits(int(gaps.sum()), int(frozen.sum()), results_out, max(results_out, int(events[:, 5].max())))
+    return by_waits(table, waits, events)
+
+
+def by_waits(tiles: Tiles, waits: Waits, events: NDArray[np.int64] | None = None) -> Timing:
     """Split the makespan of a run by cause.
 
     A gap before a tile belongs to DRAM reads: its operands are on their way, or enter the idle array late; only the
-    first fill is the array's own. A tile frozen in the array waits for
-    write-back, and so does whoever waits after the last result has left the array.
+    first fill is the array's own. A tile frozen in the array waits for write-back, and so does whoever waits after the
+    last result has left the array.
 
     Raises: ConservationError if causes do not sum to the total or compute differs from the closed form.
     """
-    tiles = table.rows
-    before = np.concatenate([[0], events[:-1, 3]])
-    fill = int(tiles["fill_cycles"][0])
-    dram_read = int((events[:, 2] - before).sum()) - fill
-    dram_write = int((events[:, 3] - events[:, 2] - table.array_cycles).sum())
-    results_out = int(events[-1, 3] + tiles["drain_cycles"][-1])
-    total = max(results_out, int(events[:, 5].max()))
+    fill, drain = int(tiles.rows["fill_cycles"][0]), int(tiles.rows["drain_cycles"][-1])
     stalls = {
-        "stall_dram_read": dram_read,
-        "stall_dram_write": dram_write + total - results_out,
-        "stall_bank": int(tiles["conflict_cycles"].sum()),
-        "stall_outlier": int(tiles["outlier_cycles"].sum()),
-        "stall_vector": int(tiles["vector_cycles"].sum()),
+        "stall_dram_read": waits.before_tiles - fill,
+        "stall_dram_write": waits.frozen + waits.end - waits.results_out,
+        **own_stalls(tiles),
     }
-    compute = int(fill + tiles["issue_cycles"].sum() + tiles["drain_cycles"][-1])
-    timing = Timing(total, compute, stalls, events, table.fill_drain_cycles)
-    check(timing, table)
+    compute = fill + tiles.total("issue_cycles") + drain
+    timing = Timing(waits.end, compute, stalls, events, tiles.fill_drain_cycles)
+    check(timing, tiles)
     return timing
 
 
-def check(timing: Timing, table: TileTable) -> None:
+def own_stalls(tiles: Tiles) -> dict[str, int]:
+    """Cycles that tiles hold the array beyond issuing."""
+    return {
+        "stall_bank": tiles.total("conflict_cycles"),
+        "stall_outlier": tiles.total("outlier_cycles"),
+        "stall_vector": tiles.total("vector_cycles"),
+    }
+
+
+def check(timing: Timing, tiles: Tiles) -> None:
     """Conservation of cycles, asserted in every run. Raises: ConservationError."""
-    if timing.compute_cycles != table.compute_cycles:
+    if timing.compute_cycles != tiles.compute_cycles:
         raise ConservationError(
-            f"compute cycles of the tiles are {timing.compute_cycles}, their closed form says {table.compute_cycles}"
+            f"compute cycles of the tiles are {timing.compute_cycles}, their closed form says {tiles.compute_cycles}"
         )
     if timing.compute_cycles + sum(timing.stalls.values()) != timing.total_cycles or min(timing.stalls.values()) < 0:
         raise ConservationError(f"cycles by cause do not sum to the total: {timing.by_cause()}")
-    if timing.fill_drain_cycles != table.fill_drain_cycles or timing.fill_drain_cycles > timing.compute_cycles:
+    if timing.fill_drain_cycles != tiles.fill_drain_cycles or timing.fill_drain_cycles > timing.compute_cycles:
         raise ConservationError(
-            f"{timing.fill_drain_cycles} cycles of fill and drain, where the tiles have {table.fill_drain_cycles} "
+            f"{timing.fill_drain_cycles} cycles of fill and drain, where the tiles have {tiles.fill_drain_cycles} "
             f"of {timing.compute_cycles}"
         )
 

@@ -3,7 +3,7 @@
 from simulator.mapping.array_shape import DATAFLOWS, ArrayShape, mapping_util
 from simulator.mapping.blocking import ORDERS, Blocking, BufferLimits, OperandBits, Pinned, candidates
 from simulator.mapping.closed_forms import FOLD_OVERLAPS, FoldOverlap, held_fold, held_total, os_fold, os_total
-from simulator.mapping.lower import lower, nest_of, table_of
+from simulator.mapping.lower import best_blocking, lower, nest_of, table_of
 from simulator.mapping.partition import (
     DIMENSIONS,
     Dimension,
@@ -27,6 +27,7 @@ __all__ = [
     "OperandBits",
     "Part",
     "Pinned",
+    "best_blocking",
     "can_reduce",
     "candidates",
     "count_reduction",

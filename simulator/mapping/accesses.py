@@ -17,7 +17,7 @@ from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import OperandBits
 from simulator.mapping.folds import FoldRanges, Kind, fold_ranges, kinds, reduction_ranges
 from simulator.mapping.scratchpads import Memories, Pad, Part, operand_demand, span
-from simulator.tiles import TileTable
+from simulator.tiles import Tiles
 from simulator.workload import Op
 
 __all__ = ["Accesses", "PadAccesses", "pad_accesses"]
@@ -48,17 +48,18 @@ class _FoldReads(NamedTuple):
     sums_written: int
 
 
-def pad_accesses(op: Op, table: TileTable, array: ArrayShape, bits: OperandBits, memories: Memories) -> PadAccesses:
+def pad_accesses(op: Op, tiles: Tiles, array: ArrayShape, bits: OperandBits, memories: Memories) -> PadAccesses:
     """Accesses of one of the op's GEMMs."""
-    tiles = table.rows
-    found, which = kinds(tiles, op, array)
-    times = np.bincount(which, minlength=len(found))
+    rows = tiles.rows
+    found, which = kinds(rows, op, array)
+    times = np.zeros(len(found), np.int64)
+    np.add.at(times, which, tiles.times)
     of_folds = _os_reads if array.dataflow == "os" else _held_reads
     reads = np.array([of_folds(kind, array, bits, memories) for kind in found])
     act, weight, sums_read, sums_written = (int(n) for n in times @ reads)
-    width = np.where(tiles["k0"] + tiles["k"] == op.K, bits.accumulator, bits.sums)
-    stored = int(_rows_of_sums(tiles, array, width, memories.out)[tiles["store_bytes"] > 0].sum())
-    returned = int(_rows_of_sums(tiles, array, bits.sums, memories.out)[tiles["sum_load_bytes"] > 0].sum())
+    width = np.where(rows["k0"] + rows["k"] == op.K, bits.accumulator, bits.sums)
+    stored = tiles.summed(_rows_of_sums(rows, array, width, memories.out) * (rows["store_bytes"] > 0))
+    returned = tiles.summed(_rows_of_sums(rows, array, bits.sums, memories.out) * (rows["sum_load_bytes"] > 0))
     return PadAccesses(
         Accesses(act, _loaded(tiles, "act", "m", bits.act, memories.act), memories.act.word_bits),
         Accesses(weight, _loaded(tiles, "weight", "n", bits.weight, memories.weight), memories.weight.word_bits),
@@ -66,14 +67,15 @@ def pad_accesses(op: Op, table: TileTable, array: ArrayShape, bits: OperandBits,
     )
 
 
-def _loaded(tiles: NDArray[Any], side: str, along: str, width: Width, pad: Pad) -> int:
+def _loaded(tiles: Tiles, side: str, along: str, width: Width, pad: Pad) -> int:
     """Words of the blocks that are loaded."""
-    lines, units = tiles[along], -(-tiles["k"] // width.values)
+    rows = tiles.rows
+    lines, units = rows[along], -(-rows["k"] // width.values)
     if pad.layout == "k_major":
         words = lines * -(-units * width.bits // pad.word_bits)
     else:
         words = units * -(-lines * width.bits // pad.word_bits)
-    return int(words[tiles[f"{side}_load_bytes"] > 0].sum())
+    return tiles.summed(words * (rows[f"{side}_load_bytes"] > 0))
 
 
 def _rows_of_sums(tiles: NDArray[Any], array: ArrayShape, width: Any, pad: Pad) -> NDArray[np.int64]:

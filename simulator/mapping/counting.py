@@ -18,17 +18,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.counts import Counts, Traffic
 from simulator.datapath import Datapath, TileCosts, Width
 from simulator.mapping.accesses import Accesses, PadAccesses
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import OperandBits
-from simulator.tiles import TileTable
+from simulator.tiles import Tiles
 from simulator.workload import Op
 
 __all__ = ["count"]
@@ -46,7 +45,7 @@ class _Passes(NamedTuple):
 
 def count(
     op: Op,
-    table: TileTable,
+    tiles: Tiles,
     array: ArrayShape,
     bits: OperandBits,
     datapath: Datapath,
@@ -59,23 +58,22 @@ def count(
     """Counts of one of the op's GEMMs that took ``cycles``.
 
     Args:
-        table: its tiles, data-dependent loads included.
+        tiles: its tiles, data-dependent loads included.
         pads: accesses of its scratchpads, but for those of ``costs``.
         burst_bytes: one access of DRAM.
         costs: what its values add, if they do.
         shared: traffic of levels that belong to no core, the global buffer's.
     Raises: ConservationError if the tiles lose bytes; assertion if they lose MACs.
     """
-    tiles = table.rows
-    macs = int(tiles["macs"].sum())
+    macs = tiles.total("macs")
     assert macs == op.M * op.N * op.K, "tiles must cover the GEMM exactly once"
-    costs = costs or TileCosts.none(tiles)
+    costs = costs or TileCosts.none(tiles.rows)
     passes = _passes(op, array, tiles)
     sums = _sum_bits(op, tiles, bits, passes)
     traffic = {
-        ("dram", "act"): _loads(tiles["act_load_bytes"], burst_bytes),
-        ("dram", "weight"): _loads(tiles["weight_load_bytes"], burst_bytes),
-        ("dram", "out"): _loads(tiles["sum_load_bytes"], burst_bytes) + _stores(tiles["store_bytes"], burst_bytes),
+        ("dram", "act"): _loads(tiles, "act_load_bytes", burst_bytes),
+        ("dram", "weight"): _loads(tiles, "weight_load_bytes", burst_bytes),
+        ("dram", "out"): _loads(tiles, "sum_load_bytes", burst_bytes) + _stores(tiles, "store_bytes", burst_bytes),
         **shared,
         ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs, pads.act),
         ("weight_buffer", "weight"): _operand(
@@ -85,7 +83,7 @@ def count(
         **_in_array(op, array, bits, datapath, passes),
     }
     actions = _actions(op, array, bits, datapath, passes, costs)
-    counts = Counts(macs, cycles, actions, traffic, table.compute_cycles, _otherwise(op, tiles, array, bits, passes))
+    counts = Counts(macs, cycles, actions, traffic, tiles.compute_cycles, _otherwise(op, tiles, array, bits, passes))
     act_bits, weight_bits = (
         width.dram_bits * rows * op.K // width.values for width, rows in ((bits.act, op.M), (bits.weight, op.N))
     )
@@ -93,50 +91,56 @@ def count(
     return counts
 
 
-def _passes(op: Op, array: ArrayShape, tiles: NDArray[Any]) -> _Passes:
+def _passes(op: Op, array: ArrayShape, tiles: Tiles) -> _Passes:
     down, across = array.places(op.M, op.N, op.K)
     row_folds, col_folds = -(-down // array.rows), -(-across // array.cols)
     if array.dataflow == "os":
         return _Passes(col_folds, row_folds, 1)
     if array.dataflow == "ws":
-        return _Passes(col_folds, len(np.unique(tiles["m0"])), row_folds)
-    return _Passes(len(np.unique(tiles["n0"])), col_folds, row_folds)
+        return _Passes(col_folds, _blocks(tiles, "n0", "k0"), row_folds)
+    return _Passes(_blocks(tiles, "m0", "k0"), col_folds, row_folds)
 
 
-def _loads(transfers: NDArray[Any], burst_bytes: int) -> Traffic:
+def _blocks(tiles: Tiles, *others: str) -> int:
+    """Blocks along one dimension: tiles at the first block of the other two."""
+    rows = tiles.rows
+    return tiles.summed(np.logical_and.reduce([rows[corner] == rows[corner][0] for corner in others]))
+
+
+def _loads(tiles: Tiles, column: str, burst_bytes: int) -> Traffic:
     """DRAM reads of one operand. Bits are those asked for; each tile's transfer takes whole bursts."""
-    return Traffic(read_bits=int(transfers.sum()) * 8, reads=int((-(-transfers // burst_bytes)).sum()))
+    return Traffic(read_bits=tiles.total(column) * 8, reads=tiles.summed(-(-tiles.rows[column] // burst_bytes)))
 
 
-def _stores(transfers: NDArray[Any], burst_bytes: int) -> Traffic:
-    loads = _loads(transfers, burst_bytes)
+def _stores(tiles: Tiles, column: str, burst_bytes: int) -> Traffic:
+    loads = _loads(tiles, column, burst_bytes)
     return Traffic(write_bits=loads.read_bits, writes=loads.reads)
 
 
-def _operand(
-    tiles: NDArray[Any], side: Side, lines: int, K: int, width: Width, costs: TileCosts, words: Accesses
-) -> Traffic:
+def _operand(tiles: Tiles, side: Side, lines: int, K: int, width: Width, costs: TileCosts, words: Accesses) -> Traffic:
     """Scratchpad traffic of one operand: ``lines`` rows of K values read in all, written as they are loaded. What
     values add to it (lists, masks) is taken to be packed in words.
     """
-    loaded = tiles[f"{side}_load_bytes"] + tiles[f"{side}_global_bytes"] > 0
-    rows = tiles["m" if side == "act" else "n"]
-    written = (-(-rows * width.row_bits(tiles["k"]) // 8) * 8)[loaded].sum()
+    rows = tiles.rows
+    lines_held = rows["m" if side == "act" else "n"]
+    block_bits = -(-lines_held * width.row_bits(rows["k"]) // 8) * 8
+    loaded = rows[f"{side}_load_bytes"] + rows[f"{side}_global_bytes"] > 0
+    written = tiles.summed(block_bits * loaded)
     more_read, more_written = costs.act_buffer_bits if side == "act" else costs.weight_buffer_bits
     more = (-(-bits // words.word_bits) for bits in (more_read, more_written))
     reads, writes = (n + extra for n, extra in zip((words.reads, words.writes), more, strict=True))
-    return Traffic(lines * width.row_bits(K) + more_read, int(written) + more_written, reads, writes)
+    return Traffic(lines * width.row_bits(K) + more_read, written + more_written, reads, writes)
 
 
-def _sums(op: Op, tiles: NDArray[Any], passes: _Passes) -> Traffic:
+def _sums(op: Op, tiles: Tiles, passes: _Passes) -> Traffic:
     """Sums in and out of their scratchpad: in from the array and from DRAM, out to the array and to DRAM [values]."""
-    outputs = op.M * op.N
-    returned = int((tiles["m"] * tiles["n"])[tiles["sum_load_bytes"] > 0].sum())
-    stored = int((tiles["m"] * tiles["n"])[tiles["store_bytes"] > 0].sum())
+    outputs, rows = op.M * op.N, tiles.rows
+    block = rows["m"] * rows["n"]
+    returned, stored = (tiles.summed(block * (rows[f"{moved}_bytes"] > 0)) for moved in ("sum_load", "store"))
     return Traffic(outputs * (passes.sums - 1) + stored, outputs * passes.sums + returned)
 
 
-def _sum_bits(op: Op, tiles: NDArray[Any], bits: OperandBits, passes: _Passes) -> Traffic:
+def _sum_bits(op: Op, tiles: Tiles, bits: OperandBits, passes: _Passes) -> Traffic:
     """Bits of the same: a finished output is one sum, one that is not finished all that the PE has of it."""
     moved, outputs = _sums(op, tiles, passes), op.M * op.N
     finished = outputs * bits.accumulator
@@ -145,7 +149,7 @@ def _sum_bits(op: Op, tiles: NDArray[Any], bits: OperandBits, passes: _Passes) -
 
 
 def _otherwise(
-    op: Op, tiles: NDArray[Any], array: ArrayShape, bits: OperandBits, passes: _Passes
+    op: Op, tiles: Tiles, array: ArrayShape, bits: OperandBits, passes: _Passes
 ) -> dict[tuple[str, str], Traffic]:
     """What other conventions of counting would add to the scratchpads' traffic (``Counts.otherwise``).
 

@@ -18,7 +18,7 @@ from simulator.mapping.scratchpads import Memories
 from simulator.tiles import TILE_DTYPE, LoopNest, TileTable, same_as_before
 from simulator.workload import Op
 
-__all__ = ["lower", "nest_of", "table_of"]
+__all__ = ["best_blocking", "lower", "nest_of", "table_of"]
 
 _MAPPINGS: dict[str, ModuleType] = {"os": output_stationary, "ws": weight_stationary, "is": input_stationary}
 _ABOUT = 1.0025
@@ -33,14 +33,31 @@ def lower(
     limits: BufferLimits | None,
     depths: tuple[int, int, int] = (0, 0, 0),
     *,
+    memories: Memories | None = None,
+    **how: Any,
+) -> TileTable:
+    """Tiles of one of the op's GEMMs in time order, cut as ``best_blocking`` cuts it, which takes the same arguments.
+
+    Raises: MappingError if a scratchpad cannot hold the smallest tile.
+    """
+    blocking = best_blocking(op, array, bits, limits, depths, memories=memories, **how)
+    return table_of(op, array, bits, blocking, depths, memories)
+
+
+def best_blocking(
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    limits: BufferLimits | None,
+    depths: tuple[int, int, int] = (0, 0, 0),
+    *,
     cycles: Cycles | None = None,
     bytes_per_cycle: float = np.inf,
     pinned: Pinned | None = None,
     tolerance: float = 0.0,
     memories: Memories | None = None,
-) -> TileTable:
-    """Tiles of one of the op's GEMMs, in time order: of all blockings that tie for least cycles the one of least DRAM
-    traffic.
+) -> Blocking:
+    """Of all blockings of one of the op's GEMMs that tie for least cycles the one of least DRAM traffic.
 
     Args:
         limits: what one tile may take of each scratchpad; None for no memory limits (one tile).
@@ -56,7 +73,7 @@ def lower(
     traffic = choices.read_bits + choices.write_bits
     if cycles is None or len(choices) == 1:
         best = np.lexsort((choices.order, choices.tiles, traffic))[0]
-        return table_of(op, array, bits, choices[int(best)], depths, memories)
+        return choices[int(best)]
     bounds = _lower_bounds(op, array, bits, choices, traffic, bytes_per_cycle)
 
     @cache
@@ -66,7 +83,7 @@ def lower(
     enough = _least_cycles(bounds, traffic, tried, tolerance) * (1 + tolerance)
     for i in _ascending(choices.order, choices.tiles, traffic):
         if bounds[i] <= enough and tried(i) <= enough:
-            return table_of(op, array, bits, choices[i], depths, memories)
+            return choices[i]
     raise AssertionError("the blocking of least cycles ties with itself")
 
 
@@ -125,7 +142,7 @@ def table_of(
 ) -> TileTable:
     """The tile table of one blocking."""
     starts = {dim: np.arange(0, *extent) for dim, extent in _extents(op, blocking).items()}
-    return _table(op, array, bits, blocking, starts, depths, memories)
+    return TileTable(*_rows(op, array, bits, blocking, starts, memories), *depths)
 
 
 def nest_of(
@@ -141,7 +158,7 @@ def nest_of(
     counts = {dim: -(-total // size) for dim, (total, size) in extents.items()}
     starts = {dim: np.array([*range(min(count - 1, 2)), count - 1]) * extents[dim][1] for dim, count in counts.items()}
     a, b, c = (counts[dim] for dim in blocking.order)
-    return LoopNest((a, b, c), _table(op, array, bits, blocking, starts, depths, memories))
+    return LoopNest(*_rows(op, array, bits, blocking, starts, memories), *depths, (a, b, c))
 
 
 def _extents(op: Op, b: Blocking) -> dict[str, tuple[int, int]]:
@@ -149,15 +166,15 @@ def _extents(op: Op, b: Blocking) -> dict[str, tuple[int, int]]:
     return {"m": (op.M, b.m), "n": (op.N, b.n), "k": (op.K, b.k)}
 
 
-def _table(
+def _rows(
     op: Op,
     array: ArrayShape,
     bits: OperandBits,
     blocking: Blocking,
     starts: dict[str, NDArray[np.int64]],
-    depths: tuple[int, int, int],
     memories: Memories | None,
-) -> TileTable:
+) -> tuple[NDArray[Any], int]:
+    """A row for each of the blocks that begin there, and the closed-form cycles of the whole GEMM."""
     mapping = _MAPPINGS[array.dataflow]
     tiles = _block_coordinates(op, blocking, starts)
     tiles["macs"] = tiles["m"] * tiles["n"] * tiles["k"]
@@ -166,7 +183,7 @@ def _table(
     if memories and memories.bank_conflicts:
         tiles["conflict_cycles"] = conflict_cycles(tiles, op, array, bits, memories)
     tiles.flags.writeable = False
-    return TileTable(tiles, mapping.compute_cycles(op, array, blocking.m, blocking.n), *depths)
+    return tiles, mapping.compute_cycles(op, array, blocking.m, blocking.n)
 
 
 def _block_coordinates(op: Op, b: Blocking, starts: dict[str, NDArray[np.int64]]) -> NDArray[np.void]:

@@ -33,6 +33,8 @@ class Part:
 
     def placed(self, table: TileTable) -> TileTable:
         """The tiles of ``op`` with their places in the whole GEMM."""
+        if not (self.m0 or self.n0 or self.k0):
+            return table
         rows = table.rows.copy()
         for corner in ("m0", "n0", "k0"):
             rows[corner] += getattr(self, corner)

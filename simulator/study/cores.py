@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import accumulate, pairwise
 from operator import add
 from typing import Any
@@ -17,14 +17,13 @@ from simulator.datapath import TileCosts
 from simulator.engine import Timing, run_pipeline_cores
 from simulator.errors import ConfigError
 from simulator.mapping import DIMENSIONS, Dimension, Part, can_reduce, count_reduction, reduction_tables, split
-from simulator.mapping.accesses import PadAccesses
 from simulator.mapping.counting import count
-from simulator.mapping.residency import make_resident
+from simulator.mapping.residency import Residency, make_resident
 from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.hardware import Hardware
-from simulator.study.planning import accesses, plan, require_feasible
+from simulator.study.planning import GemmPlan, plan, require_feasible
 from simulator.study.reduction import no_cut_along_k
-from simulator.tiles import TileTable
+from simulator.tiles import Tiles, TileTable
 from simulator.workload import Op
 
 __all__ = ["CorePlan", "plan_cores"]
@@ -39,18 +38,43 @@ class CorePlan:
 
     Attributes:
         hardware: as it is set for the op, and as its parts run: parts of K write partial sums.
-        parts, tables: a part per core, and its tiles, placed in the whole GEMM.
-        accesses: of each core's scratchpads.
-        shared: traffic of the global buffer by each core; none unless the design has one.
+        op: the whole GEMM.
+        parts, gemms: a part per core, and how it is cut.
         reduction: tiles of each core that then adds partial sums; none unless K is cut.
+        costs: what the values of one GEMM add to its tiles, if they do.
     """
 
     hardware: Hardware
+    op: Op
     parts: tuple[Part, ...]
-    tables: tuple[TileTable, ...]
-    accesses: tuple[PadAccesses, ...]
-    shared: tuple[dict[tuple[str, str], Traffic], ...] = ()
+    gemms: tuple[GemmPlan, ...]
     reduction: tuple[TileTable, ...] = ()
+    costs: TileCosts | None = None
+
+    @cached_property
+    def tables(self) -> tuple[TileTable, ...]:
+        """The tiles of each core, placed in the whole GEMM, a row for each, with what values add to them; that always
+        comes from DRAM.
+        """
+        tables = self._resident.tables if self._resident else self._placed
+        return tables if self.costs is None else _with_costs(tables, self.costs)
+
+    @cached_property
+    def _placed(self) -> tuple[TileTable, ...]:
+        return tuple(part.placed(gemm.table) for part, gemm in zip(self.parts, self.gemms, strict=True))
+
+    @cached_property
+    def _resident(self) -> Residency | None:
+        """What the global buffer holds, if there is one."""
+        buffer = self.hardware.global_buffer
+        if buffer is None:
+            return None
+        return make_resident(self.op, self._placed, buffer.capacity_bytes, buffer.word_bits)
+
+    @property
+    def shared(self) -> tuple[dict[tuple[str, str], Traffic], ...]:
+        """Traffic of the global buffer by each core."""
+        return self._resident.traffic if self._resident else ({},) * len(self.parts)
 
     @property
     def phases(self) -> list[tuple[TileTable, ...]]:
@@ -60,56 +84,50 @@ class CorePlan:
     @property
     def tiles(self) -> int:
         """Tiles of all cores."""
-        return sum(len(table) for phase in self.phases for table in phase)
+        return sum(len(gemm.nest) for gemm in self.gemms) + sum(map(len, self.reduction))
 
     @property
     def starts(self) -> tuple[int, ...]:
         """Where each core's tiles begin among all."""
-        return tuple(accumulate((len(table) for table in self.tables[:-1]), initial=0))
-
-    def joined(self) -> TileTable:
-        """The tiles of all cores, one core after another, for costs that depend on values."""
-        rows = np.concatenate([table.rows for table in self.tables]) if len(self.tables) > 1 else self.tables[0].rows
-        return replace(self.tables[0], rows=rows)
+        return _starts(self.tables)
 
     def loading(self) -> NDArray[Any]:
-        """The tiles of all cores as if all that they load came from DRAM, for costs that depend on what is loaded."""
-        rows = self.joined().rows
-        if not self.shared:
-            return rows
-        rows = rows.copy()
-        for side in ("act", "weight"):
-            rows[f"{side}_load_bytes"] += rows[f"{side}_global_bytes"]
-        return rows
+        """Rows of the tiles of all cores, one core after another, as if all that they load came from DRAM, for costs
+        that depend on what is loaded.
+        """
+        return _joined(self._placed)
 
-    def with_costs(self, costs: TileCosts) -> CorePlan:
-        """The tiles with what the values of one GEMM add; that always comes from DRAM."""
-        rows = self.joined().rows.copy()
-        rows["outlier_cycles"] = costs.outlier_cycles
-        rows["vector_cycles"] = costs.vector_cycles
-        rows["act_load_bytes"] += costs.act_load_bytes
-        rows["weight_load_bytes"] += costs.weight_load_bytes
-        cuts = pairwise([*self.starts, len(rows)])
-        return replace(
-            self, tables=tuple(replace(t, rows=rows[a:b]) for t, (a, b) in zip(self.tables, cuts, strict=True))
-        )
-
-    def counts(self, timing: Timing, costs: TileCosts | None) -> Counts:
-        """Counts of one GEMM: the sum over cores. What values add is counted with the first."""
+    def counts(self, timing: Timing, ran: Sequence[Tiles]) -> Counts:
+        """Counts of one GEMM: the sum over cores, which ran these tiles. What values add is counted with the first."""
         cycles = timing.total_cycles
         array, bits, datapath = self.hardware.array, self.hardware.bits, self.hardware.datapath
-        memories = self.hardware.memories
+        memories, added = self.hardware.memories, (self.costs, *[None] * (len(ran) - 1))
         burst = memories.burst_bytes
-        shared: tuple[dict[tuple[str, str], Traffic], ...] = self.shared or ({},) * len(self.parts)
         each = [
-            count(part.op, table, array, bits, datapath, cycles, pads, burst, None if i else costs, held)
-            for i, (part, table, pads, held) in enumerate(
-                zip(self.parts, self.tables, self.accesses, shared, strict=True)
-            )
+            count(part.op, tiles, array, bits, datapath, cycles, gemm.accesses, burst, costs, held)
+            for part, gemm, tiles, costs, held in zip(self.parts, self.gemms, ran, added, self.shared, strict=True)
         ]
         each += [count_reduction(table, bits, memories, len(self.parts), cycles, _ADDITION) for table in self.reduction]
         rows = timing.dram.get("activates")
         return replace(reduce(add, each), cycles=cycles, compute_cycles=timing.compute_cycles, dram_activates=rows)
+
+
+def _with_costs(tables: Sequence[TileTable], costs: TileCosts) -> tuple[TileTable, ...]:
+    rows = _joined(tables).copy()
+    rows["outlier_cycles"] = costs.outlier_cycles
+    rows["vector_cycles"] = costs.vector_cycles
+    rows["act_load_bytes"] += costs.act_load_bytes
+    rows["weight_load_bytes"] += costs.weight_load_bytes
+    cuts = pairwise([*_starts(tables), len(rows)])
+    return tuple(replace(table, rows=rows[a:b]) for table, (a, b) in zip(tables, cuts, strict=True))
+
+
+def _starts(tables: Sequence[TileTable]) -> tuple[int, ...]:
+    return tuple(accumulate((len(table) for table in tables[:-1]), initial=0))
+
+
+def _joined(tables: Sequence[TileTable]) -> NDArray[Any]:
+    return np.concatenate([table.rows for table in tables]) if len(tables) > 1 else tables[0].rows
 
 
 def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
@@ -122,8 +140,7 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
     hardware = hardware.for_op(op)
     cores = hardware.design.cores
     if cores.count == 1:
-        alone = CorePlan(hardware, (Part(replace(op, count=1)),), (plan(hardware, op),), (accesses(hardware, op),))
-        return _resident(alone, op)
+        return CorePlan(hardware, op, (Part(replace(op, count=1)),), (plan(hardware, op),))
     require_feasible(hardware, op)
     why_not = _why_not_along_k(hardware, op)
     if cores.partition == "K" and why_not:
@@ -156,18 +173,7 @@ def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
 
 
 def _planned(hardware: Hardware, op: Op, parts: Sequence[Part]) -> CorePlan:
-    tables = [part.placed(plan(hardware, part.op, sharing=len(parts))) for part in parts]
-    pads = [accesses(hardware, part.op, sharing=len(parts)) for part in parts]
-    return _resident(CorePlan(hardware, tuple(parts), tuple(tables), tuple(pads)), op)
-
-
-def _resident(plan: CorePlan, op: Op) -> CorePlan:
-    """The plan with what the global buffer holds, if there is one."""
-    buffer = plan.hardware.global_buffer
-    if buffer is None:
-        return plan
-    residency = make_resident(op, plan.tables, buffer.capacity_bytes, buffer.word_bits)
-    return replace(plan, tables=residency.tables, shared=residency.traffic)
+    return CorePlan(hardware, op, tuple(parts), tuple(plan(hardware, part.op, sharing=len(parts)) for part in parts))
 
 
 def _ideal_cycles(plan: CorePlan) -> int:

@@ -1,21 +1,29 @@
-"""The tiles of one GEMM on one core, found once for each shape on the same hardware."""
+"""How one GEMM is cut into tiles on one core, found once for each shape on the same hardware."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 from simulator.engine import IdealDram, nest_cycles
 from simulator.errors import ConfigError, MappingError, WorkloadError
-from simulator.mapping import ArrayShape, BufferLimits, OperandBits, Pinned, lower
+from simulator.mapping import (
+    ArrayShape,
+    Blocking,
+    BufferLimits,
+    OperandBits,
+    Pinned,
+    best_blocking,
+    nest_of,
+    table_of,
+)
 from simulator.mapping.accesses import PadAccesses, pad_accesses
 from simulator.mapping.scratchpads import Memories
 from simulator.study.hardware import Hardware
-from simulator.tiles import TileTable
+from simulator.tiles import LoopNest, TileTable
 from simulator.workload import Op
 
-__all__ = ["accesses", "plan", "require_affordable", "require_feasible"]
+__all__ = ["GemmPlan", "plan", "require_affordable", "require_feasible"]
 
 _MOST_ALONG = 1 << 24  # M, N or K
 _MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
@@ -23,8 +31,35 @@ _MOST_PE_CYCLES = 1 << 40  # of an op on the register-accurate array: about a qu
 _MOST_MACS = 1 << 53  # of an op: counts stay exact as integers of 64 bits and as floats
 
 
-def plan(hardware: Hardware, op: Op, sharing: int = 1) -> TileTable:
-    """The tile table of one of the op's GEMMs on one core that has its fair share of the bandwidth.
+@dataclass(frozen=True)
+class GemmPlan:
+    """How a GEMM is cut on one core. What follows from it is made when it is asked for, and kept."""
+
+    op: Op
+    array: ArrayShape
+    bits: OperandBits
+    depths: tuple[int, int, int]
+    memories: Memories
+    blocking: Blocking
+
+    @cached_property
+    def nest(self) -> LoopNest:
+        """Its tiles as what their loops repeat."""
+        return nest_of(self.op, self.array, self.bits, self.blocking, self.depths, self.memories)
+
+    @cached_property
+    def table(self) -> TileTable:
+        """Its tiles, a row for each."""
+        return table_of(self.op, self.array, self.bits, self.blocking, self.depths, self.memories)
+
+    @cached_property
+    def accesses(self) -> PadAccesses:
+        """Accesses of its scratchpads; none of them depends on values."""
+        return pad_accesses(self.op, self.nest, self.array, self.bits, self.memories)
+
+
+def plan(hardware: Hardware, op: Op, sharing: int = 1) -> GemmPlan:
+    """How one of the op's GEMMs is cut on one core that has its fair share of the bandwidth.
 
     Args:
         sharing: cores that share DRAM.
@@ -33,29 +68,16 @@ def plan(hardware: Hardware, op: Op, sharing: int = 1) -> TileTable:
     """
     hardware = hardware.for_op(op)
     require_feasible(hardware, op)
+    dram = hardware.search_dram
+    if sharing > 1:
+        dram = replace(dram, bytes_per_cycle=dram.bytes_per_cycle / sharing)
+    memory = hardware.limits, hardware.depths, dram, hardware.memories
+    shape = Op("any", op.M, op.N, op.K)
     try:
-        return _best_table(*_what_decides_tiles(hardware, op, sharing))
+        return _best_plan(shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance)
     except MappingError as error:
         where = hardware.design.where(*error.field) if error.field else hardware.design.name
         raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
-
-
-def accesses(hardware: Hardware, op: Op, sharing: int = 1) -> PadAccesses:
-    """Accesses of the scratchpads in one GEMM on the tiles of ``plan``; none of them depends on values."""
-    return _pad_accesses(*_what_decides_tiles(hardware.for_op(op), op, sharing))
-
-
-def _what_decides_tiles(hardware: Hardware, op: Op, sharing: int) -> tuple[Any, ...]:
-    shape = Op("any", op.M, op.N, op.K)
-    dram = replace(hardware.search_dram, bytes_per_cycle=hardware.search_dram.bytes_per_cycle / sharing)
-    memory = hardware.limits, hardware.depths, dram, hardware.memories
-    return shape, hardware.array, hardware.bits, *memory, hardware.pinned, hardware.tolerance
-
-
-@lru_cache(maxsize=4096)
-def _pad_accesses(*what_decides_tiles: Any) -> PadAccesses:
-    shape, array, bits, _, _, _, memories, *_ = what_decides_tiles
-    return pad_accesses(shape, _best_table(*what_decides_tiles), array, bits, memories)
 
 
 def require_feasible(hardware: Hardware, op: Op) -> None:
@@ -74,10 +96,10 @@ def require_feasible(hardware: Hardware, op: Op) -> None:
         )
 
 
-def require_affordable(hardware: Hardware, op: Op, table: TileTable) -> None:
+def require_affordable(hardware: Hardware, op: Op, compute_cycles: int) -> None:
     """Refuse what the register-accurate array would take hours for. Raises: WorkloadError naming the op."""
     array = hardware.array
-    pe_cycles = table.compute_cycles * array.rows * array.cols * op.count
+    pe_cycles = compute_cycles * array.rows * array.cols * op.count
     if pe_cycles > _MOST_PE_CYCLES:
         raise WorkloadError(
             f"op '{op.name}': {pe_cycles} PE-cycles of the {array.rows} x {array.cols} array of "
@@ -86,7 +108,7 @@ def require_affordable(hardware: Hardware, op: Op, table: TileTable) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _best_table(
+def _best_plan(
     shape: Op,
     array: ArrayShape,
     bits: OperandBits,
@@ -96,9 +118,9 @@ def _best_table(
     memories: Memories,
     pinned: Pinned,
     tolerance: float,
-) -> TileTable:
-    """The table that ``lower`` finds with pipeline cycles; the same shape on the same hardware is searched once."""
-    return lower(
+) -> GemmPlan:
+    """The blocking of least pipeline cycles; the same shape on the same hardware is searched once."""
+    blocking = best_blocking(
         shape,
         array,
         bits,
@@ -110,3 +132,4 @@ def _best_table(
         tolerance=tolerance,
         memories=memories,
     )
+    return GemmPlan(shape, array, bits, depths, memories, blocking)

@@ -15,8 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.config.study import Fidelity
 from simulator.cost import energy_pj
 from simulator.counts import Counts
-from simulator.datapath import Job
-from simulator.engine import STALL_CAUSES, Timing, run_bound_cores, run_pipeline_cores
+from simulator.datapath import Datapath, Job
+from simulator.engine import (
+    STALL_CAUSES,
+    IdealDram,
+    Timing,
+    run_bound,
+    run_bound_cores,
+    run_nest,
+    run_pipeline_cores,
+)
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
 from simulator.study.cores import CorePlan, plan_cores
@@ -82,13 +90,13 @@ def simulate_op(
         raise ConfigError(f"{where}: pe_array runs the array of one core; use pipeline, event or bound, or one core")
     plan = plan_cores(hardware, op)
     if fidelity == "pe_array":
-        require_affordable(hardware, op, plan.tables[0])
+        require_affordable(hardware, op, plan.gemms[0].nest.compute_cycles)
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
     operands: list[tuple[Encoded, Encoded]] = []
     values, quality = [], None
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
-        values = [_values(hardware, *pair, plan.tables[0], fidelity) for pair in operands]
+        values = [_values(hardware, *pair, plan, fidelity) for pair in operands]
         quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
     if tensors is None and not hardware.datapath.assumed_distribution:
         timing, counts = _by_shape(hardware, op, plan, fidelity)
@@ -148,23 +156,40 @@ def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight
     )
 
 
-def _values(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable, fidelity: Fidelity) -> NDArray[Any]:
+def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: CorePlan, fidelity: Fidelity) -> NDArray[Any]:
     """Results of one GEMM: from the datapath, or from the registers of its arrays."""
     if fidelity != "pe_array":
         return hardware.datapath.matmul(act, weight)
     from simulator.study.registers import run_registers
 
-    return run_registers(hardware, act, weight, table)
+    return run_registers(hardware, act, weight, plan.tables[0])
 
 
 def _by_shape(hardware: Hardware, op: Op, plan: CorePlan, fidelity: Fidelity) -> tuple[Timing, Counts]:
-    """Cycles and counts of all GEMMs of an op whose costs follow from its shape: run once for each shape."""
-    key = op.M, op.N, op.K, fidelity
+    """Cycles and counts of all GEMMs of an op whose costs follow from its shape: run once for each."""
+    key = op.M, op.N, op.K, op.count, fidelity
     if key not in hardware.known:
-        _, _, timing, counts = _costs(hardware, replace(op, count=1), plan, [(None, None)], fidelity, 0)
-        hardware.known[key] = replace(timing, events=None, cores=()), counts
+        if _need_no_rows(hardware, fidelity):
+            timing, counts = _on_loops(hardware, plan, fidelity)
+        else:
+            _, _, timing, counts = _costs(hardware, replace(op, count=1), plan, [(None, None)], fidelity, 0)
+        hardware.known[key] = scaled(replace(timing, events=None, cores=()), op.count), counts.times(op.count)
     timing, counts = hardware.known[key]
-    return scaled(timing, op.count), counts.times(op.count)
+    return timing, counts
+
+
+def _need_no_rows(hardware: Hardware, fidelity: Fidelity) -> bool:
+    """Whether nothing asks for the tiles one by one: values, events, other cores, places in DRAM or a global buffer."""
+    alone = hardware.design.cores.count == 1 and hardware.global_buffer is None and isinstance(hardware.dram, IdealDram)
+    return alone and fidelity in ("bound", "pipeline") and type(hardware.datapath).tile_costs is Datapath.tile_costs
+
+
+def _on_loops(hardware: Hardware, plan: CorePlan, fidelity: Fidelity) -> tuple[Timing, Counts]:
+    """Cycles and counts of one GEMM on one core, in memory that does not grow with its tiles."""
+    assert isinstance(hardware.dram, IdealDram), "the loops know of no other"
+    nest = plan.gemms[0].nest
+    timing = run_bound(nest, hardware.dram) if fidelity == "bound" else run_nest(nest, hardware.dram)
+    return timing, plan.counts(timing, [nest])
 
 
 def _costs(
@@ -182,11 +207,11 @@ def _costs(
     timings, counts = [], []
     for index, (act, weight) in enumerate(operands):
         costs = hardware.datapath.tile_costs(_job(hardware, op, plan, act, weight, _gemm_seed(seed, op, index)))
-        whole = plan if costs is None else plan.with_costs(costs)
+        whole = plan if costs is None else replace(plan, costs=costs)
         phases = [run_tables(hardware, tables, fidelity) for tables in whole.phases]
         first = (whole, phases) if first is None else first
         timings.append(reduce(_sum, phases))
-        counts.append(whole.counts(timings[-1], costs))
+        counts.append(whole.counts(timings[-1], whole.tables))
         if costs is None:
             return *first, scaled(timings[0], len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
