@@ -484,6 +484,7 @@ def _print_gemm(name: str, result: GemmResult) -> None:
         "latency_us": result.latency_s * 1e6,
         "macs": result.macs,
         "tiles": result.tiles,
+        **({"cut along": result.partition} if result.partition else {}),
         "mapping_util": result.mapping_util,
         "compute_util": result.compute_util,
         "cycles": _split_cycles(result),

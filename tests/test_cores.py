@@ -230,3 +230,9 @@ def test_a_cut_of_k_whose_sums_do_not_fit_is_left_out_or_refused_by_field():
     assert gemm(32, 16, 1024, **small).cycles == gemm(32, 16, 1024, **small, cores__partition="M").cycles
     with pytest.raises(ConfigError, match=r"cores\.partition: K cannot be cut: the out scratchpad cannot hold 1024"):
         gemm(32, 16, 1024, **small, cores__partition="K")
+
+
+@pytest.mark.parametrize(("cut", "shape"), [("M", (64, 8, 8)), ("K", (8, 8, 512)), ("", (8, 8, 8))])
+def test_a_result_says_along_what_the_cores_share_it(cut, shape):
+    assert gemm(*shape, cores__partition="auto").partition == cut
+    assert gemm(*shape, count=1).partition == ""

@@ -335,7 +335,8 @@ def test_a_scale_that_needs_a_whole_row_cannot_be_fused():
         ConfigError, match=r"vector_unit\.fused: 'quantise' cannot be fused in 'int8_systolic' \(pass 'q'\)"
     ):
         alone("int8_systolic", Pass("q", "quantise", 8, 8), **{"vector_unit.fused": ["quantise"]})
-    result = alone("olive_systolic", Pass("q", "quantise", 8, 64), **{"vector_unit.fused": ["quantise"]})
+    fusing = hardware("olive_systolic", **{"vector_unit.fused": ["quantise"]})
+    result = simulate_pass(fusing, [Op("g", 8, 64, 16), Pass("q", "quantise", 8, 64)], 1)
     assert result.counts.level("dram").write_bits == 0
 
 
@@ -407,3 +408,12 @@ def test_a_pass_that_makes_no_sense_is_named(fields, complaint):
     start, _, end = f"pass 'p': {complaint}".partition("*")
     assert str(error.value).startswith(start)
     assert str(error.value).endswith(end)
+
+
+@pytest.mark.parametrize("before", [[], [Op("g", 8, 64, 16, count=3)]], ids=["nothing", "another count"])
+def test_a_fused_pass_behind_nothing_goes_to_memory(before):
+    relu = Pass("r", "relu", 8, 64)
+    fused, plain = (hardware("int8_systolic", **{"vector_unit.fused": kinds}) for kinds in (["relu"], []))
+    one, other = (simulate_pass(machine, [*before, relu], len(before)) for machine in (fused, plain))
+    assert one.counts == other.counts
+    assert one.counts.level("dram").read_bits == one.counts.level("dram").write_bits == 16 * 8 * 64

@@ -154,9 +154,9 @@ def test_passes_stand_where_they_are_written():
 
 
 def test_convolutions_come_before_gemms():
-    work = {"kind": "max_pool", "after": ["c"], "block": 4}
+    work = {"kind": "max_pool", "after": ["c"], "rows": 9, "block": 4}
     found = steps(convs=[CONV | {"batch": 3, "count": 2}], passes=[work])
-    assert found[:2] == (Op("c", 36, 4, 18, 4, "conv"), Pass("c.max_pool", "max_pool", 36, 4, 4, "c", block=4))
+    assert found[:2] == (Op("c", 36, 4, 18, 4, "conv"), Pass("c.max_pool", "max_pool", 9, 4, 4, "c", block=4))
     assert [step.name for step in found[2:]] == ["a", "b"]
 
 
@@ -175,6 +175,8 @@ def gelu(**more):
         (gelu(after=["a"], kind="gleu"), "found 'gleu'; allowed: *; did you mean 'gelu'?"),
         (gelu(after=["aa", "b"]), "passes[0].after[0]: 'aa' matches no op; did you mean 'a'?"),
         (gelu(after=["*"], name="x"), "passes[0].name: names one pass, but this one is at 2 ops; leave it out"),
+        ({"passes": [{"kind": "mean_pool", "after": "a", "rows": 1}]}, "passes[0]: a mean_pool needs block: *"),
+        ({"passes": [{"kind": "max_pool", "after": "a", "block": 4}]}, "passes[0]: a max_pool needs rows: *"),
         (gelu(after=["a"], operand="weight"), "passes[0].operand: goes with before: *"),
         ({"convs": [CONV | {"groups": 3}]}, "convs[0].in_channels: must be a multiple of groups, 3; found 4"),
         (

@@ -67,7 +67,8 @@ class PassSpec(Record):
     patterns with shell wildcards.
 
     ``rows`` and ``cols`` are those of the result (M x N) for ``after``, of the operand (M x K; N x K for the operand
-    ``weight``) for ``before``, and ``count`` is the op's, unless they are given.
+    ``weight``) for ``before``, and ``count`` is the op's, unless they are given. ``block``: values along a row that a
+    ``hadamard`` mixes, or the values of a pool's window; a pool says its ``rows`` too, its results per column.
     """
 
     kind: PassKind
@@ -86,6 +87,10 @@ class PassSpec(Record):
             raise FieldError((), "give after or before, names of GEMMs or convolutions, and not both")
         if self.operand == "weight" and not self.before:
             raise FieldError(("operand",), "goes with before: it is the operand that the pass makes")
+        if self.kind in ("max_pool", "mean_pool"):
+            for field, meaning in (("block", "the values of its window"), ("rows", "its results per column")):
+                if getattr(self, field) is None:
+                    raise FieldError((), f"a {self.kind} needs {field}: {meaning}")
         return self
 
     @property

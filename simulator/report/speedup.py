@@ -151,6 +151,7 @@ def _value(axes: Axes, x: float, height: float, *, upright: bool) -> None:
         rotation=90 if upright else 0,
         rotation_mode="anchor",
         fontsize=6.5 if upright else 7,
+        zorder=4,  # above the dashed line
         bbox={"boxstyle": "square,pad=0.1", "facecolor": PAPER, "edgecolor": "none"},
     )
 

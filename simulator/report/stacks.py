@@ -130,7 +130,15 @@ def draw_bars(
         if not row.note:
             continue
         axes.annotate(
-            row.note, (end, y), xytext=(4, 0), textcoords="offset points", va="center", ha="left", fontsize=7.5
+            row.note,
+            (end, y),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left",
+            fontsize=7.5,
+            zorder=4,  # above the dashed line
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": PAPER, "edgecolor": "none"},
         )
 
 

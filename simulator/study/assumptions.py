@@ -7,22 +7,22 @@ __all__ = ["ASSUMPTIONS"]
 ASSUMPTIONS = (
     "Ops run one after another, and so do the GEMMs of one op (attention heads): operands come from DRAM, results go "
     "back to DRAM, nothing is kept on chip or prefetched across them.",
-    "Ideal DRAM is one channel at a fixed rate and latency, moving whole bursts; banked DRAM serves the bursts of one "
-    "transfer after another from the rows they lie in, each operand tile by tile in one region, all banks closed when "
-    "a GEMM begins. A core's DMA loads the next tile before it writes this one back; several cores are served first "
-    "come, first served, a whole transfer at a time. Tilings are compared on ideal DRAM of the same peak, each core "
-    "with its share.",
+    "Ideal DRAM is one channel at a fixed rate and latency, moving whole bursts; banked DRAM serves the bursts of one"
+    " transfer after another from the rows they lie in, each operand tile by tile in one region, all banks closed and"
+    " refresh just done when a GEMM begins. A core's DMA loads the next tile before it writes this one back; several "
+    "cores are served first come, first served, a whole transfer at a time. Tilings are compared on ideal DRAM of the"
+    " same peak, each core with its share.",
     "Several cores work on one GEMM at a time, near-equal parts of M, N or K each, and wait for the last; where K is "
-    "cut, partial sums go through DRAM and the vector units add them.",
+    "cut, partial sums go through DRAM, where those of an output chunk lie together, and the vector units add them.",
     "What memory.global_buffer holds is chosen for each GEMM before it runs: of its two operands those that fit "
     "whole, as wide as in DRAM, and save most DRAM traffic. The first tile that loads a block brings it from DRAM, "
-    "other cores wait until it is there; cores share one read port, and filling takes nothing of it. Tiles are cut as "
-    "if there were none. Outlier lists and masks, results, partial sums and passes of the vector unit do not use it.",
-    "Tiles are cut for least cycles; tilings within tiling.tolerance of the least (unless set, 0 for os and 1 % for "
-    "ws and is) tie, and the one of least DRAM traffic is taken. Output-stationary tiles hold all of K; where no "
-    "whole reduction of one fold fits the scratchpads, a tile is one fold, its operands stream in chunks of K, and "
-    "partial sums never leave the PEs. Weight- and input-stationary sums go through the out scratchpad, and to DRAM "
-    "and back where the loop order needs it.",
+    "other cores wait until it is there; cores share one read port, and filling takes nothing of it. Tiles are cut as"
+    " if there were none. Outlier lists and masks, results, partial sums and passes of the vector unit do not use it.",
+    "Tiles are cut for least cycles; tilings within tiling.tolerance of the least (0 unless set) tie, and the one of "
+    "least DRAM traffic is taken. Output-stationary tiles hold all of K; where no whole reduction of one fold fits "
+    "the scratchpads, a tile is one fold, its operands stream in chunks of K, and partial sums never leave the PEs. "
+    "Weight- and input-stationary sums go through the out scratchpad, and to DRAM and back where the loop order needs"
+    " it.",
     "The shapes of arrays and workload decide how full the last folds are: compare the utilisation columns, not speed"
     " alone. The clock is taken as given, whatever the library's cells allow.",
     "Scratchpads deliver a full array edge every cycle, unless memory.bank_conflicts is on: then folds last as long "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from itertools import accumulate, pairwise
 from operator import add
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class CorePlan:
         parts, gemms: a part per core, and how it is cut.
         reduction: tiles of each core that then adds partial sums; none unless K is cut.
         costs: what the values of one GEMM add to its tiles, if they do.
+        dimension: along which the GEMM is cut; empty where one core has it whole.
     """
 
     hardware: Hardware
@@ -50,6 +51,7 @@ class CorePlan:
     gemms: tuple[GemmPlan, ...]
     reduction: tuple[TileTable, ...] = ()
     costs: TileCosts | None = None
+    dimension: Dimension | Literal[""] = ""
 
     @cached_property
     def tables(self) -> tuple[TileTable, ...]:
@@ -163,13 +165,14 @@ def _why_not_along_k(hardware: Hardware, op: Op) -> str:
 def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
     cores = hardware.design.cores.count
     parts = split(op, hardware.array, hardware.bits, dimension, cores)
-    if dimension != "K" or len(parts) == 1:
-        return _planned(hardware, op, parts)
+    cut: Dimension | Literal[""] = dimension if len(parts) > 1 else ""
+    if cut != "K":
+        return replace(_planned(hardware, op, parts), dimension=cut)
     bits = replace(hardware.bits, output=hardware.bits.accumulator)
     plan = _planned(replace(hardware, bits=bits), op, parts)
     places, lanes = hardware.depths[2], hardware.design.vector_unit.lanes
     tables = reduction_tables(op, hardware.bits, hardware.limits, places, len(parts), cores, lanes)
-    return replace(plan, reduction=tuple(tables))
+    return replace(plan, reduction=tuple(tables), dimension=cut)
 
 
 def _planned(hardware: Hardware, op: Op, parts: Sequence[Part]) -> CorePlan:

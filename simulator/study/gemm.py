@@ -33,6 +33,7 @@ class GemmResult:
         macs: useful multiply-accumulates, M*N*K.
         bytes: memory level -> {"read", "write"} [bytes].
         dram: activates, row hits and so on of banked DRAM; empty for others.
+        partition: M, N or K, along which the cores share the product; empty where one core has it whole.
         counts: a record per level and operand: ``reads`` and ``writes`` (accesses: bursts of DRAM, words of a
             scratchpad, registers) and ``read_bytes``, ``write_bytes``; docs/counts.md has the formulas.
         energy_pj: component -> pJ, plus ``total``.
@@ -59,6 +60,7 @@ class GemmResult:
     compute_util: float
     tiles: int
     dram: dict[str, int] = field(default_factory=dict)
+    partition: str = ""
     c: NDArray[np.float64] | None = None
     accumulators: NDArray[Any] | None = None
     exact: bool | None = None
@@ -147,6 +149,7 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
         compute_util=op.macs / (pes * timing.total_cycles) if timing.total_cycles else 0.0,
         tiles=result.tiles,
         dram=timing.dram,
+        partition=result.partition,
         c=hardware.datapath.real(values, *result.operands[0]) if values is not None else None,
         accumulators=values,
         exact=quality.exact if quality else None,

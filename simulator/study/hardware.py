@@ -139,7 +139,7 @@ def _build(design: Design, options: dict[str, Any], path: tuple[str | int, ...])
         dram if limited else NO_MEMORY_LIMIT,
         _bill(design, datapath),
         Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
-        _tolerance(design),
+        design.tiling.tolerance,
         _memories(design, dram.burst_bytes),
         _global_buffer(design, limited),
     )
@@ -159,11 +159,6 @@ def _memories(design: Design, burst_bytes: int) -> Memories:
     out = Pad(memory.out_buffer.word_bits, memory.out_buffer.banks)
     conflicts = memory.bank_conflicts and memory.dram.model != "none"
     return Memories(act, weight, out, burst_bytes, conflicts)
-
-
-def _tolerance(design: Design) -> float:
-    given = design.tiling.tolerance
-    return given if given is not None else 0.0 if design.array.dataflow == "os" else 0.01
 
 
 def _datapath(design: Design, options: dict[str, Any], path: tuple[str | int, ...]) -> Datapath:

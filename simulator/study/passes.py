@@ -108,13 +108,14 @@ def time_pass(
     if _is_nothing(special, step):
         return (), _NOTHING, Counts(0, 0, dram_activates=0)
     jobs = _jobs(special, step)
-    if fused := _is_fused(special, step):
-        waiting = _fused_cycles(hardware, steps, index)
+    behind = _behind(hardware, steps, index) if _is_fused(special, step) else None
+    if behind:
+        waiting = _fused_cycles(hardware, step, *behind)
         tables = tuple(fused_table(job, waiting) for job in jobs)
     else:
         tables = tuple(_lowered(special, step, job, len(jobs)) for job in jobs)
     timing = run_tables(special, tables, fidelity)
-    count = count_fused if fused else count_pass
+    count = count_fused if behind else count_pass
     done = [count(job, table, special.memories) for job, table in zip(jobs, tables, strict=True)]
     rows = timing.dram.get("activates")
     counts = replace(reduce(add, done), cycles=timing.total_cycles, dram_activates=rows)
@@ -200,30 +201,39 @@ def _best_table(
     return lower_pass(job, lanes, limits, depths, lambda table: run_pipeline(table, dram).total_cycles)
 
 
-def _fused_cycles(hardware: Hardware, steps: Sequence[Step], index: int) -> int:
-    """Cycles that one repetition of a fused pass adds to the GEMM whose results it works on, those before it deducted.
-
-    Behind anything else, in other numbers than the GEMM, or where partial sums are added first, all of its cycles show.
-    Of several cores, the first has most of the GEMM and of the pass.
+def _behind(hardware: Hardware, steps: Sequence[Step], index: int) -> tuple[Step, list[Pass]] | None:
+    """The GEMM or unfused pass whose results a fused pass works on, and the fused passes between: all as often as the
+    pass. None where there is none such, so that its values are in DRAM.
     """
-    step = cast(Pass, steps[index])
-    own, before = _all_cycles(hardware, step), 0
+    between: list[Pass] = []
     for earlier in reversed(steps[:index]):
-        if earlier.count != step.count:
-            return own
+        if earlier.count != steps[index].count:
+            return None
         if isinstance(earlier, Op):
-            array, plan = hardware.for_op(earlier).array, plan_cores(hardware, earlier)
-            if plan.reduction:
-                return own
-            part = plan.parts[0].op
-            return waiting_cycles(part, array, before + own) - waiting_cycles(part, array, before)
+            return earlier, between
         special = hardware.named(earlier.gemm)
         if _is_nothing(special, earlier):
             continue
         if not _is_fused(special, earlier):
-            return own
-        before += _all_cycles(hardware, earlier)
-    return own
+            return earlier, between
+        between.append(earlier)
+    return None
+
+
+def _fused_cycles(hardware: Hardware, step: Pass, source: Step, between: Sequence[Pass]) -> int:
+    """Cycles that one repetition of a fused pass adds to its GEMM, those of the passes between deducted.
+
+    Behind a pass, or where partial sums are added first, the vector unit is busy already: all of its cycles show. Of
+    several cores, the first has most of the GEMM and of the pass.
+    """
+    own, before = _all_cycles(hardware, step), sum(_all_cycles(hardware, earlier) for earlier in between)
+    if not isinstance(source, Op):
+        return own
+    array, plan = hardware.for_op(source).array, plan_cores(hardware, source)
+    if plan.reduction:
+        return own
+    part = plan.parts[0].op
+    return waiting_cycles(part, array, before + own) - waiting_cycles(part, array, before)
 
 
 def _all_cycles(hardware: Hardware, step: Pass) -> int:

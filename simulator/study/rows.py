@@ -76,6 +76,7 @@ def layer_row(point: Point, result: Result) -> Row:
         **{column: getattr(op, column, None) for column in SHAPE_COLUMNS},
         "count": op.count,
         "tiles": result.tiles * op.count,
+        "partition": result.partition if isinstance(result, OpResult) else "",
         "total_cycles": timing.total_cycles,
         "compute_cycles": timing.compute_cycles,
         "fill_drain_cycles": timing.fill_drain_cycles,

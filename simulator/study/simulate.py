@@ -49,6 +49,7 @@ class OpResult:
         timing: summed over the op's GEMMs, which run one after another.
         values: accumulators (M, N) of each GEMM, with tensors or ``pe_array``; else empty.
         quality: the check of the values; None without them.
+        partition: the dimension along which the cores share a GEMM; empty where one core has it whole.
         storage: what each operand takes, all its GEMMs together; None where that depends on values that are not known.
     """
 
@@ -61,6 +62,7 @@ class OpResult:
     operands: list[tuple[Encoded, Encoded]]
     quality: Quality | None
     storage: dict[str, Storage | None]
+    partition: str = ""
 
     def without_arrays(self) -> OpResult:
         """The same result without values and codes: what a study keeps of an op."""
@@ -107,7 +109,7 @@ def simulate_op(
         raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
     storage = storage_of(hardware, op, operands)
     energy = energy_pj(hardware.bill, counts)
-    return OpResult(op, plan.tiles, timing, counts, energy, values, operands, quality, storage)
+    return OpResult(op, plan.tiles, timing, counts, energy, values, operands, quality, storage, plan.dimension)
 
 
 def timing_of(
