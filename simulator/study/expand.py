@@ -59,6 +59,7 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     _require_distinct(source, "workloads", [w.name for w in workloads])
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
+    _require_claims(study, source, names)
     if study.normalise != "none":
         families = _sized(study, source, families, names)
     points = [
@@ -172,3 +173,14 @@ def _require_baseline(study: Study, source: Source, names: Sequence[str]) -> Non
     if study.baseline is not None and study.baseline not in names:
         hint = did_you_mean(study.baseline, names) or f"; designs: {', '.join(names)}"
         raise ConfigError(f"{source.where(('baseline',))}: '{study.baseline}' is not among the designs{hint}")
+
+
+def _require_claims(study: Study, source: Source, names: Sequence[str]) -> None:
+    """Published claims are about designs of the study. Raises: ConfigError."""
+    for i, claim in enumerate(study.published.claims if study.published else ()):
+        for field in ("design", "baseline"):
+            name = getattr(claim, field)
+            if name is not None and name not in names:
+                hint = did_you_mean(name, names) or f"; designs: {', '.join(names)}"
+                where = source.where(("published", "claims", i, field))
+                raise ConfigError(f"{where}: '{name}' is not among the designs{hint}")

@@ -238,6 +238,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "seed": study.seed,
         "fidelity": study.fidelity,
         "baseline": study.baseline,
+        "published": study.published.model_dump() if study.published else None,
         "study_resolved": source.data,
         "designs": [_design_record(p) for p in designs.values()],
         "workloads": [
