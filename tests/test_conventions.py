@@ -216,9 +216,9 @@ def test_a_library_that_does_not_fit_together_is_one_line(changes, message):
 
 
 def test_a_part_that_the_published_library_lacks_is_one_line():
-    message = "cost: part 'pe_gobo3' has no price in cost library 'olive_isca23'"
+    message = "cost: part 'pe_fp16_acc32' has no price in cost library 'olive_isca23'"
     with pytest.raises(ConfigError, match=re.escape(message)):
-        build(published("gobo_array"))
+        build(published("fp16_systolic"))
 
 
 def test_a_report_says_what_is_charged_otherwise(tmp_path):

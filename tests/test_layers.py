@@ -85,3 +85,26 @@ def test_a_pattern_that_fits_no_op_is_a_slip():
     study["workloads"].append({"name": "v", "gemms": [{"name": "layer.fc2", "M": 4, "N": 4, "K": 4}]})
     record, source = load_study(study)
     assert len(expand(record, source, {})) == 2
+
+
+def test_a_layer_may_be_of_one_workload():
+    fc = [{"name": "fc", "M": 4, "N": 4, "K": 4}]
+    layers = [{"workload": "w*", "ops": "*", "datapath": {"pair_rule": "left"}}]
+    study = {
+        "name": "x",
+        "designs": [{"extends": "olive_systolic", "name": "m", "layers": layers}],
+        "workloads": [{"name": "w", "gemms": fc}, {"name": "v", "gemms": fc}],
+    }
+    record, source = load_study(study)
+    rules = {
+        p.workload.name: p.hardware.for_op(p.workload.ops[0]).datapath.pair_rule for p in expand(record, source, {})
+    }
+    assert rules == {"w": "left", "v": "larger"}
+    layers[0]["workload"] = "wv"
+    record, source = load_study(study)
+    with pytest.raises(ConfigError, match=r"workload: 'wv' matches no workload; did you mean 'w'\?$"):
+        expand(record, source, {})
+    layers[0] |= {"workload": "w", "ops": "fv"}
+    record, source = load_study(study)
+    with pytest.raises(ConfigError, match="ops: 'fv' matches no op of 'w'"):
+        expand(record, source, {})

@@ -106,6 +106,14 @@ PUBLISHED = {
     "alexnet": (61_100_840 - 10_344, 714_188_480, 0.71e9),
     # Devlin et al., NAACL 2019: 12 layers of 4 x 768^2 + 2 x 768 x 3072 weights
     "bert_base": (12 * (4 * 768**2 + 2 * 768 * 3072), 11_173_625_856, 11.17e9),
+    # Same: 24 layers of hidden size 1024
+    "bert_large": (24 * (4 * 1024**2 + 2 * 1024 * 4096), 39_460_012_032, 39.46e9),
+    # Lewis et al., ACL 2020: an encoder layer as BERT-base's, a decoder layer with four projections more; 18 attentions
+    "bart_base": (6 * 12 * 768**2 + 6 * 16 * 768**2, 128 * 99_090_432 + 18 * 2 * 128**2 * 768, 13.14e9),
+    # Released gpt2-xl: 1,474,560,000 MACs per token without the head; attention of 1024 tokens
+    "gpt2_xl": (1_474_560_000, 1024 * 1_474_560_000 + 48 * 2 * 1024**2 * 1600, 1671.01e9),
+    # Released bloom-7b1: 6,039,797,760 MACs per token without the head; attention of 1024 tokens
+    "bloom_7b1": (6_039_797_760, 1024 * 6_039_797_760 + 30 * 2 * 1024**2 * 4096, 6442.45e9),
 }
 
 
@@ -116,6 +124,85 @@ def test_totals_are_the_published_ones(name):
     assert sum(op.N * op.K * op.count for op in ops if op.kind != "bmm") == parameters
     assert sum(op.macs for op in ops) == macs
     assert macs == pytest.approx(rounded, abs=5e6)  # all digits of it
+
+
+CHECKPOINTS = {
+    # Parameters of the released checkpoint, and those of its embeddings (with their normalisation) and pooler
+    "bert_base": (109_482_240, (30522 + 512 + 2 + 2) * 768 + 768**2 + 768),
+    "bert_large": (335_141_888, (30522 + 512 + 2 + 2) * 1024 + 1024**2 + 1024),
+    "bart_base": (139_420_416, (50265 + 2 * 1026 + 2 * 2) * 768),
+    "gpt2_xl": (1_557_611_200, (50257 + 1024) * 1600),
+    "bloom_7b1": (7_069_016_064, (250880 + 2) * 4096),
+}
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_weights_biases_and_gains_are_those_of_the_checkpoint(name):
+    """Of every linear layer its weights, of every bias pass a value per column, of every normalisation two."""
+    published, embeddings = CHECKPOINTS[name]
+    workload = resolve_workload(name)
+    weights = sum(op.N * op.K * op.count for op in workload.ops if op.kind != "bmm")
+    passes = [step for step in workload.steps if isinstance(step, Pass)]
+    biases = sum(p.cols * p.count for p in passes if p.kind == "bias" and p.name != "alibi")
+    gains = sum(2 * p.cols * p.count for p in passes if p.kind == "layer_norm")
+    assert weights + biases + gains + embeddings == published
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_every_operand_is_quantised_and_every_result_scaled_back(name):
+    """Query, key and value share one input; a weight is quantised beforehand, a second activation is not."""
+    steps = resolve_workload(name).steps
+    made = {(p.gemm, p.operand) for p in steps if isinstance(p, Pass) and p.kind == "quantise"}
+    scaled_back = {p.gemm for p in steps if isinstance(p, Pass) and p.kind == "dequantise"}
+    shares_an_input = ("self.key", "self.value", "self_attn.k_proj", "self_attn.v_proj", "encoder_attn.v_proj")
+    for op in (step for step in steps if isinstance(step, Op)):
+        assert ((op.name, "act") in made) != op.name.endswith(shares_an_input), op.name
+        assert ((op.name, "weight") in made) == (op.kind == "bmm"), op.name
+        assert op.name in scaled_back
+
+
+def test_a_batch_shares_weights_and_multiplies_the_rest():
+    spec = {
+        "passes": [
+            {"kind": "softmax", "after": ["b"]},
+            {"kind": "relu", "after": ["a"]},
+            {"kind": "mean_pool", "after": ["a"], "name": "pool", "rows": 2, "cols": 6, "block": 2},
+            {"kind": "layer_norm", "after": ["b"], "name": "last", "count": 1},
+        ],
+        "gemms": [GEMMS[0], GEMMS[1] | {"kind": "bmm"}],
+        "convs": [CONV],
+    }
+    one, three = steps(**spec), steps(**spec, batch=3)
+    conv, a, relu, pool, b, softmax, last = three
+    assert [step.name for step in one] == [step.name for step in three]
+    assert (conv.M, conv.count) == (3 * one[0].M, one[0].count)
+    assert (a.M, a.count, relu.rows, relu.count) == (12, 2, 12, 2)
+    assert (pool.rows, pool.count) == (6, 2)
+    assert (b.M, b.count, softmax.rows, softmax.count) == (4, 3, 4, 3)
+    assert (last.rows, last.count) == (4, 3)
+    assert sum(step.macs for step in three) == 3 * sum(step.macs for step in one)
+
+
+@pytest.mark.parametrize(
+    ("which", "kept"), [("all", 8), ("products", 3), ("layers", 2)]
+)  # fmt: skip
+def test_a_study_may_run_less_than_all_of_a_workload(which, kept, tmp_path):
+    workload = {
+        "name": "w",
+        "gemms": [GEMMS[0], {"name": "qk", "M": 4, "N": 4, "K": 8, "kind": "bmm"}, GEMMS[1]],
+        "passes": [{"kind": "softmax", "after": ["qk"]}, {"kind": "dequantise", "after": ["*"]},
+                   {"kind": "quantise", "before": ["a"]}],
+    }  # fmt: skip
+    sim.run_study({"name": "s", "designs": ["int8_systolic"], "workloads": [workload], "steps": which}, out=tmp_path)
+    layers = pd.read_parquet(tmp_path / "layers.parquet")
+    assert len(layers) == kept
+    assert set(layers["op"]) >= {"a", "b"}
+    said = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["assumptions"]
+    assert any(text.startswith("Left out of this study") for text in said) == (which != "all")
+    if which == "layers":
+        only = {"name": "w", "gemms": workload["gemms"][1:2]}
+        with pytest.raises(OlivineError, match=r"w: has no product with weights; say steps: products$"):
+            sim.run_study({"name": "s", "designs": ["int8_systolic"], "workloads": [only], "steps": which})
 
 
 # Passes in their places

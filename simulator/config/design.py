@@ -58,10 +58,12 @@ class DatapathSpec(Record):
 class Layer(Record):
     """Options of the datapath for the ops whose names match: 8 bits for a few layers, say.
 
-    ``ops`` is a pattern with shell wildcards; of several layers the first that matches an op applies to it.
+    ``ops`` and ``workload``, whose ops alone are meant, are patterns with shell wildcards; of several layers the first
+    that matches an op applies to it.
     """
 
     ops: str = Field(min_length=1)
+    workload: str = Field(default="*", min_length=1)
     datapath: dict[str, Any]
 
 

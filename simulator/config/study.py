@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from simulator.config.load import FieldError
+from simulator.config.published import Published
 from simulator.config.record import Record
 
-__all__ = ["Fidelity", "Sizing", "Study"]
+__all__ = ["Fidelity", "Sizing", "Steps", "Study"]
 
 Fidelity = Literal["bound", "pipeline", "event", "pe_array"]
+Steps = Literal["all", "products", "layers"]
 
 
 class Sizing(Record):
@@ -32,6 +34,9 @@ class Study(Record):
 
     ``normalise``: each design's array is the largest that has no more area than the baseline's (``iso_area``), or the
     smallest that has its peak throughput (``iso_peak``), as ``sizing`` says.
+
+    ``steps``: what runs of each workload: ``all``; its matrix ``products`` without the passes of the vector unit; or
+    its ``layers`` alone, products with weights, as in published simulators that know neither passes nor attention.
     """
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -43,8 +48,10 @@ class Study(Record):
     normalise: Literal["none", "iso_area", "iso_peak"] = "none"
     sizing: Sizing = Sizing()
     baseline: str | None = None
+    steps: Steps = "all"
     fidelity: Fidelity = "pipeline"
     seed: NonNegativeInt = 0
+    published: Published | None = None
 
     @model_validator(mode="after")
     def _sizing_has_a_purpose(self) -> Study:

@@ -105,11 +105,16 @@ class PassSpec(Record):
 
 
 class WorkloadSpec(Record):
-    """Convolutions in order, then GEMMs in order, each with its passes around it in the order of ``passes``."""
+    """Convolutions in order, then GEMMs in order, each with its passes around it in the order of ``passes``.
+
+    ``batch`` inputs run at once: their rows share a linear layer's weights, products of two activations (``bmm``) are
+    as many more. Sizes in ``convs``, ``gemms`` and ``passes`` are those of one input.
+    """
 
     name: str = Field(min_length=1)
     description: str = ""
     source: str = ""
+    batch: PositiveInt = 1
     convs: list[Conv] = Field(default=[], min_length=1)
     gemms: list[Gemm] = Field(default=[], min_length=1)
     passes: list[PassSpec] = Field(default=[])

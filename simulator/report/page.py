@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from simulator.report.atomic import write_bytes
+from simulator.report.beside import beside_table
 from simulator.report.counts_table import counts_table
 from simulator.report.figures import FigureFile
 from simulator.report.formatting import ABSENT, is_missing, number
@@ -35,6 +36,7 @@ def write_page(
 
     Raises: OutputError if it cannot be written.
     """
+    published = manifest.get("published")
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     page = _template().render(
         manifest=manifest,
@@ -44,6 +46,7 @@ def write_page(
         cards=headline_cards(results, layers, manifest),
         summary=summary_table(results),
         text_columns=TEXT_COLUMNS,
+        beside=beside_table(results, published) if published else None,
         figures=[_figure(f) for f in figures if not f.name.startswith("layers_")],
         op_figures=[_figure(f) for f in figures if f.name.startswith("layers_")],
         ops=op_table(layers, results),

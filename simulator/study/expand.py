@@ -51,17 +51,19 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     """
     near = Path(source.label).parent
     workloads = [
-        _placed(source, ("workloads", i), lambda ref: resolve_workload(ref, near)) for i in range(len(study.workloads))
+        _placed(source, ("workloads", i), lambda ref: resolve_workload(ref, near).only(study.steps))
+        for i in range(len(study.workloads))
     ]
     families = [_family(study, source, overrides, near, i) for i in range(len(study.designs))]
     names = [family[0].hardware.design.name for family in families]
     _require_distinct(source, "workloads", [w.name for w in workloads])
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
+    _require_claims(study, source, names)
     if study.normalise != "none":
         families = _sized(study, source, families, names)
     points = [
-        Point(member.hardware, workload, member.axes, member.size)
+        Point(member.hardware.on(workload.name), workload, member.axes, member.size)
         for family in families
         for workload in workloads
         for member in family
@@ -75,13 +77,20 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
 
 def _require_layers_to_match(points: Sequence[Point]) -> None:
     """A pattern of op names that fits no op of any workload is a slip of the pen. Raises: ConfigError."""
-    ops = {op.name: None for point in points for op in point.workload.ops}
-    for hardware in (p.hardware for p in points):
-        for i, (pattern, _) in enumerate(hardware.layers):
-            if not any(fnmatchcase(name, pattern) for name in ops):
-                hint = did_you_mean(pattern, ops) or f"; ops: {', '.join(list(ops)[:3])} ..."
-                where = hardware.design.where("layers", i, "ops")
-                raise ConfigError(f"{where}: '{pattern}' matches no op of any workload{hint}")
+    workloads = {point.workload.name: point.workload for point in points}
+    for design in (p.hardware.design for p in points):
+        for i, layer in enumerate(design.layers):
+            meant = [w for name, w in workloads.items() if fnmatchcase(name, layer.workload)]
+            if not meant:
+                where = design.where("layers", i, "workload")
+                hint = did_you_mean(layer.workload, workloads) or f"; workloads: {', '.join(workloads)}"
+                raise ConfigError(f"{where}: '{layer.workload}' matches no workload{hint}")
+            ops = {op.name: None for w in meant for op in w.ops}
+            if not any(fnmatchcase(name, layer.ops) for name in ops):
+                hint = did_you_mean(layer.ops, ops) or f"; ops: {', '.join(list(ops)[:3])} ..."
+                where = design.where("layers", i, "ops")
+                whose = "any workload" if layer.workload == "*" else f"'{layer.workload}'"
+                raise ConfigError(f"{where}: '{layer.ops}' matches no op of {whose}{hint}")
 
 
 @dataclass(frozen=True)
@@ -164,3 +173,14 @@ def _require_baseline(study: Study, source: Source, names: Sequence[str]) -> Non
     if study.baseline is not None and study.baseline not in names:
         hint = did_you_mean(study.baseline, names) or f"; designs: {', '.join(names)}"
         raise ConfigError(f"{source.where(('baseline',))}: '{study.baseline}' is not among the designs{hint}")
+
+
+def _require_claims(study: Study, source: Source, names: Sequence[str]) -> None:
+    """Published claims are about designs of the study. Raises: ConfigError."""
+    for i, claim in enumerate(study.published.claims if study.published else ()):
+        for field in ("design", "baseline"):
+            name = getattr(claim, field)
+            if name is not None and name not in names:
+                hint = did_you_mean(name, names) or f"; designs: {', '.join(names)}"
+                where = source.where(("published", "claims", i, field))
+                raise ConfigError(f"{where}: '{name}' is not among the designs{hint}")

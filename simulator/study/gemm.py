@@ -106,7 +106,7 @@ def simulate_gemm(
 
 
 def _hardware(design: Design | Reference) -> Hardware:
-    return build(design if isinstance(design, Design) else load_design(design))
+    return build(design if isinstance(design, Design) else load_design(design)).on("")
 
 
 def _operation(

@@ -93,6 +93,13 @@ class Hardware:
         """This hardware as it is set for the op of that name."""
         return next((hardware for pattern, hardware in self.layers if fnmatchcase(op_name, pattern)), self)
 
+    def on(self, workload: str) -> Hardware:
+        """This hardware with the layers of that workload alone."""
+        theirs = [fnmatchcase(workload, layer.workload) for layer in self.design.layers]
+        if all(theirs):
+            return self
+        return replace(self, layers=tuple(layer for layer, kept in zip(self.layers, theirs, strict=True) if kept))
+
 
 def build(design: Design) -> Hardware:
     """Resolve a design's datapath and prices.

@@ -238,6 +238,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "seed": study.seed,
         "fidelity": study.fidelity,
         "baseline": study.baseline,
+        "published": study.published.model_dump() if study.published else None,
         "study_resolved": source.data,
         "designs": [_design_record(p) for p in designs.values()],
         "workloads": [
@@ -248,8 +249,24 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
         "prices": _prices(points),
-        "assumptions": [*ASSUMPTIONS, *_drawn(points), *_conventions(points), *_scaled(points), *_sizes(points)],
+        "assumptions": [
+            *ASSUMPTIONS,
+            *_left_out(study),
+            *_drawn(points),
+            *_conventions(points),
+            *_scaled(points),
+            *_sizes(points),
+        ],
     }
+
+
+def _left_out(study: Study) -> list[str]:
+    """Which steps of its workloads a study does not run."""
+    what = {
+        "products": "passes of the vector unit",
+        "layers": "passes of the vector unit and products of two activations",
+    }
+    return [f"Left out of this study (steps: {study.steps}): {what[study.steps]}."] if study.steps in what else []
 
 
 def _drawn(points: list[Point]) -> list[str]:

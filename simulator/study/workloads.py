@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from simulator.config import Source, find_file, is_path, load_workload
 from simulator.config.catalogue import Reference
+from simulator.config.study import Steps
 from simulator.config.workload import WorkloadSpec
-from simulator.errors import UnknownNameError
+from simulator.errors import UnknownNameError, WorkloadError
 from simulator.resources import shipped_dir, shipped_names
 from simulator.tracing import Trace, open_trace
 from simulator.workload import Op, Pass, steps_of
@@ -48,6 +49,16 @@ class Workload:
         """Operands of a step: those of a trace's op; None for a pass, and where only shapes are known."""
         step = self.steps[index]
         return self.trace.load(step.name) if self.trace and isinstance(step, Op) else None
+
+    def only(self, steps: Steps) -> Workload:
+        """The workload with those of its steps alone that a study runs. Raises: WorkloadError if none is left."""
+        if steps == "all":
+            return self
+        kept = tuple(op for op in self.ops if steps == "products" or op.kind != "bmm")
+        if not kept:
+            raise WorkloadError(f"{self.name}: has no product with weights; say steps: products")
+        changed = hashlib.sha256(f"{self.fingerprint} {steps}".encode()).hexdigest()
+        return replace(self, steps=kept, fingerprint=changed)
 
     @property
     def kind(self) -> str:

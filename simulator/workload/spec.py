@@ -19,10 +19,10 @@ def steps_of(spec: WorkloadSpec) -> tuple[Op | Pass, ...]:
     Raises: WorkloadError for a pass that makes no sense, or two of one name.
     """
     steps: list[Op | Pass] = []
-    for op in (*map(_conv, spec.convs), *map(_gemm, spec.gemms)):
-        steps += [_pass(work, op) for work in spec.passes if work.before and work.is_at(op.name)]
+    for op in (*(_conv(conv, spec.batch) for conv in spec.convs), *(_gemm(gemm, spec.batch) for gemm in spec.gemms)):
+        steps += [_pass(work, op, spec.batch) for work in spec.passes if work.before and work.is_at(op.name)]
         steps.append(op)
-        steps += [_pass(work, op) for work in spec.passes if work.after and work.is_at(op.name)]
+        steps += [_pass(work, op, spec.batch) for work in spec.passes if work.after and work.is_at(op.name)]
     names = Counter(step.name for step in steps)
     twice = [step.name for step in steps if isinstance(step, Pass) and names[step.name] > 1]
     if twice:
@@ -32,26 +32,29 @@ def steps_of(spec: WorkloadSpec) -> tuple[Op | Pass, ...]:
     return tuple(steps)
 
 
-def _gemm(spec: Gemm) -> Op:
-    return Op(spec.name, spec.M, spec.N, spec.K, spec.count, spec.kind)
+def _gemm(spec: Gemm, batch: int) -> Op:
+    if spec.kind == "bmm":
+        return Op(spec.name, spec.M, spec.N, spec.K, spec.count * batch, spec.kind)
+    return Op(spec.name, spec.M * batch, spec.N, spec.K, spec.count, spec.kind)
 
 
-def _conv(spec: Conv) -> Op:
+def _conv(spec: Conv, batch: int) -> Op:
     fields = spec.model_dump(exclude={"name", "count"})
-    return Convolution(**fields).op(spec.name, spec.count)
+    return Convolution(**fields | {"batch": spec.batch * batch}).op(spec.name, spec.count)
 
 
-def _pass(spec: PassSpec, op: Op) -> Pass:
-    """One pass at one op; its shape follows from the op unless it is given."""
+def _pass(spec: PassSpec, op: Op, batch: int) -> Pass:
+    """One pass at one op; its shape follows from the op unless it is given, for one input."""
+    more_rows, more = (1, batch) if op.kind == "bmm" else (batch, 1)
     rows = op.N if spec.operand == "weight" else op.M
     cols = op.N if spec.after else op.K
     side = ".weight" if spec.operand == "weight" else ""
     return Pass(
         spec.name or f"{op.name}{side}.{spec.kind}",
         spec.kind,
-        spec.rows or rows,
+        spec.rows * more_rows if spec.rows else rows,
         spec.cols or cols,
-        spec.count or op.count,
+        spec.count * more if spec.count else op.count,
         op.name,
         bool(spec.before),
         spec.operand,

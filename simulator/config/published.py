@@ -1,0 +1,45 @@
+"""What a paper says of the designs of a study: shown beside the results, never used to get them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from simulator.config.load import FieldError
+from simulator.config.record import Record
+
+__all__ = ["Claim", "Published"]
+
+Metric = Literal["time", "energy", "static_share", "dram_share", "buffer_share", "core_share"]
+
+
+class Claim(Record):
+    """One published number.
+
+    ``time``, ``energy``: how many times as much the baseline takes, geometric mean over the workloads. ``..._share``:
+    the part of the design's own energy. ``source`` where it is not that of all claims.
+    """
+
+    text: str = Field(min_length=1)
+    metric: Metric
+    design: str
+    baseline: str | None = None
+    value: PositiveFloat
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _compares_or_not(self) -> Claim:
+        if self.metric in ("time", "energy") and self.baseline is None:
+            raise FieldError(("baseline",), f"missing key 'baseline'; {self.metric} is over another design's")
+        if self.metric.endswith("_share") and self.baseline is not None:
+            raise FieldError(("baseline",), f"{self.metric} is of the design's own energy; take it out")
+        return self
+
+
+class Published(Record):
+    """Claims of a paper, and a paragraph on each difference."""
+
+    source: str = Field(min_length=1)
+    claims: list[Claim] = Field(min_length=1)
+    notes: list[str] = Field(default=[])

@@ -1,0 +1,71 @@
+"""The table "Beside the paper": published numbers, and the same quantities computed from a run's results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from simulator.report.formatting import number
+from simulator.report.plotted import geomean, over_baseline, point_labels, uniques
+
+__all__ = ["beside_paper", "beside_table"]
+
+_QUANTITY = {"time": "time", "energy": "energy"} | {
+    f"{part}_share": f"energy, share of {name}"
+    for part, name in (("static", "static"), ("dram", "DRAM"), ("buffer", "buffers"), ("core", "core"))
+}
+
+
+def beside_paper(results: pd.DataFrame, published: Mapping[str, Any]) -> pd.DataFrame:
+    """A row per sweep point and claim: columns point, claim, quantity, source, paper, ours, ratio, least and most.
+
+    ``ours`` of a time or an energy is the baseline's over the design's, geometric mean over workloads; that of a share
+    the arithmetic mean. ``least`` and ``most`` are those of single workloads, ``ratio`` is ours over the paper's.
+    """
+    labels = point_labels(results)
+    rows = []
+    for point in uniques(labels):
+        here = results[labels == point]
+        for claim in published["claims"]:
+            values = _values(here, claim)
+            mean = values.mean() if claim["metric"].endswith("_share") else geomean(values)
+            rows.append(
+                {
+                    "point": point,
+                    "claim": claim["text"],
+                    "quantity": _QUANTITY[claim["metric"]],
+                    "source": claim.get("source") or published["source"],
+                    "paper": claim["value"],
+                    "ours": mean,
+                    "ratio": mean / claim["value"],
+                    "least": values.min(),
+                    "most": values.max(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _values(results: pd.DataFrame, claim: Mapping[str, Any]) -> pd.Series:
+    """What a claim is about, one value per workload."""
+    own = results["design"] == claim["design"]
+    if claim["metric"].endswith("_share"):
+        part = claim["metric"].removesuffix("_share")
+        return (results[f"energy_{part}_pj"] / results["energy_total_pj"])[own]
+    column = {"time": "latency_s", "energy": "energy_total_pj"}[claim["metric"]]
+    return 1 / over_baseline(results, column, claim["baseline"])[own]
+
+
+def beside_table(results: pd.DataFrame, published: Mapping[str, Any]) -> pd.DataFrame:
+    """The same as texts, for the page, Markdown and LaTeX."""
+    rows = beside_paper(results, published)
+    table = {"Claim": rows["claim"], "Quantity": rows["quantity"], "Source": rows["source"]}
+    if rows["point"].any():
+        table["Point"] = rows["point"]
+    table["Paper"] = rows["paper"].map(lambda v: number(v))
+    table["Ours"] = rows["ours"].map(lambda v: number(v))
+    table["Ours / paper"] = rows["ratio"].map(lambda v: f"{v:.2f}")
+    spans = zip(rows["least"], rows["most"], strict=True)
+    table["Single workloads"] = pd.Series([f"{number(a)} – {number(b)}" for a, b in spans], dtype=object)
+    return pd.DataFrame(table, dtype=object)
