@@ -62,9 +62,11 @@ def test_energies_are_those_of_the_paper(results, design):
     assert geomean(results, "energy_total_pj", design) == pytest.approx(ENERGY[design], rel=0.12)
 
 
-def test_energy_over_ant_is_missed_by_13_percent_for_its_share_of_8_bits(results):
+def test_energy_over_ant_is_missed_by_a_little_more_than_12_percent_for_its_share_of_8_bits(results):
     """12 % are wanted. An ANT at 8 bits throughout, as BitFusion's array is at the same prices, would be within."""
-    assert geomean(results, "energy_total_pj", "ant_systolic") == pytest.approx(0.87 * ENERGY["ant_systolic"], rel=0.01)
+    assert geomean(results, "energy_total_pj", "ant_systolic") == pytest.approx(
+        0.876 * ENERGY["ant_systolic"], rel=0.003
+    )
     all_at_8 = geomean(results, "energy_total_pj", "bitfusion_systolic")
     assert all_at_8 == pytest.approx(ENERGY["ant_systolic"], rel=0.03)
     assert geomean(results, "latency_s", "bitfusion_systolic") == pytest.approx(4, rel=0.01)
@@ -121,10 +123,10 @@ def test_the_page_shows_what_the_results_say(results):
 
 
 def test_most_of_the_advantage_over_8_bits_is_in_the_published_areas(tmp_path):
-    """By synthesised areas fewer than two of the 4.8 are left, and OLAccel, without stalls, is ahead."""
+    """By synthesised areas fewer than one and a half of the 4.8 are left, and OLAccel, without stalls, is ahead."""
     table = sim.run_study(reduced("olive_systolic_open", without=("gobo_array",)), out=tmp_path)
-    assert 1 < geomean(table, "latency_s", "int8_systolic") < 2
-    assert 1 < geomean(table, "latency_s", "adaptivfloat_systolic") < 2
+    assert 1 < geomean(table, "latency_s", "int8_systolic") < 1.5
+    assert 1 < geomean(table, "latency_s", "adaptivfloat_systolic") < 1.5
     assert geomean(table, "latency_s", "olaccel_systolic") < 1 < geomean(table, "latency_s", "olaccel_stalling")
     assert geomean(table, "latency_s", "ant_systolic") > 3
 
