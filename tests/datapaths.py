@@ -104,25 +104,32 @@ def fold(lane):
     return out
 
 
+def run_lane(lane, overlap, **gate):
+    """One register-accurate array at work, and the closed form of its cycles without stalls."""
+    shape = ArrayShape(lane.rows, lane.cols, overlap, 1, lane.result_words)
+    run = run_os_array(
+        lane.act,
+        lane.weight,
+        lane.rows,
+        lane.cols,
+        mac=lane.mac,
+        period_cycles=shape.fold(lane.act.shape[1]).period_cycles,
+        double_buffered=overlap == "full",
+        finish=lane.finish,
+        constants=lane.constants,
+        registers=lane.registers,
+        state_type=lane.state_type,
+        result_words=lane.result_words,
+        **gate,
+    )
+    return run, shape.total(len(lane.act), len(lane.weight), lane.act.shape[1])
+
+
 def on_the_arrays(dp, pair, rows, cols, overlap):
     """Results of the register-accurate arrays of ``rows x cols`` PEs, whose cycles are the closed form's."""
     results = []
     for lane in dp.lanes(*pair, *dp.logical_array(rows, cols)):
-        shape = ArrayShape(lane.rows, lane.cols, overlap, 1, lane.result_words)
-        run = run_os_array(
-            lane.act,
-            lane.weight,
-            lane.rows,
-            lane.cols,
-            mac=lane.mac,
-            period_cycles=shape.fold(lane.act.shape[1]).period_cycles,
-            double_buffered=overlap == "full",
-            finish=lane.finish,
-            constants=lane.constants,
-            registers=lane.registers,
-            state_type=lane.state_type,
-            result_words=lane.result_words,
-        )
-        assert run.cycles == shape.total(len(lane.act), len(lane.weight), lane.act.shape[1])
+        run, cycles = run_lane(lane, overlap)
+        assert run.cycles == cycles
         results.append(run.values)
     return dp.merge(results, *pair)

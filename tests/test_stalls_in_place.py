@@ -12,7 +12,6 @@ import simulator as sim
 from simulator import datapath
 from simulator.datapath import Job
 from simulator.datapath.coordinator import coordinator_schedule
-from simulator.engine.pe_array import run_os_array
 from simulator.engine.pe_array_stationary import run_stationary_array
 from simulator.errors import ConfigError, MismatchError, WorkloadError
 from simulator.formats import Encoded
@@ -23,7 +22,7 @@ from simulator.study.hardware import build
 from simulator.study.planning import plan
 from simulator.tracing import open_trace
 from simulator.workload import Op
-from tests.datapaths import encoded_pair, heavy_tailed, same_bits, seeds
+from tests.datapaths import encoded_pair, heavy_tailed, run_lane, same_bits, seeds
 
 pytestmark = pytest.mark.kernels
 
@@ -40,23 +39,9 @@ def measured(dp, pair, rows, cols, overlap="full"):
     """Results and cycles of the arrays side by side."""
     runs = []
     for lane in dp.lanes(*pair, rows, cols):
-        shape = ArrayShape(lane.rows, lane.cols, overlap, 1, lane.result_words)
-        run = run_os_array(
-            lane.act,
-            lane.weight,
-            lane.rows,
-            lane.cols,
-            mac=lane.mac,
-            period_cycles=shape.fold(lane.act.shape[1]).period_cycles,
-            double_buffered=overlap == "full",
-            finish=lane.finish,
-            constants=lane.constants,
-            registers=lane.registers,
-            state_type=lane.state_type,
-            result_words=lane.result_words,
-            **({"gate": lane.gate.asked, "gate_memory": lane.gate.memory} if lane.gate else {}),
-        )
-        assert run.cycles - run.frozen_cycles == shape.total(len(lane.act), len(lane.weight), lane.act.shape[1])
+        gate = {"gate": lane.gate.asked, "gate_memory": lane.gate.memory} if lane.gate else {}
+        run, cycles = run_lane(lane, overlap, **gate)
+        assert run.cycles - run.frozen_cycles == cycles
         runs.append(run)
     return dp.merge([run.values for run in runs], *pair), max(run.cycles for run in runs)
 

@@ -6,11 +6,12 @@ from simulator.engine.global_buffer import GlobalBuffer
 from simulator.engine.memory import Dram
 from simulator.engine.nest import nest_cycles, run_nest
 from simulator.engine.pipeline import run_pipeline, run_pipeline_cores
-from simulator.engine.timing import EVENT_FIELDS, STALL_CAUSES, Timing
+from simulator.engine.timing import EVENT_FIELDS, OWN_CAUSES, STALL_CAUSES, Timing
 
 __all__ = [
     "EVENT_FIELDS",
     "NO_MEMORY_LIMIT",
+    "OWN_CAUSES",
     "STALL_CAUSES",
     "Dram",
     "GlobalBuffer",

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from simulator.errors import ConservationError
 from simulator.tiles import Tiles, TileTable
 
-__all__ = ["EVENT_FIELDS", "STALL_CAUSES", "Timing"]
+__all__ = ["EVENT_FIELDS", "OWN_CAUSES", "STALL_CAUSES", "Timing"]
 
 STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_bank", "stall_outlier", "stall_vector")
 """Waiting for operands; for results to be written back; for words of a scratchpad whose bank is busy; for outliers; for
 passes over operands or results."""
+
+OWN_CAUSES = {"outlier_cycles": "stall_outlier", "vector_cycles": "stall_vector", "conflict_cycles": "stall_bank"}
+"""Columns of cycles that a tile holds the array beyond issuing -> their cause."""
 
 EVENT_FIELDS = ("load_start", "load_end", "compute_start", "compute_end", "store_start", "store_end")
 """Columns of ``Timing.events``, all in cycles, intervals half-open. ``compute_end`` is when the array is free."""
@@ -96,11 +99,9 @@ def by_waits(tiles: Tiles, waits: Waits, events: NDArray[np.int64] | None = None
     Raises: ConservationError if causes do not sum to the total or compute differs from the closed form.
     """
     fill, drain = int(tiles.rows["fill_cycles"][0]), int(tiles.rows["drain_cycles"][-1])
-    stalls = {
-        "stall_dram_read": waits.before_tiles - fill,
-        "stall_dram_write": waits.frozen + waits.end - waits.results_out,
-        **own_stalls(tiles),
-    }
+    stalls = dict.fromkeys(STALL_CAUSES, 0) | own_stalls(tiles)
+    stalls["stall_dram_read"] = waits.before_tiles - fill
+    stalls["stall_dram_write"] = waits.frozen + waits.end - waits.results_out
     compute = fill + tiles.total("issue_cycles") + drain
     timing = Timing(waits.end, compute, stalls, events, tiles.fill_drain_cycles)
     check(timing, tiles)
@@ -109,11 +110,7 @@ def by_waits(tiles: Tiles, waits: Waits, events: NDArray[np.int64] | None = None
 
 def own_stalls(tiles: Tiles) -> dict[str, int]:
     """Cycles that tiles hold the array beyond issuing."""
-    return {
-        "stall_bank": tiles.total("conflict_cycles"),
-        "stall_outlier": tiles.total("outlier_cycles"),
-        "stall_vector": tiles.total("vector_cycles"),
-    }
+    return {cause: tiles.total(column) for column, cause in OWN_CAUSES.items()}
 
 
 def check(timing: Timing, tiles: Tiles) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config.study import Fidelity
-from simulator.engine import Dram, IdealDram, Timing
+from simulator.engine import OWN_CAUSES, Dram, IdealDram, Timing
 from simulator.errors import OlivineError
 from simulator.report.atomic import whole_file
 from simulator.report.timeline import OpTimeline, write_timeline
@@ -24,9 +24,6 @@ from simulator.tiles import TileTable
 from simulator.workload import Op, Pass
 
 __all__ = ["TIMELINE_NAME", "gemm_timeline", "require_timeline", "save_timeline", "timelines"]
-
-_CAUSES = {"outlier_cycles": "stall_outlier", "vector_cycles": "stall_vector", "conflict_cycles": "stall_bank"}
-
 
 TIMELINE_NAME = "timeline.json"
 _Phase = tuple[Sequence[TileTable], Timing]
@@ -92,7 +89,7 @@ def gemm_timeline(
     free[0] += table.rows["fill_cycles"][0]
     waits = {"stall_dram_read": np.stack([np.minimum(free, start), start], axis=1)}
     at = end.copy()
-    for column, cause in _CAUSES.items():
+    for column, cause in OWN_CAUSES.items():
         cycles = table.rows[column]
         waits[cause] = np.stack([at - cycles, at], axis=1)
         at = at - cycles
