@@ -90,6 +90,65 @@ def relu(lane, row):
     return [lane.add(max(x, 0.0)) for x in row]
 
 
+def relu6(lane, row):
+    return [lane.add(min(lane.add(max(x, 0.0)), 6.0)) for x in row]
+
+
+def multiply(lane, row, other):
+    return [lane.mul(x * y) for x, y in zip(row, other, strict=True)]
+
+
+def softplus(lane, row):
+    out = []
+    for x in row:
+        power = lane.special(2.0 ** lane.mul(x * math.log2(math.e)))
+        out.append(lane.mul(lane.special(math.log2(lane.add(1 + power))) * math.log(2)))
+    return out
+
+
+def rotary(lane, row, angles):
+    """Value i and value i + n/2 are a pair, turned by angle i."""
+    half = len(row) // 2
+    out = []
+    for i in range(len(row)):
+        partner = -row[i + half] if i < half else row[i - half]
+        c, s = math.cos(angles[i % half]), math.sin(angles[i % half])
+        out.append(lane.add(lane.mul(row[i] * c) + lane.mul(partner * s)))
+    return out
+
+
+def lookup(lane, table, index):
+    return list(table[index])
+
+
+def conv1d(lane, rows, taps):
+    """Causal filter of each column along the rows: taps[column][0] meets the oldest row."""
+    out = []
+    for t in range(len(rows)):
+        out.append([])
+        for column, own in enumerate(taps):
+            past = [rows[t - back][column] if t >= back else 0.0 for back in range(len(own) - 1, -1, -1)]
+            out[-1].append(lane.reduce([lane.mul(w * x) for w, x in zip(own, past, strict=True)], plus))
+    return out
+
+
+def selective_scan(lane, rows, steps, B, C, A, D):
+    """Rows of x and dt; B and C per row; A per column and state; D per column."""
+    states = [[0.0] * len(B[0]) for _ in D]
+    out = []
+    for x, dt, b, c in zip(rows, steps, B, C, strict=True):
+        out.append([])
+        for column, h in enumerate(states):
+            pushed = lane.mul(dt[column] * x[column])
+            read = []
+            for s in range(len(h)):
+                decay = lane.special(2.0 ** lane.mul(dt[column] * (A[column][s] * math.log2(math.e))))
+                h[s] = lane.add(lane.mul(decay * h[s]) + lane.mul(pushed * b[s]))
+                read.append(lane.mul(h[s] * c[s]))
+            out[-1].append(lane.add(lane.reduce(read, plus) + lane.mul(D[column] * x[column])))
+    return out
+
+
 def bias(lane, row, offset):
     return [lane.add(x + b) for x, b in zip(row, offset, strict=True)]
 

@@ -66,6 +66,28 @@ def butterfly(n):
     return np.array([[(-1.0) ** bin(i & j).count("1") for j in range(n)] for i in range(n)])
 
 
+def turned(x, angles):
+    left, right = x[:, :8], x[:, 8:]
+    c, s = np.cos(angles), np.sin(angles)
+    return np.concatenate([left * c - right * s, right * c + left * s], axis=1)
+
+
+def filtered(x, taps):
+    padded = np.concatenate([np.zeros((taps.shape[1] - 1, x.shape[1])), x])
+    return np.stack([(padded[t : t + taps.shape[1]] * taps.T).sum(0) for t in range(len(x))])
+
+
+def scanned(x, dt, B, C, A, D):
+    h, out = np.zeros(A.shape), []
+    for t in range(len(x)):
+        h = np.exp(dt[t][:, None] * A) * h + (dt[t] * x[t])[:, None] * B[t]
+        out.append((h * C[t]).sum(-1) + D * x[t])
+    return np.array(out)
+
+
+ANGLES, TAPS = RNG.uniform(0, 6, 8), RNG.standard_normal((16, 4))
+SCAN = (np.abs(OTHER), RNG.standard_normal((3, 5)), RNG.standard_normal((3, 5)),
+        -RNG.uniform(0.1, 2, (16, 5)), GAIN)  # fmt: skip
 WINDOWS = RNG.standard_normal((3, 16, 9))
 CASES = {
     "softmax": (lambda lane, i: naive.softmax(lane, X[i]), powers(X)),
@@ -80,6 +102,11 @@ CASES = {
     ),
     "silu": (lambda lane, i: naive.silu(lane, X[i]), X / (1 + np.exp(-X))),
     "relu": (lambda lane, i: naive.relu(lane, X[i]), np.maximum(X, 0)),
+    "relu6": (lambda lane, i: naive.relu6(lane, 9 * X[i]), np.clip(9 * X, 0, 6)),
+    "multiply": (lambda lane, i: naive.multiply(lane, X[i], OTHER[i]), X * OTHER),
+    "softplus": (lambda lane, i: naive.softplus(lane, X[i]), np.log1p(np.exp(X))),
+    "rotary": (lambda lane, i: naive.rotary(lane, X[i], ANGLES), turned(X, ANGLES)),
+    "lookup": (lambda lane, i: naive.lookup(lane, X, i), X),
     "bias": (lambda lane, i: naive.bias(lane, X[i], OFFSET), X + OFFSET),
     "residual": (lambda lane, i: naive.residual(lane, X[i], OTHER[i]), X + OTHER),
     "scale": (lambda lane, i: naive.scale(lane, X[i], 0.125), X * 0.125),
@@ -95,12 +122,16 @@ CASES = {
     "max_pool": (lambda lane, i: naive.max_pool(lane, WINDOWS[i]), WINDOWS.max(-1)),
     "mean_pool": (lambda lane, i: naive.mean_pool(lane, WINDOWS[i]), WINDOWS.mean(-1)),
 }
+ALONG_ROWS = {
+    "conv1d": (lambda lane: naive.conv1d(lane, X, TAPS), filtered(X, TAPS), 4),
+    "selective_scan": (lambda lane: naive.selective_scan(lane, X, *SCAN), scanned(X, *SCAN), 5),
+}
 OPTIONS = {"quantise by row": {"dynamic": 0}, "quantise by 4": {"dynamic": 4}}
 BLOCKS = {"hadamard by 4": 4, "max_pool": 9, "mean_pool": 9}
 
 
 def test_every_kind_is_tried():
-    assert {name.split(" by ")[0] for name in CASES} == set(PASS_KINDS) == set(WORK)
+    assert {name.split(" by ")[0] for name in (*CASES, *ALONG_ROWS)} == set(PASS_KINDS) == set(WORK)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -113,13 +144,40 @@ def test_operations_are_those_of_the_pass_done_by_hand(name):
     assert counted == {VECTOR_ACTIONS[what]: n for what, n in lane.done.items()}
 
 
+@pytest.mark.parametrize("kind", ALONG_ROWS)
+def test_operations_along_rows_are_those_done_by_hand(kind):
+    run, expected, block = ALONG_ROWS[kind]
+    lane = naive.Lane()
+    np.testing.assert_allclose(np.array(run(lane)), expected, rtol=1e-9, atol=1e-12)
+    counted = actions_of(job(a_pass(kind, 3, 16, block)))
+    assert counted == {VECTOR_ACTIONS[what]: n for what, n in lane.done.items()}
+
+
+@pytest.mark.parametrize(("kind", "block", "per_value", "per_row", "per_column", "kept"),
+                         [("conv1d", 4, 1, 0, 4 + 3, 3), ("selective_scan", 16, 2, 32, 16 + 1 + 16, 16)])  # fmt: skip
+def test_what_is_kept_of_a_column_comes_and_goes_once(kind, block, per_value, per_row, per_column, kept):
+    """However the rows are cut: taps or A and D, and the state before; the state after."""
+    asked = job(a_pass(kind, 40, 90, block))
+    for kib in (6, 400):
+        limits = BufferLimits(kib * 8192, 400 * 8192, 400 * 8192)
+        table = lower_pass(asked, Lanes(8, 4), limits, (1, 1, 1), len)
+        counts = count_pass(asked, table, MEMORIES)
+        assert (len(table.rows) > 1) == (kib == 6)
+        assert counts.traffic["dram", "act"].read_bits == 16 * 40 * (90 * per_value + per_row)
+        assert counts.traffic["dram", "weight"].read_bits == 16 * 90 * per_column
+        assert counts.traffic["dram", "out"].write_bits == 16 * 90 * (40 + kept)
+
+
+BLOCK = {"max_pool": 9, "mean_pool": 9, "conv1d": 4, "selective_scan": 5}
+
+
 @given(
     kind=st.sampled_from(PASS_KINDS), rows=st.integers(1, 9), cols=st.integers(1, 70), lanes=LANE_COUNTS,
     special=st.integers(1, 5), dynamic=st.sampled_from([None, 0, 4, 32]),
 )  # fmt: skip
 def test_cycles_are_those_of_a_walk_over_the_lanes(kind, rows, cols, lanes, special, dynamic):
     cols = 64 if kind == "hadamard" else cols
-    asked = job(a_pass(kind, rows, cols, 9 if kind.endswith("pool") else 0), dynamic=dynamic)
+    asked = job(a_pass(kind, rows, cols, BLOCK.get(kind, 0)), dynamic=dynamic)
     work = asked.work
     expected = naive.cycles(
         rows, cols, lanes, special, (work.adds + work.muls, work.specials),
@@ -135,7 +193,7 @@ def test_cycles_are_those_of_a_walk_over_the_lanes(kind, rows, cols, lanes, spec
 def jobs(draw):
     kind = draw(st.sampled_from(PASS_KINDS))
     cols = 2 ** draw(st.integers(0, 6)) if kind == "hadamard" else draw(st.integers(1, 90))
-    block = 4 if kind.endswith("pool") else min(cols, 8) if kind == "hadamard" else 0
+    block = min(cols, 8) if kind == "hadamard" else min(BLOCK.get(kind, 0), 4)
     made = a_pass(kind, draw(st.integers(1, 40)), cols, block)
     packed = draw(
         st.sampled_from([Width.plain(4), Width.plain(8), Width.plain(16), Width(32, 136, 136), Width(2, 8, 8)])
@@ -174,13 +232,16 @@ def test_bound_pipeline_event_and_conservation(asked, lanes, dram, kib, depths):
     assert not (tiles["n0"] % (work.group or 1)).any(), "what depends on each other stays together"
     for tile in tiles:
         covered[tile["m0"] : tile["m0"] + tile["m"], tile["n0"] : tile["n0"] + tile["n"]] += 1
-        assert tile["m"] * work.inputs * asked.source.row_bits(tile["n"]) <= limits.act_bits
-        assert tile["m"] * asked.result.row_bits(tile["n"]) <= limits.out_bits
+        assert tile["m"] * (work.inputs * asked.source.row_bits(tile["n"]) + 16 * work.row_inputs) <= limits.act_bits
+        assert tile["m"] * asked.result.row_bits(tile["n"]) + 16 * tile["n"] * work.kept <= limits.out_bits
     assert (covered == 1).all()
     counts = count_pass(asked, table, MEMORIES)
-    values = asked.rows * asked.cols
-    assert counts.traffic["dram", "act"].read_bits == 16 * values * work.inputs
-    assert counts.traffic["dram", "out"].write_bits == asked.rows * asked.result.dram_row_bits(asked.cols)
+    values, across = asked.rows * asked.cols, len(set(tiles["n0"].tolist()))
+    per_row = 16 * asked.rows * work.row_inputs * across
+    assert counts.traffic["dram", "act"].read_bits == 16 * values * work.inputs + per_row
+    loads = counts.traffic["dram", "weight"].read_bits
+    kept = loads // work.parameters * work.kept if work.kept else 0  # as often as parameters come
+    assert counts.traffic["dram", "out"].write_bits == asked.rows * asked.result.dram_row_bits(asked.cols) + kept
     assert counts.traffic["dram", "weight"].read_bits >= 16 * asked.cols * work.parameters
     assert counts.traffic["act_buffer", "act"].read_bits == work.reads * counts.traffic["dram", "act"].read_bits
 
@@ -256,7 +317,7 @@ def test_the_documentation_says_so():
     for kind, cells in rows.items():
         fields = [cell.strip() for cell in cells.split("|")]
         work = WORK[kind]
-        if kind not in ("hadamard", "max_pool", "mean_pool", "quantise"):
+        if kind not in ("hadamard", "max_pool", "mean_pool", "quantise", "conv1d", "selective_scan"):
             assert [int(cell or 0) for cell in fields[:4]] == [work.adds, work.muls, work.specials, work.reductions]
             assert fields[6] == f"{work.reads}, {work.rewrites}"
 
@@ -398,7 +459,7 @@ def test_an_op_among_steps_is_the_op_alone(fidelity):
             "a hadamard mixes a power of two of values that divides its columns; found 12 of 12; set block",
         ),
         ({"kind": "max_pool"}, "a max_pool needs block, the values of its window"),
-        ({"block": 4}, "a softmax has no block; only hadamard and pools have one"),
+        ({"block": 4}, "a softmax has no block; only hadamard, max_pool, mean_pool, conv1d, selective_scan have one"),
         ({"block": -1}, "block must be an integer of at least 0, got -1"),
     ],
 )  # fmt: skip

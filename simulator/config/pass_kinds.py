@@ -8,20 +8,27 @@ __all__ = ["FusibleKind", "PassKind"]
 
 PassKind = Literal[
     "bias",
+    "conv1d",
     "dequantise",
     "gelu",
     "hadamard",
     "layer_norm",
+    "lookup",
     "max_pool",
     "mean_pool",
+    "multiply",
     "quantise",
     "relu",
+    "relu6",
     "residual",
     "rms_norm",
+    "rotary",
     "scale",
+    "selective_scan",
     "silu",
     "softmax",
+    "softplus",
 ]
 
-FusibleKind = Literal["bias", "dequantise", "gelu", "quantise", "relu", "scale", "silu"]
+FusibleKind = Literal["bias", "dequantise", "gelu", "quantise", "relu", "relu6", "scale", "silu", "softplus"]
 """One value in, one value out, nothing else needed: what can be done to a result on its way."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from simulator.counts import Counts, Traffic
 from simulator.datapath import Width
+from simulator.datapath.width import Count
 from simulator.errors import MappingError
 from simulator.mapping.blocking import BufferLimits
 from simulator.mapping.scratchpads import Memories
@@ -65,6 +66,10 @@ class VectorJob:
     def divisible(self) -> bool:
         """Whether a row may be cut: nothing in it depends on all of it."""
         return not self.work.reductions or bool(self.work.group)
+
+    def row_bits(self, n: Count) -> Count:
+        """Loaded per row of a block of n columns, as the scratchpad holds it [bit]."""
+        return self.work.inputs * self.source.row_bits(n) + self.source.row_bits(self.work.row_inputs)
 
     @property
     def together(self) -> int:
@@ -142,9 +147,9 @@ def _sizes(job: VectorJob) -> Iterator[tuple[int, int]]:
 def _too_small(job: VectorJob, limits: BufferLimits, m: int, n: int) -> str:
     """The scratchpad that does not hold the block, or an empty string."""
     needed = (
-        ("act_buffer", m * job.work.inputs * job.source.row_bits(n), limits.act_bits),
+        ("act_buffer", m * job.row_bits(n), limits.act_bits),
         ("weight_buffer", job.work.parameters * n * PARAMETER_BITS, limits.weight_bits),
-        ("out_buffer", m * job.result.row_bits(n), limits.out_bits),
+        ("out_buffer", m * job.result.row_bits(n) + job.work.kept * n * PARAMETER_BITS, limits.out_bits),
     )
     return next((pad for pad, bits, most in needed if bits > most), "")
 
@@ -155,14 +160,23 @@ def _table(job: VectorJob, lanes: Lanes, m: int, n: int, depths: tuple[int, int,
     tiles = np.zeros(len(row), TILE_DTYPE)
     tiles["m0"], tiles["n0"] = row, col
     tiles["m"], tiles["n"] = np.minimum(m, job.rows - row), np.minimum(n, job.cols - col)
-    tiles["act_load_bytes"] = -(-tiles["m"] * job.work.inputs * job.source.dram_row_bits(tiles["n"]) // 8)
+    per_row = job.work.inputs * job.source.dram_row_bits(tiles["n"]) + job.source.dram_row_bits(job.work.row_inputs)
+    tiles["act_load_bytes"] = -(-tiles["m"] * per_row // 8)
     parameters = -(-tiles["n"] * job.work.parameters * PARAMETER_BITS // 8)
-    tiles["weight_load_bytes"] = np.where(same_as_before(tiles, "n0"), 0, parameters)
-    tiles["store_bytes"] = -(-tiles["m"] * job.result.dram_row_bits(tiles["n"]) // 8)
+    again = same_as_before(tiles, "n0")
+    tiles["weight_load_bytes"] = np.where(again, 0, parameters)
+    stored = tiles["m"] * job.result.dram_row_bits(tiles["n"]) + _kept_bits(job, tiles)
+    tiles["store_bytes"] = -(-stored // 8)
     tiles["opens_output"] = True  # from its start: results are written from the first group on
     tiles["vector_cycles"] = _each_shape(job, lanes, tiles)
     tiles.flags.writeable = False
     return TileTable(tiles, 0, *depths)
+
+
+def _kept_bits(job: VectorJob, tiles: NDArray[np.void]) -> NDArray[np.int64]:
+    """What each tile writes of its columns beside its results: the last of those that share their columns [bit]."""
+    last = np.append(~same_as_before(tiles, "n0")[1:], True)
+    return np.asarray(np.where(last, tiles["n"] * job.work.kept * PARAMETER_BITS, 0))
 
 
 def _each_shape(job: VectorJob, lanes: Lanes, tiles: NDArray[np.void]) -> NDArray[np.int64]:
@@ -181,16 +195,18 @@ def count_pass(job: VectorJob, table: TileTable, memories: Memories) -> Counts:
     assert values == job.rows * job.cols, "tiles must cover the pass exactly once"
     moved = ("act_load_bytes", "weight_load_bytes", "store_bytes")
     loaded, parameters, stored = (int(tiles[column].sum()) * 8 for column in moved)
-    read_once = job.rows * work.inputs * job.source.row_bits(job.cols)
-    written_once = job.rows * job.result.row_bits(job.cols)
+    kept = _kept_bits(job, tiles)
+    row_bits, updated = job.row_bits(tiles["n"]), tiles["m"] * tiles["n"] * work.kept * PARAMETER_BITS
+    read_once = int((tiles["m"] * row_bits).sum())
+    written_once = job.rows * job.result.row_bits(job.cols) + int(kept.sum())
     used = tiles["m"] * tiles["n"] * work.parameters * PARAMETER_BITS
     act_words, out_words, param_reads, param_writes = (
         int((-(-bits // pad.word_bits)).sum())
         for bits, pad in (
-            (tiles["m"] * work.inputs * job.source.row_bits(tiles["n"]), memories.act),
-            (tiles["m"] * job.result.row_bits(tiles["n"]), memories.out),
+            (tiles["m"] * row_bits, memories.act),
+            (tiles["m"] * job.result.row_bits(tiles["n"]) + kept, memories.out),
             (used, memories.weight),
-            (tiles["weight_load_bytes"] * 8, memories.weight),
+            (tiles["weight_load_bytes"] * 8 + updated, memories.weight),
         )
     )
     act_bursts, param_bursts, out_bursts = (int((-(-tiles[c] // memories.burst_bytes)).sum()) for c in moved)
@@ -204,16 +220,17 @@ def count_pass(job: VectorJob, table: TileTable, memories: Memories) -> Counts:
             ("dram", "weight"): Traffic(read_bits=parameters, reads=param_bursts),
             ("dram", "out"): Traffic(write_bits=stored, writes=out_bursts),
             ("act_buffer", "act"): Traffic(work.reads * read_once, read_once, work.reads * act_words, act_words),
-            ("weight_buffer", "weight"): Traffic(int(used.sum()), parameters, param_reads, param_writes),
+            ("weight_buffer", "weight"): Traffic(
+                int(used.sum()), parameters + int(updated.sum()), param_reads, param_writes
+            ),
             ("out_buffer", "out"): Traffic(
                 rewrites * written_once, rewrites * written_once, rewrites * out_words, rewrites * out_words
             ),
         },
     )
-    least = job.rows * work.inputs * job.source.dram_row_bits(job.cols)
-    counts.require_compulsory(
-        least, work.parameters * job.cols * PARAMETER_BITS, job.rows * job.result.dram_row_bits(job.cols)
-    )
+    least = job.rows * (work.inputs * job.source.dram_row_bits(job.cols) + job.source.dram_row_bits(work.row_inputs))
+    written = job.rows * job.result.dram_row_bits(job.cols) + work.kept * job.cols * PARAMETER_BITS
+    counts.require_compulsory(least, work.parameters * job.cols * PARAMETER_BITS, written)
     return counts
 
 

@@ -8,10 +8,12 @@ from typing import get_args
 from simulator.config.pass_kinds import PassKind
 from simulator.errors import WorkloadError, did_you_mean
 
-__all__ = ["PASS_KINDS", "WINDOWED", "Pass"]
+__all__ = ["PASS_KINDS", "TAPPED", "WINDOWED", "Pass"]
 
 PASS_KINDS: tuple[str, ...] = get_args(PassKind)
 WINDOWED = ("max_pool", "mean_pool")
+TAPPED = {"conv1d": "the taps of its filter", "selective_scan": "the values of its state per column"}
+"""Kinds that take rows one after another and keep something of each column; what ``block`` means to them."""
 _SIDES = ("act", "weight")
 
 
@@ -28,6 +30,7 @@ class Pass:
         makes_operand: it makes an operand of ``gemm`` and runs before it.
         operand: which one ``quantise`` makes: ``act``, or ``weight`` for the second activation of a ``bmm``.
         block: values along a row that a ``hadamard`` mixes, or the window of a pool: values per result; 0: a whole row.
+            For those of ``TAPPED``, what they keep of each column.
     Raises: WorkloadError naming the pass, the field and the value.
     """
 
@@ -77,5 +80,8 @@ def _check_block(work: Pass) -> None:
         )
     if work.kind in WINDOWED and not work.block:
         raise WorkloadError(f"pass '{work.name}': a {work.kind} needs block, the values of its window")
-    if work.block and work.kind not in ("hadamard", *WINDOWED):
-        raise WorkloadError(f"pass '{work.name}': a {work.kind} has no block; only hadamard and pools have one")
+    if work.kind in TAPPED and not work.block:
+        raise WorkloadError(f"pass '{work.name}': a {work.kind} needs block, {TAPPED[work.kind]}")
+    have_one = ("hadamard", *WINDOWED, *TAPPED)
+    if work.block and work.kind not in have_one:
+        raise WorkloadError(f"pass '{work.name}': a {work.kind} has no block; only {', '.join(have_one)} have one")
