@@ -205,14 +205,16 @@ def gemm(
 
 @app.command()
 def show(
-    design: Annotated[str, typer.Argument(help="A design: a shipped name or a YAML file.")],
+    design: Annotated[str, typer.Argument(help="A design or a workload: a shipped name or a YAML file.")],
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """What a design is made of: geometry, buffers, area and peak figures."""
+    """What a design is made of: geometry, buffers, area and peak figures; or what a workload adds up to."""
     from simulator.study.describe import describe_design
+    from simulator.study.totals import describe_workload, is_workload
 
-    description = describe_design(_reference(design), _overrides(set_))
+    describe = describe_workload if is_workload(_reference(design)) else describe_design
+    description = describe(design, _overrides(set_))
     if as_json:
         _print_json(description)
     else:
@@ -234,9 +236,7 @@ def list_(
     if as_json:
         _print_json({kind: names})
     else:
-        width = max((len(n["name"]) for n in names), default=0)
-        for entry in names:
-            print(f"{entry['name']:<{width}}  {entry['description']}".rstrip())
+        _print_names(names)
     return 0
 
 
@@ -530,8 +530,20 @@ def _print_sections(title: str, data: dict[str, Any]) -> None:
             print(f"  {key:<26} {_cell(value):>18}")
 
 
+def _print_names(entries: list[dict[str, str]]) -> None:
+    """A line for each: the name, what else is known (figures, to the right), the description."""
+    if entries:
+        *columns, last = entries[0]
+        widths = {column: max(len(entry[column]) for entry in entries) for column in columns}
+        for entry in entries:
+            cells = (f"{entry[c]:<{w}}" if c == "name" else f"{entry[c]:>{w}}" for c, w in widths.items())
+            print("  ".join([*cells, entry[last]]).rstrip())
+
+
 def _print_records(records: list[dict[str, Any]]) -> None:
     """Columns by name: text to the left, numbers to the right."""
+    if not records:
+        return
     wide = {name: isinstance(value, str) for name, value in records[0].items()}
     for row in (dict(zip(wide, wide, strict=True)), *records):
         cells = (f"{value:<24}" if wide[name] else f"{_figure(value):>13}" for name, value in row.items())

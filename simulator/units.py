@@ -9,6 +9,7 @@ __all__ = [
     "kib_to_bits",
     "mw_to_pj_per_cycle",
     "ns_to_cycles",
+    "short",
 ]
 
 
@@ -40,3 +41,11 @@ def cycles_to_s(cycles: int, clock_mhz: float) -> float:
 def mw_to_pj_per_cycle(mw: float, clock_mhz: float) -> float:
     """Milliwatts to picojoules per clock cycle: 1 mW at 1 MHz is 1000 pJ per cycle."""
     return mw * 1e3 / clock_mhz
+
+
+def short(count: float) -> str:
+    """A count in four significant digits with k, M, G or T: ``6.738 G``."""
+    for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= factor:
+            return f"{count / factor:.4g} {letter}"
+    return f"{count:.4g}"

@@ -13,7 +13,7 @@ from simulator.cost.iso_area import Shapes, largest_array
 from simulator.report.beside import beside_paper
 from simulator.study.expand import expand
 from simulator.study.sizing import area_by_shape
-from simulator.workload import steps_of
+from simulator.workload import steps_of, written_out
 
 LAYERS = {"bert_base": 12, "bert_large": 24, "bart_base": 6, "gpt2_xl": 48, "bloom_7b1": 30}
 SHARES_AT_8_BITS = {"bert_base": 0.95, "bert_large": 0.97, "bart_base": 0.66, "gpt2_xl": 0.80, "bloom_7b1": 0.84}
@@ -23,7 +23,7 @@ BATCH = {"bert_base": 16, "bert_large": 16, "bart_base": 16, "gpt2_xl": 2, "bloo
 
 def one_layer(workload):
     """The workload with one of its equal layers."""
-    spec = load_workload(workload["extends"]).model_dump(exclude_defaults=True)
+    spec = written_out(load_workload(workload["extends"])).model_dump(exclude_defaults=True)
     layers = LAYERS[workload["extends"]]
     gemms = [gemm | {"count": gemm["count"] // layers} for gemm in spec["gemms"]]
     return {"name": spec["name"], "gemms": gemms, "batch": workload["batch"]}

@@ -291,7 +291,9 @@ def test_what_is_wrong_is_named(spec, complaint):
 
 
 def test_a_workload_without_ops_is_named():
-    with pytest.raises(OlivineError, match="gemms: missing key 'gemms'; a workload has gemms, convs or both"):
+    with pytest.raises(
+        OlivineError, match="gemms: missing key 'gemms'; a workload has gemms, convs or both, or a model"
+    ):
         load_workload({"name": "w"})
 
 

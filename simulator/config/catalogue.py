@@ -14,6 +14,7 @@ from simulator.config.cost_bases import beneath, require_same_conventions
 from simulator.config.design import Design
 from simulator.config.dram import DramPart
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
+from simulator.config.model_json import read_model_json
 from simulator.config.record import Record
 from simulator.config.sram_table import has_node, with_macros
 from simulator.config.study import Study
@@ -107,9 +108,22 @@ def load_study(ref: Reference) -> tuple[Study, Source]:
     return validate(source, Study), source
 
 
-def load_workload(ref: Reference, *, near: Path | None = None) -> WorkloadSpec:
-    """A workload of shapes by shipped name, path or mapping. Raises: ConfigError."""
-    return validate(_read(ref, "workload", near), WorkloadSpec)
+def load_workload(
+    ref: Reference, *, near: Path | None = None, overlays: Iterable[tuple[str, Mapping[str, Any]]] = ()
+) -> WorkloadSpec:
+    """A workload of shapes by shipped name, path or mapping; a model that it names is read.
+
+    Args:
+        overlays: overrides by dotted path, each with what to call it in a complaint; later ones win.
+    Raises: ConfigError.
+    """
+    source = _read(ref, "workload", near)
+    for label, changes in overlays:
+        source = apply_overrides(source, changes, label=label)
+    source = _with_model(source, near)
+    spec = validate(source, WorkloadSpec)
+    spec._source = source
+    return spec
 
 
 def price_lists() -> list[str]:
@@ -178,6 +192,22 @@ def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] =
     if kind == "cost":
         merged = beneath(data, merged)
     return merge(merged, Source(data, source.lines, source.label, source.labels))
+
+
+def _with_model(source: Source, near: Path | None) -> Source:
+    """The document of a workload with the configuration that its ``model`` names read in, beside the file that names it
+    or from the current folder.
+    """
+    ref = source.data.get("model")
+    if not isinstance(ref, str):
+        return source
+    beside = Path(source.origin(("model",))[0]).parent
+    with named_at(source.where(("model",))):
+        path = find_file(ref, near if near and (near / ref).exists() else beside)
+        data = source.data | {"model": read_model_json(path)}
+    labels = {k: v for k, v in source.labels.items() if k[:1] != ("model",)} | {("model",): str(path)}
+    lines = {k: v for k, v in source.lines.items() if k[:1] != ("model",)}
+    return Source(data, lines, source.label, labels)
 
 
 def _for_datapath(source: Source, name: Any) -> Source:

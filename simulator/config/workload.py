@@ -1,13 +1,13 @@
-"""A workload as YAML: convolutions and GEMMs in the order in which they run, and passes among them."""
+"""A workload as YAML: convolutions and GEMMs in the order in which they run, and passes among them; or a model."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, PrivateAttr, model_validator
 
-from simulator.config.load import FieldError
+from simulator.config.load import FieldError, Source
 from simulator.config.pass_kinds import PassKind
 from simulator.config.record import Record
 from simulator.errors import did_you_mean
@@ -109,21 +109,54 @@ class WorkloadSpec(Record):
 
     ``batch`` inputs run at once: their rows share a linear layer's weights, products of two activations (``bmm``) are
     as many more. Sizes in ``convs``, ``gemms`` and ``passes`` are those of one input.
+
+    Or ``model``: the fields of a ``config.json``, or a path to one, from which all of these follow. Then ``phase`` is
+    ``prefill``, ``tokens`` of each sequence at once, or ``decode``, one more token of each. ``context``: tokens that
+    these attend to, themselves included; ``tokens`` if absent. ``head``: for which places a vocabulary head runs.
+    ``image``: height and width in pixels, if not the model's own. ``embeddings``: whether tables are looked up.
     """
 
     name: str = Field(min_length=1)
     description: str = ""
     source: str = ""
     batch: PositiveInt = 1
+    model: dict[str, Any] | str | None = None
+    phase: Literal["prefill", "decode"] = "prefill"
+    tokens: PositiveInt | None = None
+    context: PositiveInt | None = None
+    head: Literal["none", "last", "all"] | None = None
+    image: PositiveInt | None = None
+    embeddings: bool = True
     convs: list[Conv] = Field(default=[], min_length=1)
     gemms: list[Gemm] = Field(default=[], min_length=1)
     passes: list[PassSpec] = Field(default=[])
 
+    _source: Source | None = PrivateAttr(default=None)
+
+    def where(self, *path: str | int) -> str:
+        """Where a field was written (``file:line: dotted.path``), for messages."""
+        return self._source.where(path) if self._source else ".".join(map(str, path))
+
+    @model_validator(mode="after")
+    def _is_a_model_or_a_list(self) -> Self:
+        written = self.model_fields_set
+        if self.model is not None:
+            for field in ("convs", "gemms", "passes"):
+                if field in written:
+                    raise FieldError((field,), "follows from model; remove one of them")
+            return self
+        for field in ("phase", "tokens", "context", "head", "image", "embeddings"):
+            if field in written:
+                raise FieldError((field,), "goes with model: a list of ops says its own sizes")
+        return self
+
     @model_validator(mode="after")
     def _has_ops_for_its_passes(self) -> Self:
         names = [*(conv.name for conv in self.convs), *(gemm.name for gemm in self.gemms)]
+        if self.model is not None:
+            return self
         if not names:
-            raise FieldError(("gemms",), "missing key 'gemms'; a workload has gemms, convs or both")
+            raise FieldError(("gemms",), "missing key 'gemms'; a workload has gemms, convs or both, or a model")
         for i, work in enumerate(self.passes):
             field = "after" if work.after else "before"
             for j, place in enumerate(work.places):

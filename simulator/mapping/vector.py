@@ -17,13 +17,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import lcm
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.counts import Counts, Traffic
 from simulator.datapath import Width
-from simulator.datapath.width import Count
 from simulator.errors import MappingError
 from simulator.mapping.blocking import BufferLimits
 from simulator.mapping.scratchpads import Memories
@@ -67,7 +67,7 @@ class VectorJob:
         """Whether a row may be cut: nothing in it depends on all of it."""
         return not self.work.reductions or bool(self.work.group)
 
-    def row_bits(self, n: Count) -> Count:
+    def row_bits(self, n: Any) -> Any:
         """Loaded per row of a block of n columns, as the scratchpad holds it [bit]."""
         return self.work.inputs * self.source.row_bits(n) + self.source.row_bits(self.work.row_inputs)
 

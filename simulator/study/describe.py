@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from simulator import datapath as datapaths
-from simulator import formats
+from simulator import formats, units
 from simulator.config import Design, load_cost, load_design, load_dram, load_study, load_workload, price_lists
 from simulator.config.catalogue import Reference
 from simulator.config.cost import CostLibrary
@@ -18,6 +18,7 @@ from simulator.errors import UnknownNameError
 from simulator.resources import shipped_dir, shipped_names
 from simulator.study.drams import dram_charged, dram_part, make_dram
 from simulator.study.hardware import build
+from simulator.study.totals import totals_of
 from simulator.tracing import open_trace
 
 __all__ = ["describe_design", "list_names"]
@@ -104,7 +105,7 @@ def list_names(kind: str) -> list[dict[str, str]]:
         "designs": lambda: _shipped("configs/designs", lambda n: load_design(n).description),
         "datapaths": lambda: [_entry(n, _first_line(datapaths.get(n))) for n in datapaths.names()],
         "formats": lambda: [_entry(n, _first_line(type(formats.get(n)))) for n in formats.names()],
-        "workloads": lambda: _shipped("workloads", lambda n: load_workload(n).description),
+        "workloads": lambda: [_workload_entry(n) for n in shipped_names("workloads")],
         "traces": lambda: _shipped("traces", _trace_line),
         "studies": lambda: _shipped("configs/studies", lambda n: load_study(n)[0].description),
         "drams": lambda: _shipped("configs/dram", lambda n: load_dram(n).description),
@@ -121,6 +122,14 @@ def _shipped(folder: str, describe: Callable[[str], str]) -> list[dict[str, str]
 
 def _entry(name: str, description: str) -> dict[str, str]:
     return {"name": name, "description": " ".join(description.split())}
+
+
+def _workload_entry(name: str) -> dict[str, str]:
+    """With its totals, as short figures."""
+    spec = load_workload(name)
+    totals = totals_of(spec)
+    figures = {"parameters": units.short(totals.parameters), "macs": units.short(totals.macs)}
+    return {"name": name, **figures, "description": " ".join(spec.description.split())}
 
 
 def _first_line(cls: type) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from simulator.config.workload import Conv, Gemm, PassSpec, WorkloadSpec
 from simulator.errors import WorkloadError
 from simulator.workload.convolution import Convolution
+from simulator.workload.models import written_out
 from simulator.workload.ops import Op
 from simulator.workload.passes import Pass
 
@@ -16,8 +17,9 @@ __all__ = ["steps_of"]
 def steps_of(spec: WorkloadSpec) -> tuple[Op | Pass, ...]:
     """Convolutions, then GEMMs; around each its passes, in the order in which they are written.
 
-    Raises: WorkloadError for a pass that makes no sense, or two of one name.
+    Raises: WorkloadError for a pass that makes no sense, or two of one name; ConfigError for a model that is not known.
     """
+    spec = written_out(spec)
     steps: list[Op | Pass] = []
     for op in (*(_conv(conv, spec.batch) for conv in spec.convs), *(_gemm(gemm, spec.batch) for gemm in spec.gemms)):
         steps += [_pass(work, op, spec.batch) for work in spec.passes if work.before and work.is_at(op.name)]

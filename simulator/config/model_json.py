@@ -1,0 +1,43 @@
+"""The ``config.json`` of a released model, as plain data: what a workload's ``model`` names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from simulator.config.load import from_mapping
+from simulator.config.yaml_nodes import found
+from simulator.errors import ConfigError, NoSuchFileError
+
+__all__ = ["read_model_json"]
+
+_MOST_BYTES = 8 << 20
+"""A configuration is a few kilobytes; one with tables of tokens and labels stays far below this."""
+
+
+def read_model_json(path: Path) -> dict[str, Any]:
+    """The configuration in a file, or in the ``config.json`` of a folder; infinities and NaN become null.
+
+    Raises: ConfigError, one line with file and line.
+    """
+    path = path / "config.json" if path.is_dir() else path
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ConfigError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; not the config.json of a model")
+        data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=lambda _: None)
+    except FileNotFoundError:
+        raise NoSuchFileError(f"{path}: no such file; name a config.json, or a folder that holds one") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the file: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text; name the config.json of a model") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deep for the config.json of a model") from None
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise ConfigError(f"{path}: not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected an object at the top, found {found(data)}")
+    return from_mapping(data, str(path)).data
