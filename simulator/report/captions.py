@@ -19,8 +19,9 @@ from simulator.report.plotted import (
     uniques,
 )
 from simulator.report.speedup import speedup_strips
+from simulator.report.throughput import MAX_COLUMNS
 
-__all__ = ["area", "cycles", "energy", "per_op", "speedup", "tradeoff"]
+__all__ = ["area", "cycles", "energy", "per_op", "speedup", "throughput", "tradeoff"]
 
 
 def speedup(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> str:
@@ -31,6 +32,17 @@ def speedup(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -
     return (
         f"Latency of {baseline} over the latency of each design on the same workload{_same_point(results)}; "
         f"higher is faster, the dashed line is {baseline}." + _mean_note(results) + rest
+    )
+
+
+def throughput(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> str:
+    """Caption of the throughput figure."""
+    known = len(uniques(zip(results["workload"], results["design"], strict=True)))
+    rest = f" The first {MAX_COLUMNS} of {known} designs and workloads are drawn." if known > MAX_COLUMNS else ""
+    return (
+        "New tokens of all sequences per second, and energy of one of them, static energy included; logarithmic axes. "
+        "Dashed: what DRAM alone would allow, all bytes of a step at its full rate; where the solid line is below it, "
+        f"the array or the vector unit is what a step waits for.{rest}"
     )
 
 

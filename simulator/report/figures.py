@@ -18,6 +18,7 @@ from simulator.report.per_op import per_op_figure
 from simulator.report.plotted import uniques
 from simulator.report.speedup import speedup_figure
 from simulator.report.style import figure_style
+from simulator.report.throughput import throughput_figure
 from simulator.report.tradeoff import tradeoff_figure
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "per_op_figure",
     "save_figure",
     "speedup_figure",
+    "throughput_figure",
     "tradeoff_figure",
     "write_figures",
 ]
@@ -60,6 +62,7 @@ class _Plan:
 
 _PLANS = (
     _Plan("speedup", "Speedup", speedup_figure, captions.speedup),
+    _Plan("throughput", "Tokens per second and energy per token", throughput_figure, captions.throughput),
     _Plan("energy", "Energy by component", energy_figure, captions.energy),
     _Plan("sqnr_energy", "Accuracy against energy", tradeoff_figure, captions.tradeoff),
     _Plan("cycles", "Where the cycles go", cycles_figure, captions.cycles),

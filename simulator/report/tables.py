@@ -44,6 +44,9 @@ def summary_table(results: pd.DataFrame) -> pd.DataFrame:
     table["Speedup"] = results["speedup"].map(lambda v: _times(v))
     table |= _scaled("Energy", results["energy_total_pj"], ENERGY_PJ)
     table["Energy ratio"] = results["energy_ratio"].map(lambda v: _times(v))
+    if "tokens_per_s" in results:
+        table["Tokens/s"] = results["tokens_per_s"].map(number)
+        table |= _scaled("Energy per token", results["pj_per_token"], ENERGY_PJ)
     table |= _scaled("DRAM", results["dram_read_bytes"] + results["dram_write_bytes"], BYTES)
     table["Area (mm²)"] = (results["area_total_um2"] / 1e6).map(number)
     table["Compute util. (%)"] = (results["compute_util"] * 100).map(number)
@@ -82,8 +85,13 @@ def terminal_table(results: pd.DataFrame) -> Table:
     dropped = [
         c
         for c in summary.columns
-        if c.startswith(("DRAM", "Compute util.")) or c in ERROR_COLUMNS or (one and c == "Workload")
+        if c.startswith(("DRAM", "Compute util.", "Energy per token"))
+        or c in ERROR_COLUMNS
+        or (one and c == "Workload")
     ]
+    if "Tokens/s" in summary:  # room for it
+        dropped += [c for c in summary.columns if c.startswith("Area")]
+        dropped += ["Exact"] if (summary["Exact"] == ABSENT).all() else []
     summary = summary.drop(columns=dropped)
     title = Text(str(results["workload"].iloc[0])) if one else None
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", collapse_padding=True)

@@ -18,7 +18,10 @@ from simulator.study.passes import plan_step
 from simulator.study.sizing import describe, sized
 from simulator.study.workloads import Workload, resolve_workload
 
-__all__ = ["Point", "expand"]
+__all__ = ["WORKLOAD_PREFIX", "Point", "expand"]
+
+WORKLOAD_PREFIX = "workload."
+"""Beginning of the path of a workload's field in ``set``, ``--set`` and ``sweep``; all others are a design's."""
 
 _T = TypeVar("_T")
 
@@ -50,23 +53,23 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     Raises: ConfigError and its like, one line with file, line and field.
     """
     near = Path(source.label).parent
-    workloads = [
-        _placed(source, ("workloads", i), lambda ref: resolve_workload(ref, near).only(study.steps))
-        for i in range(len(study.workloads))
-    ]
-    families = [_family(study, source, overrides, near, i) for i in range(len(study.designs))]
+    combinations = list(_combinations(study, source))
+    runs = [_runs(study, source, overrides, near, i, combinations) for i in range(len(study.workloads))]
+    families = [_family(study, source, overrides, near, i, combinations) for i in range(len(study.designs))]
     names = [family[0].hardware.design.name for family in families]
-    _require_distinct(source, "workloads", [w.name for w in workloads])
+    _require_distinct(source, "workloads", [workloads[0].name for workloads in runs])
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
     _require_claims(study, source, names)
     if study.normalise != "none":
         families = _sized(study, source, families, names)
     points = [
-        Point(member.hardware.on(workload.name), workload, member.axes, member.size)
+        Point(member.hardware.on(workload.name), workload, axes, member.size)
         for family in families
-        for workload in workloads
+        for workloads in runs
+        for axes, workload in zip(combinations, workloads, strict=True)
         for member in family
+        if member.axes == _split_axes(axes)[0]
     ]
     for point in points:
         for index in range(len(point.workload.steps)):
@@ -103,11 +106,55 @@ class _Member:
     size: str = ""
 
 
-def _family(study: Study, source: Source, overrides: Mapping[str, Any], near: Path, index: int) -> list[_Member]:
-    """One design at every combination of the sweep axes."""
+def _split_axes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of values by dotted path those of a design, and those of a workload (``workload.batch``) without that prefix."""
+    of_workload = {p.removeprefix(WORKLOAD_PREFIX): v for p, v in changes.items() if p.startswith(WORKLOAD_PREFIX)}
+    return {p: v for p, v in changes.items() if not p.startswith(WORKLOAD_PREFIX)}, of_workload
+
+
+def _overlays(
+    study: Study, source: Source, overrides: Mapping[str, Any], axes: Mapping[str, Any], which: int
+) -> list[tuple[str, dict[str, Any]]]:
+    """What a study changes in its designs (``which`` 0) or its workloads (1), each with what to call it."""
+    origins = [(source.where(("set",)), study.set), ("--set", overrides), (source.where(("sweep",)), axes)]
+    return [(label, _split_axes(changes)[which]) for label, changes in origins]
+
+
+def _runs(
+    study: Study,
+    source: Source,
+    overrides: Mapping[str, Any],
+    near: Path,
+    index: int,
+    combinations: Sequence[dict[str, Any]],
+) -> list[Workload]:
+    """One workload at every combination of the sweep axes; the same one where only the design differs."""
+    known: dict[str, Workload] = {}
+
+    def run(axes: dict[str, Any]) -> Workload:
+        key = json.dumps(_split_axes(axes)[1])
+        if key not in known:
+            overlays = _overlays(study, source, overrides, axes, 1)
+            known[key] = _placed(
+                source, ("workloads", index), lambda ref: resolve_workload(ref, near, overlays).only(study.steps)
+            )
+        return known[key]
+
+    return [run(axes) for axes in combinations]
+
+
+def _family(
+    study: Study,
+    source: Source,
+    overrides: Mapping[str, Any],
+    near: Path,
+    index: int,
+    combinations: Sequence[dict[str, Any]],
+) -> list[_Member]:
+    """One design at every combination of the sweep axes that are a design's."""
 
     def member(axes: dict[str, Any]) -> _Member:
-        overlays = [(source.where(("set",)), study.set), ("--set", overrides), (source.where(("sweep",)), axes)]
+        overlays = _overlays(study, source, overrides, axes, 0)
 
         def make(*more: tuple[str, Mapping[str, Any]]) -> Hardware:
             return _placed(
@@ -116,7 +163,8 @@ def _family(study: Study, source: Source, overrides: Mapping[str, Any], near: Pa
 
         return _Member(make, make(), axes)
 
-    return [member(axes) for axes in _combinations(study, source)]
+    distinct = {json.dumps(own): own for axes in combinations for own in [_split_axes(axes)[0]]}
+    return [member(axes) for axes in distinct.values()]
 
 
 def _sized(study: Study, source: Source, families: list[list[_Member]], names: Sequence[str]) -> list[list[_Member]]:

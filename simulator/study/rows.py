@@ -139,6 +139,7 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
         **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
         **_bits_per_value(gemms),
+        **_per_token(point, gemms, counts, latency_s, total(energy)),
     }
 
 
@@ -239,6 +240,30 @@ def _sqnr(checked: Sequence[Quality], kind: str) -> float:
     """Signal over mean relative noise of one kind [dB]; infinite without noise, NaN without signal."""
     noise = [n for q in checked if not math.isnan(n := q.relative(kind))]
     return sqnr_db(1.0, sum(noise) / len(noise)) if noise else math.nan
+
+
+def _per_token(point: Point, results: Sequence[OpResult], counts: Counts, latency_s: float, energy_pj: float) -> Row:
+    """Throughput and energy of a token, what DRAM alone would allow, and bytes of second operands: of weights, and of
+    keys and values. Nothing where the workload does not say how many tokens it runs.
+    """
+    tokens = point.workload.tokens
+    if tokens is None:
+        return {}
+    read = {kv: sum(_operand_bits(r) for r in results if (r.op.kind == "bmm") == kv) for kv in (False, True)}
+    moved, rate = counts.level("dram"), float(point.hardware.search_dram.bytes_per_cycle)
+    dram_s = units.cycles_to_s(1, point.hardware.design.clock_mhz) * (moved.read_bits + moved.write_bits) / 8 / rate
+    return {
+        "tokens": tokens,
+        "tokens_per_s": tokens / latency_s if latency_s else math.nan,
+        "dram_bound_tokens_per_s": tokens / dram_s if dram_s else math.nan,
+        "pj_per_token": energy_pj / tokens,
+        "weight_read_bytes": units.bits_to_bytes(read[False]),
+        "kv_read_bytes": units.bits_to_bytes(read[True]),
+    }
+
+
+def _operand_bits(result: OpResult) -> float:
+    return result.counts.traffic["dram", "weight"].read_bits
 
 
 def _bits_per_value(results: Sequence[OpResult]) -> Row:

@@ -25,7 +25,7 @@ from simulator.config import Source, Study, load_study
 from simulator.config.catalogue import Reference
 from simulator.errors import OlivineError, OutputError
 from simulator.study.assumptions import ASSUMPTIONS
-from simulator.study.expand import Point, expand
+from simulator.study.expand import WORKLOAD_PREFIX, Point, expand
 from simulator.study.hardware import priced_actions
 from simulator.study.passes import PassResult, simulate_step
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
@@ -252,6 +252,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "assumptions": [
             *ASSUMPTIONS,
             *_left_out(study),
+            *_of_workloads(points),
             *_drawn(points),
             *_conventions(points),
             *_scaled(points),
@@ -267,6 +268,11 @@ def _left_out(study: Study) -> list[str]:
         "layers": "passes of the vector unit and products of two activations",
     }
     return [f"Left out of this study (steps: {study.steps}): {what[study.steps]}."] if study.steps in what else []
+
+
+def _of_workloads(points: list[Point]) -> list[str]:
+    """What the shapes of workloads take for granted, once each."""
+    return list(dict.fromkeys(f"{p.workload.name}: {text}" for p in points for text in p.workload.assumed))
 
 
 def _drawn(points: list[Point]) -> list[str]:
@@ -289,7 +295,8 @@ def _sizes(points: list[Point]) -> list[str]:
 
 
 def _at(point: Point) -> str:
-    axes = ", ".join(f"{path}={value}" for path, value in point.axes.items())
+    own = {path: value for path, value in point.axes.items() if not path.startswith(WORKLOAD_PREFIX)}
+    axes = ", ".join(f"{path}={value}" for path, value in own.items())
     return f" at {axes}" if axes else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from simulator.config.workload import WorkloadSpec
 from simulator.errors import UnknownNameError, WorkloadError
 from simulator.resources import shipped_dir, shipped_names
 from simulator.tracing import Trace, open_trace
-from simulator.workload import Op, Pass, steps_of
+from simulator.workload import Op, Pass, listed, steps_of
 
 __all__ = ["Workload", "known_workloads", "resolve_workload"]
+
+Overlays = Iterable[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Workload:
         steps: ops (matrix products) and passes (of the vector unit) in the order in which they run.
         fingerprint: sha256 that changes with any shape or tensor.
         provenance: where it comes from, for the report.
+        tokens: new tokens of all sequences that one run takes; None where that is not known.
+        assumed: what its shapes take for granted, a sentence each.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Workload:
     fingerprint: str
     trace: Trace | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    tokens: int | None = None
+    assumed: tuple[str, ...] = ()
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -66,23 +72,25 @@ class Workload:
         return "trace" if self.trace else "shapes"
 
 
-def resolve_workload(ref: Reference, near: Path | None = None) -> Workload:
+def resolve_workload(ref: Reference, near: Path | None = None, overlays: Overlays = ()) -> Workload:
     """A workload by shipped name, path to YAML, folder of a trace, or inline mapping.
 
+    Args:
+        overlays: values by dotted path, each mapping with what to call it in a complaint; later ones win.
     Raises: ConfigError, TraceError or UnknownNameError, one line.
     """
     if isinstance(ref, Mapping | Source):
-        return _from_spec(load_workload(ref, near=near))
+        return _from_spec(load_workload(ref, near=near, overlays=overlays))
     text = str(ref)
     if text in shipped_names("traces"):
-        return _from_trace(shipped_dir("traces") / text)
+        return _from_trace(shipped_dir("traces") / text, overlays)
     if text not in shipped_names("workloads"):
         found = find_file(text, near)
         if found.is_dir():
-            return _from_trace(found)
+            return _from_trace(found, overlays)
         if not is_path(text):
             raise UnknownNameError("workload", text, known_workloads())
-    return _from_spec(load_workload(ref, near=near))
+    return _from_spec(load_workload(ref, near=near, overlays=overlays))
 
 
 def known_workloads() -> list[str]:
@@ -90,7 +98,12 @@ def known_workloads() -> list[str]:
     return sorted(shipped_names("workloads") + shipped_names("traces"))
 
 
-def _from_trace(folder: Path) -> Workload:
+def _from_trace(folder: Path, overlays: Overlays) -> Workload:
+    for label, changes in overlays:
+        for path in changes:
+            raise WorkloadError(
+                f"{label}: workload.{path}: a trace has the shapes it was taken with; remove one of them"
+            )
     trace = open_trace(folder)
     manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created"})
     manifest["input"].pop("token_ids", None)
@@ -101,4 +114,7 @@ def _from_trace(folder: Path) -> Workload:
 def _from_spec(spec: WorkloadSpec) -> Workload:
     fingerprint = hashlib.sha256(json.dumps(spec.model_dump(), sort_keys=True).encode()).hexdigest()
     provenance = {"source": spec.source or spec.description} if spec.source or spec.description else {}
-    return Workload(spec.name, steps_of(spec), fingerprint, None, provenance)
+    model = listed(spec) if spec.model else None
+    tokens = model.run.rows if model and (spec.tokens or spec.context) else None
+    assumed = tuple(model.assumed) if model else ()
+    return Workload(spec.name, steps_of(spec), fingerprint, None, provenance, tokens, assumed)

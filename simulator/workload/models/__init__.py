@@ -92,6 +92,13 @@ def listed(spec: WorkloadSpec) -> Listing:
     run = _run(spec, kind)
     listing = Listing(run)
     kind.fill(fields, listing)
+    if listing.cache:
+        listing.assumed.append(
+            "keys and values lie in DRAM as the datapath of their product reads its second operand (assumed), and are "
+            "read once per step and head of keys and values; a causal mask saves nothing."
+        )
+    if listing.state:
+        listing.assumed.append("what a sequence keeps of the places before lies in DRAM in FP16 (assumed).")
     return listing
 
 

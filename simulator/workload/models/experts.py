@@ -37,6 +37,11 @@ def mixture(fields: Fields, listing: Listing, hidden: int, layers: int, after: I
     before = ("rms_norm", "quantise")
     listing.linear("moe.gate", (run.rows, hidden, experts), layers, bias=False, before=before, after=["softmax"])
     sizes = visits(run.rows, experts, chosen, layers)
+    each = sum(count for _, count in sizes) / layers
+    listing.assumed.append(
+        f"each of {run.rows} tokens draws {chosen} of {experts} experts at random (assumed), so that the weights of "
+        f"{each:.4g} experts per layer are read on average; their tokens are shared as equally as they can be."
+    )
     for name, shape in (("w1", (inner, hidden)), ("w3", (inner, hidden)), ("w2", (hidden, inner))):
         listing.tensor(f"moe.experts.{name}.weight", *shape, count=layers * experts, used=layers * chosen)
     for i, (rows, count) in enumerate(sizes):

@@ -90,6 +90,8 @@ class Listing:
     """Values of the KV cache per token of a sequence."""
     state: int = 0
     """Values that a recurrent model keeps per sequence."""
+    assumed: list[str] = field(default_factory=list)
+    """What was taken for granted, as sentences for the report."""
 
     def tensor(self, name: str, *shape: int, count: int = 1, used: int | None = None) -> None:
         """Parameters that no product or pass below adds by itself."""
