@@ -415,6 +415,27 @@ def test_a_config_json_is_found_beside_what_names_it(tmp_path):
     assert steps_of(load_workload(str(tmp_path / "x.yaml"))) == steps_of(doubled)
 
 
+def test_a_config_json_can_be_named_itself(tmp_path, monkeypatch, capsys):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.json").write_text(json.dumps(LLAMA_CONFIG), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", "tiny/config.json", "--set", "tokens=8", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    inline = totals_of(load_workload({"name": "tiny", "model": LLAMA_CONFIG, "tokens": 8}))
+    assert (said["name"], said["totals"]["macs"]) == ("tiny", inline.macs)
+    assert main(["show", "tiny/config.json"]) == 2
+    assert (
+        capsys.readouterr().err == "olivine: tiny/config.json: tokens: missing key 'tokens', the length of a sequence\n"
+    )
+    study = {
+        "name": "s",
+        "designs": ["int8_systolic"],
+        "workloads": ["tiny/config.json"],
+        "set": {"workload.tokens": 8},
+    }
+    assert sim.run_study(study, out=tmp_path / "run")["macs"].tolist() == [inline.macs]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -14,7 +14,7 @@ from simulator.config.cost_bases import beneath, require_same_conventions
 from simulator.config.design import Design
 from simulator.config.dram import DramPart
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
-from simulator.config.model_json import read_model_json
+from simulator.config.model_json import model_document, read_model_json
 from simulator.config.record import Record
 from simulator.config.sram_table import has_node, with_macros
 from simulator.config.study import Study
@@ -111,7 +111,7 @@ def load_study(ref: Reference) -> tuple[Study, Source]:
 def load_workload(
     ref: Reference, *, near: Path | None = None, overlays: Iterable[tuple[str, Mapping[str, Any]]] = ()
 ) -> WorkloadSpec:
-    """A workload of shapes by shipped name, path or mapping; a model that it names is read.
+    """A workload of shapes by shipped name, path (also to a ``config.json``) or mapping; a model it names is read.
 
     Args:
         overlays: overrides by dotted path, each with what to call it in a complaint; later ones win.
@@ -133,7 +133,7 @@ def price_lists() -> list[str]:
 
 def is_path(ref: str) -> bool:
     """Whether a reference is meant as a path and not as a shipped name."""
-    return "/" in ref or ref.endswith((".yaml", ".yml"))
+    return "/" in ref or ref.endswith((".yaml", ".yml", ".json"))
 
 
 def find_file(ref: str, near: Path | None = None) -> Path:
@@ -247,4 +247,5 @@ def _document(ref: Reference, kind: str, near: Path | None) -> tuple[Source, str
                 raise UnknownNameError("cost library", ref, price_lists())
             raise UnknownNameError(kind, ref, known)
         path = shipped_dir(_FOLDERS[kind]) / f"{ref}.yaml"
-    return read_yaml(path), str(path.resolve()), path.parent
+    read = model_document if kind == "workload" and path.suffix == ".json" else read_yaml
+    return read(path), str(path.resolve()), path.parent

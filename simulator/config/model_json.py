@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from simulator.config.load import from_mapping
-from simulator.config.yaml_nodes import found
+from simulator.config.yaml_nodes import Source, found
 from simulator.errors import ConfigError, NoSuchFileError
 
-__all__ = ["read_model_json"]
+__all__ = ["model_document", "read_model_json"]
 
 _MOST_BYTES = 8 << 20
 """A configuration is a few kilobytes; one with tables of tokens and labels stays far below this."""
@@ -41,3 +41,13 @@ def read_model_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected an object at the top, found {found(data)}")
     return from_mapping(data, str(path)).data
+
+
+def model_document(path: Path) -> Source:
+    """A workload whose model is that file; its name is that of the folder, where the file is a ``config.json``.
+
+    Raises: ConfigError, one line with file and line.
+    """
+    stem = path.resolve().parent.name if path.name == "config.json" else path.stem
+    source = from_mapping({"name": stem or "model", "model": read_model_json(path)}, str(path))
+    return Source(source.data, {}, str(path), {("model",): str(path)})

@@ -65,6 +65,8 @@ def is_workload(ref: str) -> bool:
     if not is_path(ref):
         return ref in shipped_names("workloads")
     path = find_file(ref)
+    if path.suffix == ".json":
+        return True
     return path.is_file() and not {"model", "gemms", "convs"}.isdisjoint(read_yaml(path).data)
 
 
