@@ -12,9 +12,11 @@ from simulator.config.pass_kinds import PassKind
 from simulator.config.record import Record
 from simulator.errors import did_you_mean
 
-__all__ = ["Conv", "Gemm", "PassSpec", "WorkloadSpec"]
+__all__ = ["RUN_FIELDS", "Conv", "Gemm", "PassSpec", "WorkloadSpec"]
 
 Names = str | list[str]
+RUN_FIELDS = ("batch", "phase", "tokens", "context", "head", "image", "embeddings")
+"""What one run of a model is asked to do; of a list of ops only the batch."""
 
 
 class Gemm(Record):
@@ -145,7 +147,7 @@ class WorkloadSpec(Record):
                 if field in written:
                     raise FieldError((field,), "follows from model; remove one of them")
             return self
-        for field in ("phase", "tokens", "context", "head", "image", "embeddings"):
+        for field in RUN_FIELDS[1:]:
             if field in written:
                 raise FieldError((field,), "goes with model: a list of ops says its own sizes")
         return self

@@ -52,10 +52,10 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
         overrides: ``--set`` of the command line; wins over the study's ``set``, loses to its axes.
     Raises: ConfigError and its like, one line with file, line and field.
     """
-    near = Path(source.label).parent
     combinations = list(_combinations(study, source))
-    runs = [_runs(study, source, overrides, near, i, combinations) for i in range(len(study.workloads))]
-    families = [_family(study, source, overrides, near, i, combinations) for i in range(len(study.designs))]
+    asked = _Asked(study, source, overrides, combinations)
+    runs = [_runs(asked, i) for i in range(len(study.workloads))]
+    families = [_family(asked, i) for i in range(len(study.designs))]
     names = [family[0].hardware.design.name for family in families]
     _require_distinct(source, "workloads", [workloads[0].name for workloads in runs])
     _require_distinct(source, "designs", names)
@@ -112,58 +112,61 @@ def _split_axes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     return {p: v for p, v in changes.items() if not p.startswith(WORKLOAD_PREFIX)}, of_workload
 
 
-def _overlays(
-    study: Study, source: Source, overrides: Mapping[str, Any], axes: Mapping[str, Any], which: int
-) -> list[tuple[str, dict[str, Any]]]:
-    """What a study changes in its designs (``which`` 0) or its workloads (1), each with what to call it."""
-    origins = [(source.where(("set",)), study.set), ("--set", overrides), (source.where(("sweep",)), axes)]
-    return [(label, _split_axes(changes)[which]) for label, changes in origins]
+@dataclass(frozen=True)
+class _Asked:
+    """A study, the overrides of the command line, and all combinations of its sweep axes."""
+
+    study: Study
+    source: Source
+    overrides: Mapping[str, Any]
+    combinations: Sequence[dict[str, Any]]
+
+    @property
+    def near(self) -> Path:
+        """Folder in which relative paths are looked for."""
+        return Path(self.source.label).parent
+
+    def overlays(self, axes: Mapping[str, Any], which: int) -> list[tuple[str, dict[str, Any]]]:
+        """What changes in the designs (``which`` 0) or the workloads (1), each with what to call it."""
+        set_, sweep = self.source.where(("set",)), self.source.where(("sweep",))
+        origins = [(set_, self.study.set), ("--set", self.overrides), (sweep, axes)]
+        return [(label, _split_axes(changes)[which]) for label, changes in origins]
 
 
-def _runs(
-    study: Study,
-    source: Source,
-    overrides: Mapping[str, Any],
-    near: Path,
-    index: int,
-    combinations: Sequence[dict[str, Any]],
-) -> list[Workload]:
+def _runs(asked: _Asked, index: int) -> list[Workload]:
     """One workload at every combination of the sweep axes; the same one where only the design differs."""
     known: dict[str, Workload] = {}
 
     def run(axes: dict[str, Any]) -> Workload:
         key = json.dumps(_split_axes(axes)[1])
         if key not in known:
-            overlays = _overlays(study, source, overrides, axes, 1)
+            overlays, steps = asked.overlays(axes, 1), asked.study.steps
             known[key] = _placed(
-                source, ("workloads", index), lambda ref: resolve_workload(ref, near, overlays).only(study.steps)
+                asked.source,
+                ("workloads", index),
+                lambda ref: resolve_workload(ref, asked.near, overlays).only(steps),
             )
         return known[key]
 
-    return [run(axes) for axes in combinations]
+    return [run(axes) for axes in asked.combinations]
 
 
-def _family(
-    study: Study,
-    source: Source,
-    overrides: Mapping[str, Any],
-    near: Path,
-    index: int,
-    combinations: Sequence[dict[str, Any]],
-) -> list[_Member]:
+def _family(asked: _Asked, index: int) -> list[_Member]:
     """One design at every combination of the sweep axes that are a design's."""
 
     def member(axes: dict[str, Any]) -> _Member:
-        overlays = _overlays(study, source, overrides, axes, 0)
+        overlays = asked.overlays(axes, 0)
 
         def make(*more: tuple[str, Mapping[str, Any]]) -> Hardware:
             return _placed(
-                source, ("designs", index), lambda ref: build(load_design(ref, near=near, overlays=[*overlays, *more]))
+                asked.source,
+                ("designs", index),
+                lambda ref: build(load_design(ref, near=asked.near, overlays=[*overlays, *more])),
             )
 
         return _Member(make, make(), axes)
 
-    distinct = {json.dumps(own): own for axes in combinations for own in [_split_axes(axes)[0]]}
+    distinct = {json.dumps(own): own for axes in asked.combinations for own in [_split_axes(axes)[0]]}
     return [member(axes) for axes in distinct.values()]
 
 

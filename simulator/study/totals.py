@@ -9,6 +9,7 @@ from typing import Any
 
 from simulator.config import Source, WorkloadSpec, find_file, is_path, load_workload, read_yaml
 from simulator.config.catalogue import Reference
+from simulator.config.workload import RUN_FIELDS
 from simulator.resources import shipped_names
 from simulator.workload import Op, Pass, listed, steps_of
 
@@ -100,8 +101,7 @@ def describe_workload(ref: Reference | Source, overrides: Mapping[str, Any]) -> 
 
 def _run(spec: WorkloadSpec) -> dict[str, Any]:
     """The parameters of the run that are set."""
-    fields = ("phase", "batch", "tokens", "context", "head", "image") if spec.model else ("batch",)
-    return {field: value for field in fields if (value := getattr(spec, field)) is not None}
+    return spec.model_dump(include=set(RUN_FIELDS if spec.model else RUN_FIELDS[:1]), exclude_none=True)
 
 
 def _tensors(spec: WorkloadSpec) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from simulator.config import Source, find_file, is_path, load_workload
 from simulator.config.catalogue import Reference
 from simulator.config.study import Steps
-from simulator.config.workload import WorkloadSpec
+from simulator.config.workload import RUN_FIELDS, WorkloadSpec
 from simulator.errors import UnknownNameError, WorkloadError
 from simulator.resources import shipped_dir, shipped_names
 from simulator.tracing import Trace, open_trace
@@ -113,8 +113,16 @@ def _from_trace(folder: Path, overlays: Overlays) -> Workload:
 
 def _from_spec(spec: WorkloadSpec) -> Workload:
     fingerprint = hashlib.sha256(json.dumps(spec.model_dump(), sort_keys=True).encode()).hexdigest()
-    provenance = {"source": spec.source or spec.description} if spec.source or spec.description else {}
+    provenance: dict[str, Any] = {"source": spec.source or spec.description} if spec.source or spec.description else {}
     model = listed(spec) if spec.model else None
+    if model:
+        run = spec.model_dump(include=set(RUN_FIELDS), exclude_none=True)
+        provenance |= {"run": run, "model": _without_tables(spec.model)}
     tokens = model.run.rows if model and (spec.tokens or spec.context) else None
     assumed = tuple(model.assumed) if model else ()
     return Workload(spec.name, steps_of(spec), fingerprint, None, provenance, tokens, assumed)
+
+
+def _without_tables(config: Any) -> dict[str, Any]:
+    """A model's configuration without its names of labels and the like."""
+    return {key: value for key, value in dict(config).items() if not isinstance(value, dict)}

@@ -103,7 +103,8 @@ def _turned(rows: int, heads: Heads, width: int, normed: bool) -> list[Around]:
 
 
 def _window(fields: Fields) -> int | None:
-    if not fields.flag("use_sliding_window", True):
+    """Qwen's configurations name a window that they do not use, unless they say so."""
+    if not fields.flag("use_sliding_window", not fields.text("model_type").startswith("qwen")):
         return None
     return fields.count("sliding_window") if fields.config.get("sliding_window") is not None else None
 
