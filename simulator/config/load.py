@@ -207,7 +207,9 @@ def _distinct(problems: list[_Problem]) -> list[_Problem]:
     by_path: dict[Steps, _Problem] = {}
     for new in problems:
         old = by_path.setdefault(new.path, new)
-        if old.expected and new.expected and new.expected != old.expected:
+        if old.expected and not new.expected:  # a member of the union of the right type goes into what is wrong
+            by_path[new.path] = new
+        elif old.expected and new.expected and new.expected != old.expected:
             either = f"{old.expected} or {new.expected}"
             by_path[new.path] = _Problem(new.path, f"expected {either}, found {new.found}", either, new.found)
     unknown = [p for p in problems if p.complaint.startswith("unknown key; did you mean")]
