@@ -505,12 +505,14 @@ def _dims(pairs: list[str] | None) -> dict[str, int]:
     return dims
 
 
-def _print_note(message: Warning | str, category: type[Warning], *place: Any) -> None:
+def _print_note(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
     """What an importer leaves out is one line; other warnings keep their form."""
     if issubclass(category, ImportNote):
         print("olivine: note: " + " ".join(str(message).split()), file=sys.stderr)
     else:
-        print(warnings.formatwarning(message, category, *place[:2]), end="", file=sys.stderr)
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
 
 
 @contextmanager

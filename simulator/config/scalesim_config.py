@@ -1,9 +1,9 @@
 """A SCALE-Sim configuration (``.cfg``, of any version) as a design that counts cycles as SCALE-Sim does.
 
-Array, dataflow and the sizes of the three SRAMs are the file's. A word is a byte there, hence operands and results of 8
-bits. ``CALC`` finds bandwidths at which nothing ever waits: no memory limits here. ``USER`` gives three streams of words
-per cycle, each alone: one DRAM with the sum of their rates here. SCALE-Sim knows no time: the clock is assumed, and
-rates follow it.
+Array, dataflow and the sizes of the three SRAMs are the file's. A word is a byte there, hence operands and results of
+8 bits. ``CALC`` finds bandwidths at which nothing ever waits: no memory limits here. ``USER`` gives three streams of
+words per cycle, each alone: one DRAM with the sum of their rates here. SCALE-Sim knows no time: the clock is assumed,
+and rates follow it.
 """
 
 from __future__ import annotations
