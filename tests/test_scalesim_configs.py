@@ -109,6 +109,17 @@ def test_a_slow_memory_makes_it_wait(tmp_path):
     assert waits["total"] > runs["total"] == runs["compute"]
 
 
+def test_sizes_that_no_macro_has(tmp_path):
+    """Larger ones are made of equal banks; smaller ones become the smallest, and say so."""
+    path = written(
+        tmp_path, BARE.replace("64", "6144").replace("32", "16384").replace("OfmapSramSzkB:   16", "OfmapSramSzkB:   4")
+    )
+    design = noted(path, ["OfmapSramSzkB 4: 8 KiB are taken, the least that has a price"])
+    pads = design.memory.act_buffer, design.memory.weight_buffer, design.memory.out_buffer
+    assert [(pad.capacity_kib, pad.banks) for pad in pads] == [(6144, 2), (16384, 4), (8, 1)]
+    assert sim.simulate_gemm(design, 64, 64, 64).area_um2["total"] > 0
+
+
 FORMS = {  # text, notes, dataflow, words per cycle (None: no limit)
     "version 1": (BARE.replace("kB", "").replace("Dataflow : ws", 'Dataflow: "is"'), [], "is", None),
     "the first of all": (

@@ -21,6 +21,9 @@ __all__ = ["read_scalesim_config"]
 CLOCK_MHZ = 1000
 """Assumed: SCALE-Sim counts cycles only."""
 
+_PRICED_KIB = (8, 4096)
+"""The smallest and the largest macro of configs/cost/cacti7_sram.csv."""
+
 _BUFFERS = {"act_buffer": "IfmapSramSz", "weight_buffer": "FilterSramSz", "out_buffer": "OfmapSramSz"}
 _STREAMS = ("IfmapSRAMBankBandwidth", "FilterSRAMBankBandwidth")
 """Words per cycle of the two read streams in version 3; earlier ones read both at ``Bandwidth``."""
@@ -110,12 +113,20 @@ class _Reading:
 
     def memory(self) -> dict[str, Any]:
         """Three scratchpads, and DRAM as the mode of bandwidth says."""
-        buffers = {}
-        for field, key in _BUFFERS.items():
-            entry = self.keys.need(f"{key}kB", key)
-            buffers[field] = {"capacity_kib": self.number(("memory", field, "capacity_kib"), entry)}
+        buffers = {field: self.buffer(field, self.keys.need(f"{key}kB", key)) for field, key in _BUFFERS.items()}
         bits = self.assumed(("memory", "output_bits"), 8, "a word of SCALE-Sim is a byte")
         return {"dram": self.dram(), **buffers, "output_bits": bits}
+
+    def buffer(self, field: str, entry: Entry) -> dict[str, Any]:
+        """One scratchpad, of banks that have a price."""
+        size, least = self.number(("memory", field, "capacity_kib"), entry), _PRICED_KIB[0]
+        if size < least:
+            self.notes.append(f"{entry.key} {size}: {least} KiB are taken, the least that has a price")
+        banks = -(-size // _PRICED_KIB[1])
+        if banks == 1:
+            return {"capacity_kib": max(size, least)}
+        why = f"banks of at most {_PRICED_KIB[1]} KiB, the most that has a price"
+        return {"capacity_kib": size, "banks": self.assumed(("memory", field, "banks"), banks, why)}
 
     def dram(self) -> dict[str, Any]:
         """No limits in ``CALC``, which is what version 1 does too; the sum of the streams in ``USER``."""
