@@ -256,6 +256,39 @@ def test_open_dimensions_get_their_sizes(folder):
     ]  # fmt: skip
 
 
+def test_sizes_that_the_model_computes(folder):
+    """Pads from a filled constant that is turned and sliced, and a branch that asks for a size, as exporters write."""
+    node = helper.make_node
+    one = numpy_helper.from_array(np.array([1]), "value")
+    squeezed, same = (
+        helper.make_graph([inner], name, [], [helper.make_tensor_value_info(name, FLOAT, None)])
+        for name, inner in (
+            ("s", node("Squeeze", ["padded", "last"], ["s"])),
+            ("i", node("Identity", ["padded"], ["i"])),
+        )
+    )
+    nodes = [
+        node("ConstantOfShape", ["four"], ["ones"], value=one),
+        node("Reshape", ["ones", "pair"], ["square"]),
+        node("Transpose", ["square"], ["turned"]),
+        node("Slice", ["turned", "zero", "one", "zero"], ["row"]),
+        node("Reshape", ["row", "last"], ["flat"]),
+        node("Slice", ["flat", "zero", "one", "zero"], ["behind"]),
+        node("Concat", ["before", "behind", "zero"], ["pads"], axis=0),
+        node("Pad", ["x", "pads"], ["padded"]),  # (n, 7, 1) becomes (n, 8, 1)
+        node("Shape", ["padded"], ["shape"]),
+        node("Gather", ["shape", "two"], ["size"], axis=0),
+        node("Equal", ["size", "single"], ["is_single"]),
+        node("If", ["is_single"], ["rows"], then_branch=squeezed, else_branch=same),
+        node("MatMul", ["rows", "w"], ["y"]),
+    ]
+    shapes = {"four": [4], "pair": [2, 2], "zero": [0], "one": [1], "last": [-1], "before": [0] * 4}
+    own = {name: np.array(value) for name, value in shapes.items()}
+    own |= {"two": np.int64(2), "single": np.int64(1), "w": floats(8, 5)}
+    (op,) = check(folder, made(nodes, {"x": ["n", 7, 1]}, own), {"x": floats(3, 7, 1)}, {"n": 3})
+    assert (op.M, op.N, op.K) == (3, 5, 8)
+
+
 LIGHT = Path(os.path.dirname(onnx.__file__)) / "backend" / "test" / "data" / "light"
 PUBLISHED = {
     # GMACs ("GFLOPS" there) and convolutions and linear layers of torchvision's models of the same name
@@ -298,10 +331,11 @@ def product(kind="MatMul", shape=(2, 3), inputs=("x", "w"), **attributes):
 
 WRONG = {
     "an open batch": (
-        lambda: product(shape=("n", 3)),
-        ": input 'x': dimension 0, 'n', has no size; give it one: olivine import --dim n=1, or dims: {n: 1} beside *",
+        lambda: product(shape=("n", "k")),
+        ": dimensions without a size: 'n' (axis 0 of input 'x'), 'k' (axis 1 of input 'x'); give each one: olivine "
+        "import --dim n=1 --dim k=1, or dims: {n: 1, k: 1} beside extends",
     ),
-    "an open axis without a name": (lambda: product(shape=(None, 3)), ": input 'x': dimension 0, 'x.0', has no size;*"),
+    "an open axis without a name": (lambda: product(shape=(None, 3)), ": dimensions without a size: 'x.0' (axis 0 *"),
     "no product": (
         lambda: made([helper.make_node("Relu", ["x"], ["y"])], {"x": [2]}, {}),
         ": no matrix product in it is read; its nodes: Relu",
@@ -377,7 +411,7 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     saved(tmp_path, attention_block(), "block.onnx")
     assert main(["import", "block.onnx", "--dim", "batch=2", "--dim", "token=4"]) == 2
-    assert "dimension 1, 'tokens', has no size" in capsys.readouterr().err
+    assert "without a size: 'tokens' (axis 1 of input 'x')" in capsys.readouterr().err
     assert main(["import", "block.onnx", "--dim", "batch=2", "--dim", "tokens=4", "--out", "mine"]) == 0
     assert capsys.readouterr().out.split() == ["workload", "mine/block.yaml"]
     Path("s.yaml").write_text(

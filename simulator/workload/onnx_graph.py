@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import NoSuchFileError, WorkloadError, did_you_mean
+from simulator.workload.onnx_fold import infer_sizes
 
 __all__ = ["Graph", "Node", "open_graph"]
 
@@ -71,7 +72,7 @@ def open_graph(path: Path, dims: Mapping[str, int]) -> Graph:
         del model.graph.value_info[:]  # sizes of another batch, perhaps
         for output in model.graph.output:
             output.type.tensor_type.ClearField("shape")
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        model = infer_sizes(onnx, model)
     except Exception as error:  # the library raises RuntimeError, ValueError and classes of its own
         raise WorkloadError(f"{path}: sizes cannot be inferred: {_first_words(error)}") from None
     return _graph(onnx, path, model.graph)
@@ -81,6 +82,7 @@ def _library(path: Path) -> Any:
     try:
         import onnx
         import onnx.inliner
+        import onnx.reference
         import onnx.shape_inference
     except ImportError:
         raise WorkloadError(f"{path}: reading ONNX needs the package onnx: pip install 'olivine[onnx]'") from None
@@ -105,20 +107,23 @@ def _loaded(onnx: Any, path: Path) -> Any:
 def _fill(onnx: Any, path: Path, graph: Any, dims: Mapping[str, int]) -> None:
     """Put sizes into the inputs' open dimensions."""
     weights = {tensor.name for tensor in graph.initializer}
-    known: dict[str, None] = {}
+    known: dict[str, str] = {}
     for value in graph.input:
-        if value.name in weights:
-            continue
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim if value.name not in weights else ()):
             if dim.HasField("dim_value") and dim.dim_value > 0:
                 continue
             name = dim.dim_param or f"{value.name}.{axis}"
-            known[name] = None
-            if name not in dims:
-                give = f"give it one: olivine import --dim {name}=1, or dims: {{{name}: 1}} beside extends"
-                what = f"dimension {axis}, '{name}', has no size; {give}{did_you_mean(name, dims)}"
-                raise WorkloadError(f"{path}: input '{value.name}': {what}")
-            dim.dim_value = dims[name]
+            known.setdefault(name, f"'{name}' (axis {axis} of input '{value.name}')")
+            if name in dims:
+                dim.dim_value = dims[name]
+    missing = [name for name in known if name not in dims]
+    if missing:
+        what = ", ".join(known[name] for name in missing)
+        options, keys = (
+            how.join(f"{name}{mark}1" for name in missing) for how, mark in ((" --dim ", "="), (", ", ": "))
+        )
+        give = f"give each one: olivine import --dim {options}, or dims: {{{keys}}} beside extends"
+        raise WorkloadError(f"{path}: dimensions without a size: {what}; {give}{did_you_mean(missing[0], dims)}")
     unknown = next((name for name in dims if name not in known), None)
     if unknown is not None:
         names = ", ".join(known) or "none"

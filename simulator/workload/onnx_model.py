@@ -27,7 +27,7 @@ def read_onnx(path: Path, dims: Mapping[str, int]) -> Foreign:
     notes = _notes(graph)
     if not products:
         kinds = ", ".join(sorted({node.kind for node in graph.nodes})[:8])
-        raise WorkloadError(f"{path}: no matrix product in it is read; its nodes: {kinds}")
+        raise WorkloadError("; ".join([f"{path}: no matrix product in it is read; its nodes: {kinds}", *notes]))
     data = {
         "name": path.stem,
         "source": "; ".join([f"ONNX model {path.name}" + _sizes(dims), *notes]),
