@@ -12,7 +12,7 @@ from simulator.config.yaml_nodes import Steps
 
 __all__ = ["to_yaml"]
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*( [A-Za-z0-9_./()-]+)*")
+_PLAIN = re.compile(r"(\./)?[A-Za-z_][A-Za-z0-9_./-]*( [A-Za-z0-9_./()-]+)*")
 """Text that needs no quotes, if YAML does not see another type in it."""
 
 _ENDLESS = 10**9  # columns: a line is never folded
