@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulator.study.gemm import GemmResult, simulate_gemm
     from simulator.study.run import run_study
     from simulator.tracing import open_trace
+    from simulator.workload import load_workload
 
 __all__ = [
     "Design",
@@ -30,6 +31,7 @@ __all__ = [
     "datapath",
     "formats",
     "load_design",
+    "load_workload",
     "open_trace",
     "run_study",
     "simulate_gemm",
@@ -45,6 +47,7 @@ _HOME = {
     "GemmResult": "simulator.study.gemm",
     "OlivineError": "simulator.errors",
     "load_design": "simulator.config",
+    "load_workload": "simulator.workload",
     "open_trace": "simulator.tracing",
     "run_study": "simulator.study.run",
     "simulate_gemm": "simulator.study.gemm",

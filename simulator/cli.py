@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simulator.errors import MismatchError, OlivineError
+from simulator.errors import ImportNote, MismatchError, OlivineError
 
 if TYPE_CHECKING:
     from simulator.study.gemm import GemmResult
@@ -63,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         arguments = list(arguments if arguments is not None else sys.argv[1:])
         _require_named_out(arguments)
-        code = app(args=arguments, prog_name="olivine", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("once", ImportNote)
+            warnings.showwarning = _print_note
+            code = app(args=arguments, prog_name="olivine", standalone_mode=False)
     except (_Interrupted, KeyboardInterrupt, typer.Abort):
         return _complain("interrupted; finished points are kept", EXIT_INTERRUPTED)
     except _UsageError as error:
@@ -176,7 +180,7 @@ def run(
 
 @app.command()
 def gemm(
-    design: Annotated[str, typer.Argument(help="A design: a shipped name or a YAML file.")],
+    design: Annotated[str, typer.Argument(help="A design: a shipped name, a YAML file or a SCALE-Sim .cfg.")],
     m: Annotated[int, typer.Option("-m", "-M", help="Rows of A: tokens.")],
     n: Annotated[int, typer.Option("-n", "-N", help="Columns of W: output features.")],
     k: Annotated[int, typer.Option("-k", "-K", help="Reduction length.")],
@@ -210,7 +214,10 @@ def gemm(
 
 @app.command()
 def show(
-    design: Annotated[str, typer.Argument(help="A design or a workload: a shipped name or a YAML file.")],
+    design: Annotated[
+        str,
+        typer.Argument(help="A design or a workload: a shipped name, a YAML file or another tool's (docs/imports.md)."),
+    ],
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -280,7 +287,7 @@ def verify(
 
 @app.command()
 def vectors(
-    design: Annotated[str, typer.Argument(help="A design: a shipped name or a YAML file.")],
+    design: Annotated[str, typer.Argument(help="A design: a shipped name, a YAML file or a SCALE-Sim .cfg.")],
     out: Annotated[Path, typer.Option(help="Folder for memories, record and testbench.")],
     m: Annotated[int | None, typer.Option("-m", "-M", help="Rows of A; one and a half arrays by default.")] = None,
     n: Annotated[int | None, typer.Option("-n", "-N", help="Columns of W; one and a half arrays by default.")] = None,
@@ -391,6 +398,46 @@ def quantize(
     return 0
 
 
+@app.command("import")
+def import_(
+    sources: Annotated[
+        list[str], typer.Argument(help="SCALE-Sim configurations (.cfg) and topologies (.csv).", metavar="SOURCE...")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder for the YAML; printed by default.")] = None,
+    dim: Annotated[
+        list[str] | None,
+        typer.Option("--dim", metavar="NAME=VALUE", help="A size that a file leaves open by name, e.g. batch=1."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Columns of a topology whose header does not say: conv or gemm.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Write other tools' files as designs and workloads, and a study if both are given."""
+    from simulator.study.importing import import_files, write_imported
+
+    files = import_files([_reference(source) for source in sources], _dims(dim), kind)
+    for file in files:
+        for note in file.notes:
+            print(f"olivine: note: {file.name}: {note}", file=sys.stderr)
+    written = write_imported(files, out, force) if out else []
+    if as_json:
+        places: list[Any] = list(written) or [None] * len(files)
+        records = [
+            {"kind": f.kind, "name": f.name, "file": path and str(path), "notes": list(f.notes)}
+            | ({} if out else {"yaml": f.text})
+            for f, path in zip(files, places, strict=True)
+        ]
+        _print_json({"imported": records})
+    elif out:
+        for file, path in zip(files, written, strict=True):
+            print(f"{file.kind:<9}{path}")
+    else:
+        print("---\n".join(file.text for file in files), end="")
+    return 0
+
+
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
@@ -453,6 +500,27 @@ def _overrides(pairs: list[str] | None) -> dict[str, Any]:
     from simulator.config import parse_override
 
     return dict(parse_override(pair) for pair in pairs or [])
+
+
+def _dims(pairs: list[str] | None) -> dict[str, int]:
+    """``{"batch": 1}`` for ``--dim batch=1``."""
+    dims: dict[str, int] = {}
+    for pair in pairs or []:
+        name, _, size = (part.strip() for part in pair.partition("="))
+        if not (name and size.isascii() and size.isdigit() and 1 <= int(size[:20]) < 2**31):
+            raise OlivineError(f"--dim: expected NAME=VALUE with a whole number, as in batch=1, found '{pair}'")
+        dims[name] = int(size)
+    return dims
+
+
+def _print_note(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """What an importer leaves out is one line; other warnings keep their form."""
+    if issubclass(category, ImportNote):
+        print("olivine: note: " + " ".join(str(message).split()), file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
 
 
 @contextmanager

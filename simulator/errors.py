@@ -12,6 +12,7 @@ __all__ = [
     "CostError",
     "DatapathError",
     "EncodingError",
+    "ImportNote",
     "MappingError",
     "MismatchError",
     "NoSuchFileError",
@@ -90,6 +91,10 @@ class MismatchError(OlivineError):
 
 class ConservationError(MismatchError):
     """A conservation law (MACs, bytes, cycles by cause, energy by part) does not hold in a run."""
+
+
+class ImportNote(UserWarning):
+    """Something in another tool's file has no counterpart here and is left out."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

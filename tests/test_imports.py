@@ -37,7 +37,7 @@ ALLOWED = {
     "cli": {"errors", "resources", "config", "datapath", "tracing", "report", "study", "simulator"},
 }
 """Room -> rooms it may import. ``simulator`` is the package's own ``__init__``: names that load on first use."""
-ALLOWED["simulator"] = {"errors", "config", "datapath", "formats", "study", "tracing"}
+ALLOWED["simulator"] = {"errors", "config", "datapath", "formats", "study", "tracing", "workload"}
 ALLOWED["study"] = set(ALLOWED) - {"cli"}
 
 CONTRACT_OF_DATAPATHS = {f"simulator.datapath.{name}" for name in ("Datapath", "TileCosts", "Width")}

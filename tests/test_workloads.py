@@ -23,20 +23,27 @@ from simulator.tracing.bert_passes import passes_around
 from simulator.tracing.manifest import parse_manifest
 from simulator.workload import Op, Pass, steps_of
 from simulator.workload.convolution import Convolution, fold_result, im2col, weight_matrix
-from tests.naive_conv import direct_conv
+from tests.naive_conv import direct_conv, pair
 
 
 @st.composite
 def convolutions(draw):
+    """Square or not, padded alike or on each side its own."""
     groups = draw(st.sampled_from([1, 1, 2, 3]))
-    kernel, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
-    padding = draw(st.integers(0, 2))
-    least = max(1, dilation * (kernel - 1) + 1 - 2 * padding)
+    kernel, dilation = draw(axes(1, 3)), draw(axes(1, 2))
+    padding = draw(st.one_of(axes(0, 2), st.tuples(*[st.integers(0, 2)] * 4)))
+    top, left, bottom, right = padding if isinstance(padding, tuple) and len(padding) == 4 else 2 * pair(padding)
+    ends, reaches = (top + bottom, left + right), zip(pair(kernel), pair(dilation), strict=True)
+    least = [max(1, apart * (size - 1) + 1 - pads) for (size, apart), pads in zip(reaches, ends, strict=True)]
     return Convolution(
-        groups * draw(st.integers(1, 2)), draw(st.integers(least, least + 4)), draw(st.integers(least, least + 4)),
-        groups * draw(st.integers(1, 3)), kernel, draw(st.integers(1, 3)), padding, dilation, groups,
+        groups * draw(st.integers(1, 2)), *(draw(st.integers(size, size + 4)) for size in least),
+        groups * draw(st.integers(1, 3)), kernel, draw(axes(1, 3)), padding, dilation, groups,
         draw(st.integers(1, 2)), draw(st.booleans()),
     )  # fmt: skip
+
+
+def axes(least, most):
+    return st.one_of(st.integers(least, most), st.tuples(st.integers(least, most), st.integers(least, most)))
 
 
 @settings(max_examples=250, deadline=None)
@@ -44,7 +51,7 @@ def convolutions(draw):
 def test_im2col_is_the_convolution_value_for_value(conv, seed):
     rng = np.random.default_rng(seed)
     x = rng.integers(-9, 10, (conv.batch, conv.in_channels, conv.height, conv.width))
-    w = rng.integers(-9, 10, (conv.out_channels, conv.in_channels // conv.groups, conv.kernel, conv.kernel))
+    w = rng.integers(-9, 10, (conv.out_channels, conv.in_channels // conv.groups, *pair(conv.kernel)))
     expected, macs = direct_conv(x, w, conv.stride, conv.padding, conv.dilation, conv.groups, conv.ceil)
     a, weights, op = im2col(conv, x), weight_matrix(conv, w), conv.op("conv")
     assert a.shape == (op.count, op.M, op.K)
@@ -301,9 +308,9 @@ def test_a_convolution_refuses_tensors_of_another_shape():
     conv = Convolution(2, 4, 4, 2, 3)
     with pytest.raises(WorkloadError, match=r"map must have shape \[1, 2, 4, 4\], got \[2, 4, 4\]"):
         im2col(conv, np.zeros((2, 4, 4)))
-    with pytest.raises(WorkloadError, match="must be multiples of its groups: 2 and 3, 2"):
+    with pytest.raises(WorkloadError, match="out_channels must be a multiple of groups, 2; found 3"):
         Convolution(2, 4, 4, 3, 3, groups=2)
-    with pytest.raises(WorkloadError, match="reaches over 5 values does not fit 4 x 4"):
+    with pytest.raises(WorkloadError, match="kernel reaches over 5 values, but height with its padding has 4"):
         Convolution(2, 4, 4, 2, 3, dilation=2)
 
 

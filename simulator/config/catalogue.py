@@ -13,9 +13,11 @@ from simulator.config.cost import CostLibrary, ScalingTable, SramTable
 from simulator.config.cost_bases import beneath, require_same_conventions
 from simulator.config.design import Design
 from simulator.config.dram import DramPart
+from simulator.config.foreign import FOREIGN, Reader, read_document, with_dims
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
-from simulator.config.model_json import model_document, read_model_json
+from simulator.config.model_json import read_model_json
 from simulator.config.record import Record
+from simulator.config.scalesim_config import read_scalesim_config
 from simulator.config.sram_table import has_node, with_macros
 from simulator.config.study import Study
 from simulator.config.workload import WorkloadSpec
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 Reference = str | Path | Mapping[str, Any] | Source
-"""A shipped name, a path to a YAML file, or the mapping itself, which may know where it was written."""
+"""A shipped name, a path to a file, or the mapping itself, which may know where it was written."""
 
 _R = TypeVar("_R", bound=Record)
 _FOLDERS = {
@@ -48,6 +50,9 @@ _FOLDERS = {
     "study": "configs/studies",
     "workload": "workloads",
 }
+_READERS: dict[str, Reader] = {".cfg": read_scalesim_config}
+"""Ending of a file's name -> what reads other tools' designs."""
+
 _NO_LISTS = ("logic_", "dram_", "scaling_")
 """Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library, or factors."""
 
@@ -62,7 +67,7 @@ def load_design(
     """A design by shipped name, path or mapping, with overrides by dotted path.
 
     Args:
-        ref: ``extends: NAME`` in it lays it over another design.
+        ref: a path may also be a SCALE-Sim configuration (``.cfg``); ``extends: NAME`` lays it over another design.
         set: dotted path -> value, as in ``{"array.rows": 64}``. Another ``datapath.name`` drops the options of the
             datapath that it replaces; ``memory.dram.model`` to or from ``banked`` those of the DRAM.
         near: folder in which relative paths are also looked for.
@@ -109,15 +114,20 @@ def load_study(ref: Reference) -> tuple[Study, Source]:
 
 
 def load_workload(
-    ref: Reference, *, near: Path | None = None, overlays: Iterable[tuple[str, Mapping[str, Any]]] = ()
+    ref: Reference,
+    *,
+    near: Path | None = None,
+    overlays: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    readers: Mapping[str, Reader] | None = None,
 ) -> WorkloadSpec:
-    """A workload of shapes by shipped name, path (also to a ``config.json``) or mapping; a model it names is read.
+    """A workload of shapes by shipped name, path or mapping; a model it names is read.
 
     Args:
         overlays: overrides by dotted path, each with what to call it in a complaint; later ones win.
-    Raises: ConfigError.
+        readers: ending of a file's name -> what reads other tools' workloads; ``workload.load_workload`` knows some.
+    Raises: ConfigError, or what a reader raises.
     """
-    source = _read(ref, "workload", near)
+    source = _read(ref, "workload", near, readers=readers)
     for label, changes in overlays:
         source = apply_overrides(source, changes, label=label)
     source = _with_model(source, near)
@@ -133,7 +143,7 @@ def price_lists() -> list[str]:
 
 def is_path(ref: str) -> bool:
     """Whether a reference is meant as a path and not as a shipped name."""
-    return "/" in ref or ref.endswith((".yaml", ".yml", ".json"))
+    return "/" in ref or ref.lower().endswith((".yaml", ".yml", *FOREIGN))
 
 
 def find_file(ref: str, near: Path | None = None) -> Path:
@@ -166,9 +176,16 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] = ()) -> Source:
+def _read(
+    ref: Reference,
+    kind: str,
+    near: Path | None,
+    chain: tuple[str, ...] = (),
+    readers: Mapping[str, Reader] | None = None,
+) -> Source:
     """The document of a reference with all it extends merged in."""
-    source, identity, folder = _document(ref, kind, near)
+    readers = _READERS if kind == "design" else readers or {}
+    source, identity, folder = _document(ref, kind, near, readers)
     if identity in chain:
         circle = " -> ".join(Path(link).name for link in (*chain, identity))
         raise ConfigError(f"{source.where(('extends',))}: extends itself: {circle}")
@@ -179,7 +196,8 @@ def _read(ref: Reference, kind: str, near: Path | None, chain: tuple[str, ...] =
     if not bases or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{source.where(('extends',))}: expected the name or path of a {kind}, or a list of them")
     with named_at(source.where(("extends",))):
-        parents = [_read(base, kind, folder, (*chain, identity)) for base in bases]
+        source, readers = with_dims(source, readers) if kind == "workload" else (source, readers)
+        parents = [_read(base, kind, folder, (*chain, identity), readers) for base in bases]
     if kind == "cost":
         require_same_conventions(source, parents)
     merged = reduce(merge, parents)
@@ -232,7 +250,9 @@ def _for_dram(source: Source, model: Any) -> Source:
     return replace(source, data={**source.data, "memory": {**memory, "dram": kept}})
 
 
-def _document(ref: Reference, kind: str, near: Path | None) -> tuple[Source, str, Path | None]:
+def _document(
+    ref: Reference, kind: str, near: Path | None, readers: Mapping[str, Reader]
+) -> tuple[Source, str, Path | None]:
     """One document, what tells it from others, and the folder it lies in."""
     if isinstance(ref, Source):
         return ref, f"<{ref.data.get('name', kind)}>", near
@@ -247,5 +267,4 @@ def _document(ref: Reference, kind: str, near: Path | None) -> tuple[Source, str
                 raise UnknownNameError("cost library", ref, price_lists())
             raise UnknownNameError(kind, ref, known)
         path = shipped_dir(_FOLDERS[kind]) / f"{ref}.yaml"
-    read = model_document if kind == "workload" and path.suffix == ".json" else read_yaml
-    return read(path), str(path.resolve()), path.parent
+    return read_document(path, kind, readers), str(path.resolve()), path.parent

@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from simulator.config.text_file import read_text
 from simulator.config.yaml_nodes import Lines, Source, Steps, check, dotted, found, one_line, parse, place, shorten
-from simulator.errors import ConfigError, NoSuchFileError, did_you_mean
+from simulator.errors import ConfigError, did_you_mean
 
 __all__ = ["FieldError", "apply_overrides", "from_mapping", "merge", "parse_override", "read_yaml", "validate"]
 
@@ -37,20 +38,7 @@ class FieldError(ValueError):
 def read_yaml(path: Path) -> Source:
     """Read a file that holds one mapping. Raises: ConfigError if it cannot be read or is not plain, honest YAML."""
     label = str(path)
-    try:
-        raw = path.read_bytes()
-        data, lines = _parsed(raw.decode("utf-8-sig"), label)
-    except FileNotFoundError:
-        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = did_you_mean(path.name, names) or f"; nothing in {shorten(str(path.parent))} has a name like it"
-        raise NoSuchFileError(f"{place(label)}: no such file{near}") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{place(label)}: a folder, not a YAML file; name a file in it") from None
-    except OSError as error:
-        raise ConfigError(f"{place(label)}: cannot read the file: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{place(label, line)}: not UTF-8 text; save the file as UTF-8") from None
+    data, lines = _parsed(read_text(path, "a YAML file"), label)
     if not isinstance(data, dict):
         complaint = "the document is empty" if data is None else f"expected a mapping at the top, found {found(data)}"
         raise ConfigError(f"{place(label, lines[()])}: {complaint}")
@@ -207,7 +195,9 @@ def _distinct(problems: list[_Problem]) -> list[_Problem]:
     by_path: dict[Steps, _Problem] = {}
     for new in problems:
         old = by_path.setdefault(new.path, new)
-        if old.expected and new.expected and new.expected != old.expected:
+        if old.expected and not new.expected:  # a member of the union of the right type goes into what is wrong
+            by_path[new.path] = new
+        elif old.expected and new.expected and new.expected != old.expected:
             either = f"{old.expected} or {new.expected}"
             by_path[new.path] = _Problem(new.path, f"expected {either}, found {new.found}", either, new.found)
     unknown = [p for p in problems if p.complaint.startswith("unknown key; did you mean")]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from simulator.config.foreign import Foreign
 from simulator.config.load import from_mapping
 from simulator.config.yaml_nodes import Source, found
 from simulator.errors import ConfigError, NoSuchFileError
@@ -43,11 +45,14 @@ def read_model_json(path: Path) -> dict[str, Any]:
     return from_mapping(data, str(path)).data
 
 
-def model_document(path: Path) -> Source:
+def model_document(path: Path, dims: Mapping[str, int]) -> Foreign:
     """A workload whose model is that file; its name is that of the folder, where the file is a ``config.json``.
+
+    Args:
+        dims: none; a configuration leaves no dimension open.
 
     Raises: ConfigError, one line with file and line.
     """
     stem = path.resolve().parent.name if path.name == "config.json" else path.stem
     source = from_mapping({"name": stem or "model", "model": read_model_json(path)}, str(path))
-    return Source(source.data, {}, str(path), {("model",): str(path)})
+    return Foreign(Source(source.data, {}, str(path), {("model",): str(path)}))

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, PrivateAttr, model_validator
 
+from simulator.config.conv_geometry import ConvGeometry, ShapeError
 from simulator.config.load import FieldError, Source
 from simulator.config.pass_kinds import PassKind
 from simulator.config.record import Record
@@ -17,6 +18,12 @@ __all__ = ["RUN_FIELDS", "Conv", "Gemm", "PassSpec", "WorkloadSpec"]
 Names = str | list[str]
 RUN_FIELDS = ("batch", "phase", "tokens", "context", "head", "image", "embeddings")
 """What one run of a model is asked to do; of a list of ops only the batch."""
+Size = PositiveInt | tuple[PositiveInt, PositiveInt]
+Pads = (
+    NonNegativeInt
+    | tuple[NonNegativeInt, NonNegativeInt]
+    | tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
+)
 
 
 class Gemm(Record):
@@ -33,8 +40,9 @@ class Gemm(Record):
 class Conv(Record):
     """``count`` convolutions of a feature map ``(batch, in_channels, height, width)`` into ``out_channels``.
 
-    ``kernel``, ``stride``, ``padding`` and ``dilation`` hold for both axes. ``groups`` splits the channels; as many
-    groups as ``in_channels`` make it depthwise. The size of the result is rounded down, or up with ``ceil``.
+    ``kernel``, ``stride``, ``padding`` and ``dilation`` hold for both axes, or are [height, width]; padding may also be
+    [top, left, bottom, right]. ``groups`` splits the channels; as many groups as ``in_channels`` make it depthwise. The
+    size of the result is rounded down, or up with ``ceil``.
     """
 
     name: str = Field(min_length=1)
@@ -42,10 +50,10 @@ class Conv(Record):
     height: PositiveInt
     width: PositiveInt
     out_channels: PositiveInt
-    kernel: PositiveInt
-    stride: PositiveInt = 1
-    padding: NonNegativeInt = 0
-    dilation: PositiveInt = 1
+    kernel: Size
+    stride: Size = 1
+    padding: Pads = 0
+    dilation: Size = 1
     groups: PositiveInt = 1
     batch: PositiveInt = 1
     count: PositiveInt = 1
@@ -53,15 +61,21 @@ class Conv(Record):
 
     @model_validator(mode="after")
     def _makes_a_result(self) -> Self:
-        for field in ("in_channels", "out_channels"):
-            if getattr(self, field) % self.groups:
-                raise FieldError((field,), f"must be a multiple of groups, {self.groups}; found {getattr(self, field)}")
-        reach = self.dilation * (self.kernel - 1) + 1
-        for field in ("height", "width"):
-            padded = getattr(self, field) + 2 * self.padding
-            if padded < reach:
-                raise FieldError(("kernel",), f"reaches over {reach} values, but {field} with its padding has {padded}")
+        try:
+            ConvGeometry(**self.sizes)
+        except ShapeError as error:
+            raise FieldError((error.field,), error.complaint) from None
         return self
+
+    @property
+    def geometry(self) -> ConvGeometry:
+        """Its sizes along both axes."""
+        return ConvGeometry(**self.sizes)
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """All that decides its shape: the arguments of a ``ConvGeometry``."""
+        return self.model_dump(exclude={"name", "count"})
 
 
 class PassSpec(Record):

@@ -9,7 +9,7 @@ from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import formats, units
-from simulator.config import Design, load_cost, load_design, load_dram, load_study, load_workload, price_lists
+from simulator.config import Design, load_cost, load_design, load_dram, load_study, price_lists
 from simulator.config.catalogue import Reference
 from simulator.config.cost import CostLibrary
 from simulator.config.design import BankedDramSpec
@@ -20,6 +20,7 @@ from simulator.study.drams import dram_charged, dram_part, make_dram
 from simulator.study.hardware import build
 from simulator.study.totals import totals_of
 from simulator.tracing import open_trace
+from simulator.workload import load_workload
 
 __all__ = ["describe_design", "list_names"]
 

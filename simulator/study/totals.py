@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.config import Source, WorkloadSpec, find_file, is_path, load_workload, read_yaml
+from simulator.config import Source, WorkloadSpec, find_file, is_path, read_yaml
 from simulator.config.catalogue import Reference
+from simulator.config.foreign import FOREIGN
 from simulator.config.workload import RUN_FIELDS
 from simulator.resources import shipped_names
-from simulator.workload import Op, Pass, listed, steps_of
+from simulator.workload import Op, Pass, listed, load_workload, steps_of
 
 __all__ = ["Totals", "describe_workload", "is_workload", "totals_of"]
 
@@ -66,8 +67,8 @@ def is_workload(ref: str) -> bool:
     if not is_path(ref):
         return ref in shipped_names("workloads")
     path = find_file(ref)
-    if path.suffix == ".json":
-        return True
+    if path.suffix.lower() in FOREIGN:
+        return FOREIGN[path.suffix.lower()][0] == "workload"
     return path.is_file() and not {"model", "gemms", "convs"}.isdisjoint(read_yaml(path).data)
 
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.config import Source, find_file, is_path, load_workload
+from simulator.config import Source, find_file, is_path
 from simulator.config.catalogue import Reference
 from simulator.config.study import Steps
 from simulator.config.workload import RUN_FIELDS, WorkloadSpec
 from simulator.errors import UnknownNameError, WorkloadError
 from simulator.resources import shipped_dir, shipped_names
 from simulator.tracing import Trace, open_trace
-from simulator.workload import Op, Pass, listed, steps_of
+from simulator.workload import Op, Pass, listed, load_workload, steps_of
 
 __all__ = ["Workload", "known_workloads", "resolve_workload"]
 

@@ -1,6 +1,7 @@
 """Workloads: ordered ops and passes with shapes, listed one by one or from a model's configuration."""
 
 from simulator.config.pass_kinds import PassKind
+from simulator.workload.load import load_workload
 from simulator.workload.models import listed, written_out
 from simulator.workload.operations import WORK, Work, work_of
 from simulator.workload.ops import OP_KINDS, Op
@@ -16,6 +17,7 @@ __all__ = [
     "PassKind",
     "Work",
     "listed",
+    "load_workload",
     "steps_of",
     "work_of",
     "written_out",

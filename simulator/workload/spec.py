@@ -41,8 +41,7 @@ def _gemm(spec: Gemm, batch: int) -> Op:
 
 
 def _conv(spec: Conv, batch: int) -> Op:
-    fields = spec.model_dump(exclude={"name", "count"})
-    return Convolution(**fields | {"batch": spec.batch * batch}).op(spec.name, spec.count)
+    return Convolution(**spec.sizes | {"batch": spec.batch * batch}).op(spec.name, spec.count)
 
 
 def _pass(spec: PassSpec, op: Op, batch: int) -> Pass:

@@ -138,7 +138,7 @@ class Listing:
 
     def conv(self, conv: Conv, *, bias: bool, normed: bool, before: Iterable[Around], after: Iterable[Around]) -> None:
         """A convolution with a bias, or a batch normalisation whose factors are in its weights and bias."""
-        size = conv.in_channels // conv.groups, conv.kernel, conv.kernel
+        size = conv.in_channels // conv.groups, *conv.geometry.kernels
         self.tensor(f"{conv.name}.weight", conv.out_channels, *size)
         if bias:
             self.tensor(f"{conv.name}.bias", conv.out_channels)

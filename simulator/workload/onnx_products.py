@@ -1,0 +1,253 @@
+"""The matrix products of an ONNX graph: which nodes hold some, of which sizes, and of which tensors.
+
+``A[M,K] x W[K,N]``, W being what no input changes; where neither or both are such, the node's second operand. Each is a
+record of a workload, with the names of the tensors, so that their values can be taken from a run of the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from simulator.config.conv_geometry import ConvGeometry, ShapeError
+from simulator.errors import WorkloadError
+from simulator.workload.onnx_graph import Graph, Node
+
+__all__ = ["READ", "UNREAD", "Product", "products_of"]
+
+UNREAD = frozenset(
+    {
+        "Attention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention", "DeformConv",
+        "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "FusedConv", "FusedGemm", "FusedMatMul",
+        "FusedMatMulActivation", "GroupQueryAttention", "LongformerAttention", "MatMulBnb4", "MatMulFpQ4",
+        "MatMulIntegerToFloat", "MatMulNBits", "MoE", "MultiHeadAttention", "NhwcConv", "PackedAttention",
+        "PackedMultiHeadAttention", "QAttention", "QGemm", "QMoE", "QOrderedMatMul", "QuantizeAttention",
+        "SparseAttention", "TransposeMatMul",
+    }
+)  # fmt: skip
+"""Kinds of nodes, of ONNX and of onnxruntime's own, that hold matrix products which are not read."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """One entry of a workload's ``convs`` or ``gemms``, and the tensors that it multiplies.
+
+    Attributes:
+        field: ``convs`` or ``gemms``.
+        record: the entry.
+        act, weight: names of the tensors that A and W are made of.
+    """
+
+    field: str
+    record: dict[str, Any]
+    act: str
+    weight: str
+
+
+def products_of(graph: Graph) -> list[Product]:
+    """All of them, in the order of the nodes. Raises: WorkloadError naming the node."""
+    found: list[Product] = []
+    for node in graph.nodes:
+        if node.kind in _READERS and node.domain in ("", "ai.onnx", "com.microsoft"):
+            found += _read(graph, node)
+    return found
+
+
+def _read(graph: Graph, node: Node) -> list[Product]:
+    """The products of one node, whose inputs and attributes may be anything at all."""
+    try:
+        return _READERS[node.kind](graph, node)
+    except ShapeError as error:
+        complaint = str(error)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        complaint = "its inputs and attributes are not those of such a node"
+    raise WorkloadError(f"{graph.path}: node '{node.name}' ({node.kind}): {complaint}")
+
+
+def _conv(weight_at: int) -> Callable[[Graph, Node], list[Product]]:
+    return lambda graph, node: _convolution(graph, node, node.inputs[weight_at])
+
+
+def _convolution(graph: Graph, node: Node, weight: str) -> list[Product]:
+    """A convolution in one or two dimensions as one; in three, as the GEMMs of its groups."""
+    act = node.inputs[0]
+    batch, channels, *sizes = graph.shape(node, act)
+    filters, _, *kernel = graph.shape(node, weight)
+    if not sizes or len(kernel) != len(sizes):
+        raise ValueError("not a map and a kernel of as many axes")
+    groups = node.attributes.get("group", 1)
+    out = graph.shape(node, node.outputs[0])
+    if len(sizes) > 2:
+        each = channels // groups * math.prod(kernel)
+        gemm = {"name": node.name, "M": batch * math.prod(out[2:]), "N": filters // groups, "K": each, "count": groups}
+        return [Product("gemms", gemm, act, weight)]
+    steps, apart = (_attribute(node, name, len(sizes)) for name in ("strides", "dilations"))
+    pads = _pads(node, sizes, kernel, steps, apart)
+    flat = [1] * (2 - len(sizes))
+    record = {
+        "name": node.name,
+        "in_channels": channels,
+        **dict(zip(("height", "width"), [*flat, *sizes], strict=True)),
+        "out_channels": filters,
+        "kernel": [*flat, *kernel],
+        "stride": [*flat, *steps],
+        "padding": [*(0 for _ in flat), *pads[: len(sizes)], *(0 for _ in flat), *pads[len(sizes) :]],
+        "dilation": [*flat, *apart],
+        "groups": groups,
+        "batch": batch,
+    }
+    _require_same_size(graph, node, record, (*flat, *out[2:]))
+    return [Product("convs", {key: _short(value) for key, value in record.items()}, act, weight)]
+
+
+def _require_same_size(graph: Graph, node: Node, record: dict[str, Any], out: tuple[int, ...]) -> None:
+    """What ONNX says of the result's sizes, and what this program makes of the same attributes."""
+    sizes: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in record.items() if key != "name"}
+    geometry = ConvGeometry(**sizes)
+    if (geometry.out_height, geometry.out_width) != out:
+        made = f"{geometry.out_height} x {geometry.out_width}, and not {' x '.join(map(str, out))}"
+        raise WorkloadError(f"{graph.path}: node '{node.name}' ({node.kind}): its attributes give a result of {made}")
+
+
+def _attribute(node: Node, name: str, axes: int) -> list[int]:
+    return list(node.attributes.get(name, [1] * axes))
+
+
+def _pads(node: Node, sizes: list[int], kernel: list[int], steps: list[int], apart: list[int]) -> list[int]:
+    """Zeros before each axis, then behind each; ``SAME`` makes as many results as steps fit into the map."""
+    mode = node.attributes.get("auto_pad", b"NOTSET").decode()
+    if mode in ("NOTSET", ""):
+        return list(node.attributes.get("pads", [0] * 2 * len(sizes)))
+    if mode == "VALID":
+        return [0] * 2 * len(sizes)
+    axes = zip(sizes, kernel, steps, apart, strict=True)
+    missing = [
+        max(0, (-(-size // step) - 1) * step + dilation * (reach - 1) + 1 - size)
+        for size, reach, step, dilation in axes
+    ]
+    less, more = [n // 2 for n in missing], [n - n // 2 for n in missing]
+    return less + more if mode == "SAME_UPPER" else more + less
+
+
+def _short(value: Any) -> Any:
+    """One number for a list of equal ones; of padding alike at both ends, one per axis."""
+    if isinstance(value, list) and len(set(value)) == 1:
+        return value[0]
+    return value[:2] if isinstance(value, list) and len(value) == 4 and value[:2] == value[2:] else value
+
+
+def _transposed(graph: Graph, node: Node) -> list[Product]:
+    """A transposed convolution: each value of the map times a whole kernel, whose results are then added up."""
+    act, weight = node.inputs[:2]
+    batch, channels, *sizes = graph.shape(node, act)
+    _, per_group, *kernel = graph.shape(node, weight)
+    groups = node.attributes.get("group", 1)
+    M, N, K = batch * math.prod(sizes), per_group * math.prod(kernel), channels // groups
+    gemm = {"name": node.name, "M": M, "N": N, "K": K, "count": groups}
+    return [Product("gemms", gemm, act, weight)]
+
+
+def _matmul(b_at: int) -> Callable[[Graph, Node], list[Product]]:
+    return lambda graph, node: _product(graph, node, node.inputs[0], node.inputs[b_at])
+
+
+def _product(graph: Graph, node: Node, a: str, b: str) -> list[Product]:
+    """A product of stacks of matrices as numpy's: vectors get a side of 1, leading axes are repeated where they are 1.
+
+    Where W has no leading axes, all of A's are rows of one GEMM.
+    """
+    left, right = graph.shape(node, a), graph.shape(node, b)
+    left, right = (left if len(left) > 1 else (1, *left)), (right if len(right) > 1 else (*right, 1))
+    (*stack, M, K), (*others, _, N) = left, right
+    if a in graph.constants and b not in graph.constants:  # W x A = (A^T x W^T)^T
+        a, b, M, N, stack, others = b, a, N, M, others, stack
+    if math.prod(others) == 1:
+        M, count = M * math.prod(stack), 1
+    else:
+        count = math.prod(_broadcast(stack, others))
+    return [_gemm(graph, node, (M, N, K), count, a, b)]
+
+
+def _broadcast(one: list[int], other: list[int]) -> list[int]:
+    width = max(len(one), len(other))
+    pairs = zip([1] * (width - len(one)) + one, [1] * (width - len(other)) + other, strict=True)
+    return [y if x == 1 else x for x, y in pairs]
+
+
+def _gemm_node(graph: Graph, node: Node) -> list[Product]:
+    a, b = node.inputs[:2]
+    left, right = graph.shape(node, a), graph.shape(node, b)
+    M, K = left[::-1] if node.attributes.get("transA") else left
+    N = right[0] if node.attributes.get("transB") else right[1]
+    if a in graph.constants and b not in graph.constants:
+        a, b, M, N = b, a, N, M
+    return [_gemm(graph, node, (M, N, K), 1, a, b)]
+
+
+def _gemm(graph: Graph, node: Node, shape: tuple[int, int, int], count: int, act: str, weight: str) -> Product:
+    """A product; of two activations, unless one of them is constant."""
+    record = {"name": node.name, **dict(zip("MNK", shape, strict=True))}
+    if count > 1:
+        record["count"] = count
+    if act not in graph.constants and weight not in graph.constants:
+        record["kind"] = "bmm"
+    return Product("gemms", record, act, weight)
+
+
+def _einsum(graph: Graph, node: Node) -> list[Product]:
+    """A sum over two operands: labels of both and of the result are a stack, of one and the result M or N, else K."""
+    equation = node.attributes["equation"].decode().replace(" ", "")
+    operands, _, result = equation.partition("->")
+    labels = operands.split(",")
+    if len(labels) != 2 or not result or any(len(set(x)) != len(x) or not x.isalpha() for x in (*labels, result)):
+        raise WorkloadError(f"{graph.path}: node '{node.name}' (Einsum): '{equation}' is not a product of two operands")
+    a, b = node.inputs
+    sizes = [dict(zip(x, graph.shape(node, name), strict=True)) for x, name in zip(labels, (a, b), strict=True)]
+    if a in graph.constants and b not in graph.constants:
+        a, b, labels, sizes = b, a, labels[::-1], sizes[::-1]
+    size = {**sizes[0], **sizes[1]}
+    kept = {x: x in result for x in size}
+    shared = [x for x in size if x in labels[0] and x in labels[1]]
+
+    def count(chosen: list[str]) -> int:
+        return math.prod(size[x] for x in chosen)
+
+    stack, K = count([x for x in shared if kept[x]]), count([x for x in shared if not kept[x]])
+    M, N = (count([x for x in own if x not in shared]) for own in labels)
+    return [_gemm(graph, node, (M, N, K), stack, a, b)]
+
+
+def _recurrent(gates: int) -> Callable[[Graph, Node], list[Product]]:
+    return lambda graph, node: _recurrence(graph, node, gates)
+
+
+def _recurrence(graph: Graph, node: Node, gates: int) -> list[Product]:
+    """Inputs of all steps at once; the state step by step."""
+    x, w, r = node.inputs[:3]
+    first, second, size = graph.shape(node, x)
+    directions, _, hidden = graph.shape(node, r)
+    steps, batch = (second, first) if node.attributes.get("layout") else (first, second)
+    whole = {"name": f"{node.name}.input", "M": steps * batch, "N": gates * hidden, "K": size, "count": directions}
+    state = {"name": f"{node.name}.state", "M": batch, "N": gates * hidden, "K": hidden, "count": directions * steps}
+    return [Product("gemms", whole, x, w), Product("gemms", state, node.outputs[0], r)]
+
+
+_READERS: dict[str, Callable[[Graph, Node], list[Product]]] = {
+    "Conv": _conv(1),
+    "ConvInteger": _conv(1),
+    "QLinearConv": _conv(3),
+    "ConvTranspose": _transposed,
+    "MatMul": _matmul(1),
+    "MatMulInteger": _matmul(1),
+    "QLinearMatMul": _matmul(3),
+    "Gemm": _gemm_node,
+    "Einsum": _einsum,
+    "LSTM": _recurrent(4),
+    "GRU": _recurrent(3),
+    "RNN": _recurrent(1),
+}
+
+READ = frozenset(_READERS)
+"""Kinds of nodes whose products are read."""
