@@ -210,6 +210,10 @@ WRONG = {  # text, complaint behind the file's name
         "Layer,M,K,N\na,1,2,3\n",
         ":1: the header says M, K, N, but SCALE-Sim reads the columns as M, N, K; put them in that order",
     ),
+    "a column before them": (
+        "Layer,Batch,M,N,K\na,4,1,2,3\n",
+        ":1: the header says Batch, M, N, K, but SCALE-Sim reads the columns as M, N, K; put them in that order",
+    ),
     "a layout": (
         "Layer name, IFMAP Height Intraline Factor, IFMAP Width Intraline Factor,\na,2,2,1,1,\n",
         ":1: a SCALE-Sim layout, not a topology; layouts have no counterpart here",

@@ -112,11 +112,10 @@ class Table:
         return "conv" if next((count for count in counts if count), 0) >= len(COLUMNS["conv"]) else "gemm"
 
     def require_order(self, line: int, header: list[str], columns: tuple[str, ...]) -> None:
-        """A header that names all columns in another order contradicts how SCALE-Sim reads the rows."""
-        given = [_plain(cell) for cell in header[1 : len(columns) + 1]]
-        wanted = [_plain(name) for name in columns]
-        if given != wanted and sorted(given) == sorted(wanted):
-            order, found = ", ".join(columns), ", ".join(header[1 : len(columns) + 1])
+        """A header that has a column in another place contradicts how SCALE-Sim reads the rows."""
+        given, wanted = ([_plain(name) for name in names] for names in (header[1:], columns))
+        if any(name in given and name not in given[i : i + 1] for i, name in enumerate(wanted)):
+            order, found = ", ".join(columns), ", ".join(header[1:])
             what = f"the header says {found}, but SCALE-Sim reads the columns as {order}; put them in that order"
             raise complaint(self.path, line, what)
 
