@@ -18,7 +18,7 @@ from simulator.study.passes import plan_step
 from simulator.study.sizing import describe, sized
 from simulator.study.workloads import Workload, resolve_workload
 
-__all__ = ["Point", "expand"]
+__all__ = ["Layout", "Member", "Point", "expand", "lay_out", "require_runnable"]
 
 _T = TypeVar("_T")
 
@@ -42,6 +42,49 @@ class Point:
         return f"{self.hardware.design.name} on {self.workload.name}" + (f" ({axes})" if axes else "")
 
 
+@dataclass(frozen=True)
+class Member:
+    """One design at one combination of the sweep axes; ``make`` builds it with further overlays, which win."""
+
+    make: Callable[..., Hardware]
+    hardware: Hardware
+    axes: dict[str, Any]
+    size: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every design of a study built and every workload opened; arrays have the sizes that the designs say.
+
+    ``families``: per design, a member for each combination of the sweep axes.
+    """
+
+    study: Study
+    source: Source
+    workloads: list[Workload]
+    families: list[list[Member]]
+
+    @property
+    def names(self) -> list[str]:
+        """The designs, as written."""
+        return [family[0].hardware.design.name for family in self.families]
+
+    def sized(self) -> Layout:
+        """Arrays as ``normalise`` has them. Raises: ConfigError."""
+        if self.study.normalise == "none":
+            return self
+        return replace(self, families=_sized(self.study, self.source, self.families, self.names))
+
+    def points(self) -> list[Point]:
+        """In the order of the results."""
+        return [
+            Point(member.hardware.on(workload.name), workload, member.axes, member.size)
+            for family in self.families
+            for workload in self.workloads
+            for member in family
+        ]
+
+
 def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[Point]:
     """All points of a study: every design built, every workload opened, every op and pass mapped, nothing run.
 
@@ -49,30 +92,33 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
         overrides: ``--set`` of the command line; wins over the study's ``set``, loses to its axes.
     Raises: ConfigError and its like, one line with file, line and field.
     """
+    points = lay_out(study, source, overrides).sized().points()
+    for point in points:
+        require_runnable(point)
+    _require_layers_to_match(points)
+    return points
+
+
+def lay_out(study: Study, source: Source, overrides: Mapping[str, Any]) -> Layout:
+    """What ``expand`` makes points of. Raises: as ``expand``."""
     near = Path(source.label).parent
     workloads = [
         _placed(source, ("workloads", i), lambda ref: resolve_workload(ref, near).only(study.steps))
         for i in range(len(study.workloads))
     ]
     families = [_family(study, source, overrides, near, i) for i in range(len(study.designs))]
-    names = [family[0].hardware.design.name for family in families]
+    layout = Layout(study, source, workloads, families)
     _require_distinct(source, "workloads", [w.name for w in workloads])
-    _require_distinct(source, "designs", names)
-    _require_baseline(study, source, names)
-    _require_claims(study, source, names)
-    if study.normalise != "none":
-        families = _sized(study, source, families, names)
-    points = [
-        Point(member.hardware.on(workload.name), workload, member.axes, member.size)
-        for family in families
-        for workload in workloads
-        for member in family
-    ]
-    for point in points:
-        for index in range(len(point.workload.steps)):
-            plan_step(point.hardware, point.workload.steps, index)
-    _require_layers_to_match(points)
-    return points
+    _require_distinct(source, "designs", layout.names)
+    _require_baseline(study, source, layout.names)
+    _require_claims(study, source, layout.names)
+    return layout
+
+
+def require_runnable(point: Point) -> None:
+    """Map every op and pass of a point. Raises: as ``plan_step``."""
+    for index in range(len(point.workload.steps)):
+        plan_step(point.hardware, point.workload.steps, index)
 
 
 def _require_layers_to_match(points: Sequence[Point]) -> None:
@@ -93,33 +139,29 @@ def _require_layers_to_match(points: Sequence[Point]) -> None:
                 raise ConfigError(f"{where}: '{layer.ops}' matches no op of {whose}{hint}")
 
 
-@dataclass(frozen=True)
-class _Member:
-    """One design at one combination of the sweep axes; ``make`` builds it with further overlays."""
-
-    make: Callable[..., Hardware]
-    hardware: Hardware
-    axes: dict[str, Any]
-    size: str = ""
-
-
-def _family(study: Study, source: Source, overrides: Mapping[str, Any], near: Path, index: int) -> list[_Member]:
+def _family(study: Study, source: Source, overrides: Mapping[str, Any], near: Path, index: int) -> list[Member]:
     """One design at every combination of the sweep axes."""
 
-    def member(axes: dict[str, Any]) -> _Member:
+    def member(axes: dict[str, Any]) -> Member:
         overlays = [(source.where(("set",)), study.set), ("--set", overrides), (source.where(("sweep",)), axes)]
 
-        def make(*more: tuple[str, Mapping[str, Any]]) -> Hardware:
-            return _placed(
-                source, ("designs", index), lambda ref: build(load_design(ref, near=near, overlays=[*overlays, *more]))
-            )
+        built: dict[str, Hardware] = {}
 
-        return _Member(make, make(), axes)
+        def make(*more: tuple[str, Mapping[str, Any]]) -> Hardware:
+            key = json.dumps([settings for _, settings in more], sort_keys=True)
+            if key not in built:
+                laid = [*overlays, *more]
+                built[key] = _placed(
+                    source, ("designs", index), lambda ref: build(load_design(ref, near=near, overlays=laid))
+                )
+            return built[key]
+
+        return Member(make, make(), axes)
 
     return [member(axes) for axes in _combinations(study, source)]
 
 
-def _sized(study: Study, source: Source, families: list[list[_Member]], names: Sequence[str]) -> list[list[_Member]]:
+def _sized(study: Study, source: Source, families: list[list[Member]], names: Sequence[str]) -> list[list[Member]]:
     """Every design with an array as large as the baseline's at the same axes. Raises: ConfigError."""
     references = families[names.index(study.baseline)] if study.baseline else families[0]
     keeps_its_own = references if study.sizing.budget_mm2 is None else []
@@ -134,7 +176,7 @@ def _sized(study: Study, source: Source, families: list[list[_Member]], names: S
     ]
 
 
-def _resized(study: Study, source: Source, member: _Member, reference: Hardware) -> _Member:
+def _resized(study: Study, source: Source, member: Member, reference: Hardware) -> Member:
     where = source.where(("normalise",))
     try:
         rows, cols = sized(member.hardware, reference, study.normalise, study.sizing)

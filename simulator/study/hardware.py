@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,7 +25,7 @@ from simulator.study.drams import dram_charged, make_dram, search_dram
 from simulator.study.vector_parts import vector_parts
 from simulator.workload import Op
 
-__all__ = ["Hardware", "build", "priced_actions"]
+__all__ = ["Hardware", "build", "priced_actions", "repriced"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,13 @@ def build(design: Design) -> Hardware:
     return replace(base, layers=tuple(layers))
 
 
+def repriced(hardware: Hardware, change: Callable[[CostLibrary], CostLibrary]) -> Hardware:
+    """The same hardware under changed prices. Raises: ConfigError."""
+    bill = _priced(hardware.design, hardware.datapath, change(hardware.bill.library))
+    layers = tuple((pattern, repriced(layer, change)) for pattern, layer in hardware.layers)
+    return replace(hardware, bill=replace(bill, scaling=hardware.bill.scaling), layers=layers)
+
+
 def _other_parts(base: Hardware, variant: Hardware) -> str:
     differ = sorted({p for p, _ in base.bill.parts.items() ^ variant.bill.parts.items()})
     return f"a layer may set how the array is used, not what it is made of; {', '.join(differ)} would change"
@@ -189,16 +197,23 @@ def _usable_bits(pad: Scratchpad) -> int:
 
 
 def _bill(design: Design, datapath: Datapath) -> Bill:
-    parts = _parts(design, datapath, design.array.rows, design.array.cols)
-    standard, gb_s = dram_charged(design)
-    cores = design.cores.count
     try:
         library, scaling = _library(design)
-        dram = price_dram(library, standard)
-        bill = make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz, dram, gb_s, cores)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
-    return replace(bill, scaling=scaling, dram_standard=standard or "")
+    return replace(_priced(design, datapath, library), scaling=scaling)
+
+
+def _priced(design: Design, datapath: Datapath, library: CostLibrary) -> Bill:
+    parts = _parts(design, datapath, design.array.rows, design.array.cols)
+    standard, gb_s = dram_charged(design)
+    memory, clock_mhz, cores = design.memory, design.clock_mhz, design.cores.count
+    try:
+        dram = price_dram(library, standard)
+        bill = make_bill(library, parts, priced_actions(datapath), memory, clock_mhz, dram, gb_s, cores)
+    except CostError as error:
+        raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+    return replace(bill, dram_standard=standard or "")
 
 
 def _library(design: Design) -> tuple[CostLibrary, str]:
