@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulator.errors import OlivineError
     from simulator.study.gemm import GemmResult, simulate_gemm
     from simulator.study.run import run_study
+    from simulator.study.sensitivity import sensitivity
     from simulator.tracing import open_trace
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "load_design",
     "open_trace",
     "run_study",
+    "sensitivity",
     "simulate_gemm",
 ]
 
@@ -47,6 +49,7 @@ _HOME = {
     "load_design": "simulator.config",
     "open_trace": "simulator.tracing",
     "run_study": "simulator.study.run",
+    "sensitivity": "simulator.study.sensitivity",
     "simulate_gemm": "simulator.study.gemm",
 }
 
