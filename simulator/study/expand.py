@@ -164,7 +164,8 @@ def _family(study: Study, source: Source, overrides: Mapping[str, Any], near: Pa
 def _sized(study: Study, source: Source, families: list[list[Member]], names: Sequence[str]) -> list[list[Member]]:
     """Every design with an array as large as the baseline's at the same axes. Raises: ConfigError."""
     references = families[names.index(study.baseline)] if study.baseline else families[0]
-    keeps_its_own = references if study.sizing.budget_mm2 is None else []
+    budgets = study.sizing.budget_mm2, study.sizing.budget_gb_s
+    keeps_its_own = references if budgets == (None, None) else []
     return [
         [
             member

@@ -64,6 +64,23 @@ class Hardware:
         down, across = self.datapath.logical_array(rows, cols)
         return 2 * self.design.cores.count * down * across * self.design.clock_mhz * 1e-6 / self.array.cycles_per_step
 
+    def stream_of(self, rows: int, cols: int) -> float:
+        """Operands that an array of that many PEs takes in at its edges when all of them work [GB/s], each value as
+        wide as it is stored off chip: what DRAM would have to deliver if nothing were kept on chip.
+
+        ``rows * a + cols * w`` bits a step of its logical size, ``rows * w + cols * a`` in ``is``; the most of all
+        precisions.
+        """
+        return max(hardware._stream_of(rows, cols) for hardware in self.precisions)
+
+    def _stream_of(self, rows: int, cols: int) -> float:
+        down, across = self.datapath.logical_array(rows, cols)
+        sides = (down, across) if self.array.dataflow != "is" else (across, down)
+        widths = self.bits.act, self.bits.weight
+        bits = sum(side * width.dram_bits / width.values for side, width in zip(sides, widths, strict=True))
+        steps_s = self.design.clock_mhz * 1e6 / self.array.cycles_per_step
+        return self.design.cores.count * bits / 8 * steps_s * 1e-9
+
     def parts(self, rows: int, cols: int) -> dict[str, int]:
         """Priced parts with an array of that many PEs instead."""
         return _parts(self.design, self.datapath, rows, cols)
