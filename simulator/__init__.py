@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulator.errors import OlivineError
     from simulator.study.gemm import GemmResult, simulate_gemm
     from simulator.study.run import run_study
+    from simulator.study.sensitivity import sensitivity
     from simulator.tracing import open_trace
     from simulator.workload import load_workload
 
@@ -34,6 +35,7 @@ __all__ = [
     "load_workload",
     "open_trace",
     "run_study",
+    "sensitivity",
     "simulate_gemm",
 ]
 
@@ -50,6 +52,7 @@ _HOME = {
     "load_workload": "simulator.workload",
     "open_trace": "simulator.tracing",
     "run_study": "simulator.study.run",
+    "sensitivity": "simulator.study.sensitivity",
     "simulate_gemm": "simulator.study.gemm",
 }
 

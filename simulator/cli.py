@@ -179,6 +179,50 @@ def run(
 
 
 @app.command()
+def sensitivity(
+    context: typer.Context,
+    study: Annotated[str, typer.Argument(help="A study with a baseline: a shipped name or a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="The folder; reports/NAME-sensitivity by default.")] = None,
+    by: Annotated[float, typer.Option(help="The fraction by which each constant is varied, up and down.")] = 0.2,
+    only: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Only constants of this name (shell wildcards).")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="Rank by time, energy, edp or area of each design over the baseline.")
+    ] = "edp",
+    top: Annotated[int, typer.Option(help="How many constants are printed and drawn.")] = 15,
+    set_: SetOption = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Simulate again what is stored.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Vary each price and quantity of a study alone, and rank what moves its conclusion."""
+    from simulator.study.sensitivity import analyse
+
+    _require_at_least(1, "--workers", workers)
+    with _progress() as progress:
+        found = analyse(
+            _reference(study), out, overrides=_overrides(set_), by=by, only=only, top=top, metric=metric,
+            workers=workers, fresh=fresh, progress=progress, plugins=context.obj,
+        )  # fmt: skip
+    if as_json:
+        left_out = [{"constant": item.name, "reason": item.reason} for item in found.left_out]
+        _print_json(
+            {"sensitivity": found.table.to_dict(orient="records"), "left_out": left_out, "page": str(found.page),
+             "points_run": found.simulated, "points_reused": found.reused}
+        )  # fmt: skip
+        return 0
+    from rich.console import Console
+
+    from simulator.report.sensitivity import terminal_ranking
+
+    Console().print(terminal_ranking(found.table, metric, by, top))
+    print(f"{found.simulated} points run, {found.reused} found in the store; {len(found.left_out)} numbers left out")
+    print(f"report: {found.page}")
+    return 0
+
+
+@app.command()
 def gemm(
     design: Annotated[str, typer.Argument(help="A design: a shipped name, a YAML file or a SCALE-Sim .cfg.")],
     m: Annotated[int, typer.Option("-m", "-M", help="Rows of A: tokens.")],

@@ -11,6 +11,7 @@ import simulator as sim
 from simulator import datapath
 from simulator.datapath import Job, OptionError, Width
 from simulator.datapath.coordinator import coordinator_cycles
+from simulator.datapath.weight_outliers import WeightOutliers
 from simulator.formats import Encoded
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower
 from simulator.workload import Op
@@ -236,9 +237,7 @@ def test_shapes_alone_draw_the_stated_share():
     assert abs(drawn - 0.01 * 512 * 1024) < 5 * (0.01 * 512 * 1024) ** 0.5
     assert dp.tile_costs(job(tiles, 16, 16)).actions == costs.actions
     assert dp.tile_costs(job(tiles, 16, 16, seed=1)).actions != costs.actions
-    assert dp.assumed_distribution == (
-        "each weight is an outlier with probability 0.01, independently, drawn per column block of the array"
-    )
+    assert dp.assumed_distribution == "each weight is an outlier with probability 0.01, independently"
 
 
 @pytest.mark.parametrize(("share", "listed"), [(0, 0), (1, 24 * 96)])
@@ -261,6 +260,20 @@ def test_a_column_block_has_the_same_outliers_in_whatever_tile_it_is():
     sums = [dp.tile_costs(job(tiles, 8, 8)) for tiles in (whole, cut)]
     assert sums[0].outlier_cycles.sum() == sums[1].outlier_cycles.sum() > 0
     assert sums[0].actions == sums[1].actions
+
+
+def test_drawn_outliers_are_as_many_in_chunks_of_k_and_across_what_is_drawn_at_a_time(monkeypatch):
+    """Rows in slabs of 5 columns' worth of weights, folds of 8 columns: each weight is drawn once."""
+    monkeypatch.setattr("simulator.datapath.weight_outliers._SLAB", 5 * 128)
+    outliers = WeightOutliers(None, 64, 128, 8, 0.2, 7)
+    everywhere, _ = outliers.lanes({"n0": 0, "n": 64, "k0": 0, "k": 128})
+    cut = [
+        outliers.lanes({"n0": n0, "n": 16, "k0": k0, "k": 32})[0] for n0 in range(0, 64, 16) for k0 in range(0, 128, 32)
+    ]
+    assert len(everywhere) == sum(map(len, cut))
+    lone = WeightOutliers(outliers._in_rows(0, 64), 64, 128, 8, 0.0, 0)
+    np.testing.assert_array_equal(lone.lanes({"n0": 8, "n": 24, "k0": 3, "k": 99})[0], outliers.lanes(
+        {"n0": 8, "n": 24, "k0": 3, "k": 99})[0])  # fmt: skip
 
 
 def test_drawn_outliers_are_cheap_in_a_large_layer():

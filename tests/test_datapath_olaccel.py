@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from simulator import datapath
 from simulator.config import load_design
 from simulator.datapath import Job, OptionError
+from simulator.datapath.outlier_groups import GroupedOutliers, _at_most
 from simulator.errors import AccumulatorOverflowError
 from simulator.formats import Encoded
 from simulator.tiles import TILE_DTYPE
@@ -227,6 +231,23 @@ def test_drawn_stalls_are_those_of_drawn_positions_on_average():
     ]
     assert abs(samples[0] - samples[1]) < 6 * (2 * K * 0.4) ** 0.5
     assert 0.2 * K < samples[0] < 0.6 * K
+
+
+@pytest.mark.parametrize(("size", "share"), [(1, 0.03), (16, 0.03), (16, 0.9), (1024, 0.5), (7, 0.0), (7, 1.0)])
+def test_counts_of_a_group_are_binomial(size, share):
+    p = Fraction(share)
+    mass = [math.comb(size, n) * p**n * (1 - p) ** (size - n) for n in range(size)]
+    np.testing.assert_allclose(_at_most(size, share), [float(s) for s in itertools.accumulate(mass)], atol=1e-11)
+
+
+def test_drawn_counts_are_binomial_group_by_group():
+    """20 lines are a group of 16 and one of 4: the frequency of each sum is its probability to six sigma."""
+    found = GroupedOutliers.drawn(0.1, [3], 20, 50_000, 20, 16)
+    for n in range(6):
+        p = math.comb(20, n) * 0.1**n * 0.9 ** (20 - n)
+        assert abs((found.listed == n).sum() - 50_000 * p) < 6 * (50_000 * p * (1 - p)) ** 0.5
+    nothing_more = 0.9**20 + 20 * 0.1 * 0.9**19 + 16 * 0.1 * 0.9**15 * 4 * 0.1 * 0.9**3
+    assert abs((found.more == 0).mean() - nothing_more) < 6 * (0.25 / 50_000) ** 0.5
 
 
 def test_what_is_drawn_does_not_depend_on_the_tiling():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simulator as sim
+from simulator.config.study import Sizing
 from simulator.cost.iso_area import Shapes, largest_array, smallest_array
 from simulator.errors import CostError
-from simulator.study.sizing import area_by_shape
+from simulator.study.hardware import build
+from simulator.study.sizing import area_by_shape, sized
 from tests.test_conventions import PUBLISHED_BANKS
 
 # SPARK, HPCA 2024, Table VII, 28 nm: um2 per PE (but for ANT, a core's area over its count), um2 per decoder; rows of
@@ -145,8 +148,6 @@ def test_a_study_sizes_every_design_by_the_area_of_its_baseline(tmp_path):
 
 
 def test_a_study_says_which_sizes_it_chose(tmp_path):
-    import json
-
     run(tmp_path, normalise="iso_area", sizing={"budget_mm2": 0.5, "keep": "any", "step": 2})
     said = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["assumptions"][-3:]
     pattern = r"iso_area: (\w+) has (\d+) x (\d+) PEs, 0\.4\d* of 0\.5 mm2 of core\."
@@ -170,6 +171,72 @@ def test_iso_peak_gives_every_design_the_throughput_of_its_baseline(tmp_path):
     assert table["peak_tops"].tolist() == [table["peak_tops"][0]] * 3
 
 
+def streamed(rows, cols, act, weight, *, cores=1, mhz=500):
+    """GB/s of operands at the edges, the definition again."""
+    return cores * (rows * act + cols * weight) * mhz * 1e6 / 8e9
+
+
+STREAMS = {  # design -> side of its MACs over that of its PEs, bits of activations and weights in DRAM
+    "int8_systolic": (1, 8, 8),
+    "int4_systolic": (1, 4, 4),
+    "fp16_systolic": (1, 16, 16),
+    "olive_systolic": (1, 4, 4),
+    "gobo_array": (1, 16, 3),
+    "bitfusion_systolic": (1, 8, 8),
+    "mxfp4_systolic": (1, 4.25, 4.25),  # a byte of scale for 32 values
+}
+
+
+@pytest.mark.parametrize("keep", ["aspect", "rows", "powers_of_two", "any"])
+@pytest.mark.parametrize("name", STREAMS)
+def test_iso_bandwidth_is_the_largest_of_all_arrays_that_stream_no_more(name, keep):
+    hardware = build(sim.load_design(name))
+    reference = build(sim.load_design("int8_systolic", set={"array.rows": 24, "array.cols": 40}))
+    sizing = Sizing(keep=keep, step=2)
+    budget = streamed(24, 40, 8, 8)
+    _, act, weight = STREAMS[name]
+    shapes = Shapes(hardware.design.array.rows, hardware.design.array.cols, keep, 2)
+    most = 700
+    fitting = [a for a in candidates(shapes, most) if streamed(*a, act, weight) <= budget * (1 + 1e-9)]
+    if not fitting:
+        with pytest.raises(CostError, match=r"^no array fits 32 GB/s of operands; the smallest, .* GB/s of operands$"):
+            sized(hardware, reference, "iso_bandwidth", sizing)
+        return
+    found = sized(hardware, reference, "iso_bandwidth", sizing)
+    assert found in fitting
+    assert found[0] * found[1] == max(r * c for r, c in fitting)
+    assert max(max(a) for a in fitting) < most
+
+
+def test_iso_bandwidth_in_a_study_and_with_a_budget(tmp_path):
+    designs = ["int8_systolic", "int4_systolic", "fp16_systolic", "ant_systolic"]
+    own = run(tmp_path / "own", designs=designs, normalise="iso_bandwidth").set_index("design")
+    side = int(own.loc["int8_systolic", "rows"])
+    assert own.loc["int4_systolic", ["rows", "cols"]].tolist() == [2 * side, 2 * side]
+    assert own.loc["fp16_systolic", ["rows", "cols"]].tolist() == [side // 2, side // 2]
+    given = run(tmp_path / "given", designs=designs, normalise="iso_bandwidth", baseline=None,
+                sizing={"budget_gb_s": 64.0}).set_index("design")  # fmt: skip
+    assert given.loc["int8_systolic", "rows"] == 64  # 64 rows and columns of a byte, 500 million times a second
+    said = json.loads((tmp_path / "given" / "manifest.json").read_text(encoding="utf-8"))["assumptions"]
+    assert "iso_bandwidth: int4_systolic has 128 x 128 PEs, 64 of 64 GB/s of operands." in said
+
+
+def test_stream_follows_clock_cores_dataflow_and_the_widest_precision():
+    def stream(name, **changes):
+        hardware = build(sim.load_design(name, set={"array.rows": 8, "array.cols": 24} | changes))
+        return hardware.stream_of(8, 24)
+
+    assert stream("int8_systolic") == pytest.approx(streamed(8, 24, 8, 8))
+    assert stream("int8_systolic", clock_mhz=1000) == pytest.approx(streamed(8, 24, 8, 8, mhz=1000))
+    assert stream("int8_systolic", **{"cores.count": 4}) == pytest.approx(streamed(8, 24, 8, 8, cores=4))
+    mixed = {"datapath.act_bits": 8, "datapath.weight_bits": 4}
+    assert stream("int8_systolic", **mixed) == pytest.approx(streamed(8, 24, 8, 4))
+    assert stream("int8_systolic", **mixed, **{"array.dataflow": "is"}) == pytest.approx(streamed(8, 24, 4, 8))
+    assert stream("ant_systolic") == pytest.approx(streamed(8, 24, 4, 4))
+    eight = {"layers": [{"ops": "*", "datapath": {"bits": 8}}]}
+    assert stream("ant_systolic", **eight) == pytest.approx(streamed(4, 12, 8, 8))  # MACs of four PEs, twice as wide
+
+
 def test_sizes_follow_the_axes(tmp_path):
     sweep = {"memory.act_buffer.capacity_kib": [128.0, 512.0]}
     table = run(tmp_path, designs=["int8_systolic", "int4_systolic"], sweep=sweep, normalise="iso_area",
@@ -181,9 +248,22 @@ def test_sizes_follow_the_axes(tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"sizing": {"step": 2}}, "sizing: sizes nothing; say normalise: iso_area or iso_peak"),
+        ({"sizing": {"step": 2}}, "sizing: sizes nothing; say normalise: iso_area, iso_bandwidth or iso_peak"),
         ({"normalise": "iso_peak", "sizing": {"of": "all"}}, "sizing: budget_mm2 and of are for normalise: iso_area"),
         ({"normalise": "iso_peak", "baseline": None}, "normalise: iso_peak needs a baseline"),
+        (
+            {"normalise": "iso_bandwidth", "baseline": None},
+            "normalise: iso_bandwidth needs a baseline, or sizing.budget_gb_s",
+        ),
+        (
+            {"normalise": "iso_area", "sizing": {"budget_gb_s": 1.0}},
+            "sizing.budget_gb_s: is for normalise: iso_bandwidth",
+        ),
+        (
+            {"normalise": "iso_bandwidth", "sizing": {"budget_gb_s": 0.5}},
+            "normalise: int8_systolic: no array fits 0.5 GB/s of operands; the smallest, 1 x 1, takes 1 GB/s of "
+            "operands",
+        ),
         (
             {"normalise": "iso_area", "baseline": None},
             "normalise: iso_area needs a baseline, or sizing.budget_mm2",

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from simulator.config import load_design, load_study
-from simulator.errors import ConfigError
+from simulator.errors import ConfigError, MismatchError
+from simulator.study import verify
 from simulator.study.expand import expand
 from simulator.study.hardware import build
 from simulator.study.simulate import simulate_op
+from simulator.study.stimulus import drawn_stimulus, trace_stimulus
+from simulator.study.vectors import write_vectors
+from simulator.study.workloads import resolve_workload
 from simulator.workload import Op
 
 
@@ -108,3 +112,45 @@ def test_a_layer_may_be_of_one_workload():
     record, source = load_study(study)
     with pytest.raises(ConfigError, match="ops: 'fv' matches no op of 'w'"):
         expand(record, source, {})
+
+
+OP = "encoder.layer.0.attention.self.query"
+
+
+@pytest.mark.parametrize(("workload", "rule"), [("minilm*", "left"), ("another", "larger")])
+def test_verify_runs_a_trace_with_the_layers_of_that_workload(monkeypatch, workload, rule):
+    found = set()
+
+    def simulated(hardware, op, tensors=None, **how):
+        found.add(hardware.for_op(op).datapath.pair_rule)
+        raise MismatchError("seen")
+
+    monkeypatch.setattr(verify, "simulate_op", simulated)
+    layers = [{"workload": workload, "ops": "*", "datapath": {"pair_rule": "left"}}]
+    check = next(verify.verify_design(design(layers=layers), resolve_workload("minilm-l6-sample")))
+    assert (check.complaint, found) == ("seen", {rule})
+
+
+@pytest.mark.parametrize(
+    ("layer", "bits"),
+    [
+        ({"workload": "minilm*", "ops": "*.query"}, 8),
+        ({"ops": "*.query"}, 8),
+        ({"workload": "another", "ops": "*.query"}, 4),
+        ({"workload": "minilm*", "ops": "*.key"}, 4),
+    ],
+)
+def test_vectors_of_an_op_are_at_the_precision_of_its_layer(tmp_path, layer, bits):
+    mixed = load_design({"extends": "ant_systolic", "name": "mixed", "layers": [layer | {"datapath": {"bits": 8}}]},
+                        overlays=[("--set", {"array.rows": 4, "array.cols": 4})])  # fmt: skip
+    record = write_vectors(mixed, trace_stimulus("minilm-l6-sample", OP, 3, 5, 7), tmp_path / "v")
+    assert record["datapath"]["bits"] == bits
+    assert (record["act"]["value_bits"], record["weight"]["value_bits"]) == (bits, bits)
+    assert (record["array"]["rows"], record["array"]["cols"]) == (16 // bits, 16 // bits)
+
+
+def test_drawn_vectors_are_of_no_workload(tmp_path):
+    layers = [{"workload": "minilm*", "ops": "*", "datapath": {"bits": 8}}]
+    mixed = load_design({"extends": "ant_systolic", "name": "mixed", "layers": layers},
+                        overlays=[("--set", {"array.rows": 4, "array.cols": 4})])  # fmt: skip
+    assert write_vectors(mixed, drawn_stimulus(mixed, 3, 5, 7), tmp_path / "v")["act"]["value_bits"] == 4

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from simulator import cli
-from simulator.study import run
+from simulator.study import processes, run
 
 POINTS = 6
 PATIENCE_S = 120
@@ -243,7 +243,7 @@ def test_many_writers_of_a_new_store_wait_their_turn(tmp_path):
 def test_a_worker_that_dies_is_one_line(whole, tmp_path, monkeypatch, capsys):
     study, files = whole
     out = tmp_path / "run"
-    monkeypatch.setattr(run, "ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", DyingPool)
     assert cli.main(["run", str(study), "--out", str(out), "--workers", "2"]) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == (

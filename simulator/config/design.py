@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, PrivateAttr, field_validator
@@ -244,6 +245,16 @@ class Design(Record):
     node_nm: Annotated[float, Field(gt=0)] | None = None
 
     _source: Source | None = PrivateAttr(default=None)
+
+    def for_op(self, workload: str, op: str) -> Design:
+        """This design as the first of its layers that fits sets it for one op of a workload; without layers."""
+        for layer in self.layers:
+            if fnmatchcase(workload, layer.workload) and fnmatchcase(op, layer.ops):
+                options = self.datapath.options | layer.datapath
+                return self.model_copy(
+                    update={"datapath": DatapathSpec(name=self.datapath.name, **options), "layers": []}
+                )
+        return self.model_copy(update={"layers": []})
 
     def where(self, *path: str | int) -> str:
         """Where a field was written (``file:line: dotted.path``), for messages."""

@@ -19,11 +19,13 @@ Steps = Literal["all", "products", "layers"]
 class Sizing(Record):
     """How ``normalise`` sizes the array of each design.
 
-    ``budget_mm2``: area to fit; null: the baseline's. ``of``: the core (array and units beside it) alone, or with the
-    scratchpads. ``keep``, ``step``: which arrays are tried, see ``cost.iso_area.Shapes``.
+    ``budget_mm2``, ``budget_gb_s``: area, or stream of operands, to fit; null: the baseline's. ``of``: the core (array
+    and units beside it) alone, or with the scratchpads. ``keep``, ``step``: which arrays are tried, see
+    ``cost.iso_area.Shapes``.
     """
 
     budget_mm2: PositiveFloat | None = None
+    budget_gb_s: PositiveFloat | None = None
     of: Literal["core", "all"] = "core"
     keep: Literal["aspect", "rows", "powers_of_two", "any"] = "aspect"
     step: Annotated[int, Field(gt=0, le=1024)] = 1
@@ -32,8 +34,9 @@ class Sizing(Record):
 class Study(Record):
     """One experiment. Rows come out in the order designs, workloads, sweep axes as written.
 
-    ``normalise``: each design's array is the largest that has no more area than the baseline's (``iso_area``), or the
-    smallest that has its peak throughput (``iso_peak``), as ``sizing`` says.
+    ``normalise``: each design's array is the largest that has no more area than the baseline's (``iso_area``), the
+    largest that streams no more operands (``iso_bandwidth``), or the smallest that has its peak throughput
+    (``iso_peak``), as ``sizing`` says.
 
     ``steps``: what runs of each workload: ``all``; its matrix ``products`` without the passes of the vector unit; or
     its ``layers`` alone, products with weights, as in published simulators that know neither passes nor attention.
@@ -45,7 +48,7 @@ class Study(Record):
     workloads: list[str | dict[str, Any]] = Field(min_length=1)
     set: dict[str, Any] = Field(default_factory=dict)
     sweep: dict[str, list[Any]] = Field(default_factory=dict)
-    normalise: Literal["none", "iso_area", "iso_peak"] = "none"
+    normalise: Literal["none", "iso_area", "iso_bandwidth", "iso_peak"] = "none"
     sizing: Sizing = Sizing()
     baseline: str | None = None
     steps: Steps = "all"
@@ -56,11 +59,15 @@ class Study(Record):
     @model_validator(mode="after")
     def _sizing_has_a_purpose(self) -> Study:
         if self.normalise == "none" and self.sizing != Sizing():
-            raise FieldError(("sizing",), "sizes nothing; say normalise: iso_area or iso_peak")
-        if self.normalise == "iso_peak" and (self.sizing.budget_mm2 is not None or self.sizing.of != "core"):
+            raise FieldError(("sizing",), "sizes nothing; say normalise: iso_area, iso_bandwidth or iso_peak")
+        if self.normalise != "iso_area" and (self.sizing.budget_mm2 is not None or self.sizing.of != "core"):
             raise FieldError(("sizing",), "budget_mm2 and of are for normalise: iso_area")
-        if self.normalise != "none" and self.baseline is None and self.sizing.budget_mm2 is None:
-            what = "a baseline" if self.normalise == "iso_peak" else "a baseline, or sizing.budget_mm2"
+        if self.normalise != "iso_bandwidth" and self.sizing.budget_gb_s is not None:
+            raise FieldError(("sizing", "budget_gb_s"), "is for normalise: iso_bandwidth")
+        budget = {"iso_area": "budget_mm2", "iso_bandwidth": "budget_gb_s"}.get(self.normalise)
+        given = budget is not None and getattr(self.sizing, budget) is not None
+        if self.normalise != "none" and self.baseline is None and not given:
+            what = f"a baseline, or sizing.{budget}" if budget else "a baseline"
             raise FieldError(("normalise",), f"{self.normalise} needs {what}")
         for path in ("array", "array.rows", "array.cols"):
             if self.normalise != "none" and path in self.sweep:

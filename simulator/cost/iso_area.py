@@ -1,4 +1,4 @@
-"""How large an array may be: the largest that fits an area, the smallest that reaches a throughput."""
+"""How large an array may be: the largest that fits an area or a bandwidth, the smallest that reaches a throughput."""
 
 from __future__ import annotations
 
@@ -60,23 +60,30 @@ class Shapes:
                 yield _Line(most - least + 1, lambda i, rows=rows, least=least: (rows, step * (least + i)))  # type: ignore[misc]
 
 
-def largest_array(area_um2: Callable[[int, int], float], budget_um2: float, shapes: Shapes) -> Array:
-    """The array of most PEs whose area is within the budget; of equals the squarest, then the widest.
+def _square_mm(um2: float) -> str:
+    return f"{um2 * 1e-6:.4g} mm2"
+
+
+def largest_array(
+    takes: Callable[[int, int], float], budget: float, shapes: Shapes, told: Callable[[float], str] = _square_mm
+) -> Array:
+    """The array of most PEs that takes no more than the budget; of equals the squarest, then the widest.
 
     Args:
-        area_um2: of rows and columns; never falls as either grows.
+        takes: area [um2], or another quantity, of rows and columns; never falls as either grows.
+        told: such a quantity in words.
     Raises: CostError if no array of these shapes fits.
     """
     found = []
     for line in shapes.lines():
-        fitting = _how_many(line, lambda array: area_um2(*array) <= budget_um2)
+        fitting = _how_many(line, lambda array: takes(*array) <= budget)
         if not fitting:
             break
         found.append(line.at(fitting - 1))
     if not found:
         rows, cols = next(shapes.lines()).at(0)
-        least = f"the smallest, {rows} x {cols}, takes {area_um2(rows, cols) * 1e-6:.4g} mm2"
-        raise CostError(f"no array fits {budget_um2 * 1e-6:.4g} mm2; {least}")
+        least = f"the smallest, {rows} x {cols}, takes {told(takes(rows, cols))}"
+        raise CostError(f"no array fits {told(budget)}; {least}")
     return max(found, key=lambda array: (array[0] * array[1], *_preference(array)))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from simulator.config.cost import SramMacro, SramTable
 from simulator.errors import CostError
 
-__all__ = ["SramPrice", "price_sram"]
+__all__ = ["SramPrice", "macros_used", "price_sram"]
 
 _FIGURES = ("read_pj", "write_pj", "leakage_mw", "area_mm2")
 
@@ -49,6 +49,17 @@ def price_sram(table: SramTable, capacity_bytes: float, word_bits: int, banks: i
     narrow, wide = (_of_width(table, width, capacity_bytes / banks) for width in (below, above))
     read, write, leakage, area = (_mixed(low, high, share) for low, high in zip(narrow, wide, strict=True))
     return SramPrice(read / word_bits, write / word_bits, leakage * banks, area * banks * 1e6, banks)
+
+
+def macros_used(table: SramTable, capacity_bytes: float, word_bits: int, banks: int) -> list[SramMacro]:
+    """The macros that ``price_sram`` interpolates between: one, two or four. Raises: as ``price_sram``."""
+    price_sram(table, capacity_bytes, word_bits, banks)
+    widths = set(_between(sorted({m.word_bits for m in table.macros}), word_bits)[:2])
+    used = []
+    for width in sorted(widths):
+        macros = {m.size_bytes: m for m in table.macros if m.word_bits == width}
+        used += [macros[size] for size in sorted(set(_between(sorted(macros), capacity_bytes / banks)[:2]))]
+    return used
 
 
 def _of_width(table: SramTable, word_bits: int, bank_bytes: float) -> list[float]:

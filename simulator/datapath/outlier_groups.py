@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from math import exp, lgamma, log, log1p
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from simulator.datapath.distinct import distinct_rows
 
 __all__ = ["GroupedOutliers", "waiting_cycles", "waiting_cycles_held"]
 
@@ -44,14 +48,14 @@ class GroupedOutliers:
     @classmethod
     def drawn(cls, share: float, seed: list[int], lines: int, K: int, side: int, group: int) -> GroupedOutliers:
         """As if each value were an outlier with probability ``share``, independently."""
-
-        def counted() -> Iterator[NDArray[np.int64]]:
-            for first in range(0, lines, side):
-                sizes = _group_lines(first, lines, side, group)
-                rng = np.random.default_rng([*seed, first])
-                yield rng.binomial(sizes[:, None], share, (len(sizes), K))
-
-        return cls._of(counted(), -(-lines // side), K)
+        blocks = -(-lines // side)
+        listed, more = np.empty((blocks, K), np.uint32), np.empty((blocks, K), np.uint16)
+        for block, first in enumerate(range(0, lines, side)):
+            sizes = _group_lines(first, lines, side, group)
+            uniform = np.random.default_rng([*seed, first]).random((len(sizes), K))
+            at_most = _at_most(int(sizes[0]), share), _at_most(int(sizes[-1]), share)
+            _count_drawn(uniform, sizes, at_most, (listed[block], more[block]))
+        return cls(listed, more)
 
     @classmethod
     def _of(cls, counts: Iterator[NDArray[np.int64]], blocks: int, K: int) -> GroupedOutliers:
@@ -64,9 +68,9 @@ class GroupedOutliers:
 
     def within(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Outliers in each range of blocks and steps, rows (first block, end, first step, end)."""
-        ranges, which = np.unique(blocks, axis=0, return_inverse=True)
-        found = [int(self.listed[b0:b1, k0:k1].sum(dtype=np.int64)) for b0, b1, k0, k1 in ranges.tolist()]
-        return np.array(found, np.int64)[which.reshape(-1)]
+        first, which = distinct_rows(list(blocks.T))
+        found = [int(self.listed[b0:b1, k0:k1].sum(dtype=np.int64)) for b0, b1, k0, k1 in blocks[first].tolist()]
+        return np.array(found, np.int64)[which]
 
     def fullest(self, steps: int) -> NDArray[np.uint16]:
         """The largest of ``more`` in each run of that many steps, (blocks, runs)."""
@@ -82,6 +86,36 @@ def _group_lines(first: int, lines: int, side: int, group: int) -> NDArray[np.in
     """Lines of each group of the block that begins with line ``first``."""
     used = min(side, lines - first)
     return np.minimum(group, used - np.arange(0, used, group))
+
+
+@lru_cache(maxsize=64)
+def _at_most(size: int, share: float) -> NDArray[np.float64]:
+    """Probability (size,) of at most 0, 1 ... ``size - 1`` outliers among so many values."""
+    if share in (0, 1):
+        return np.full(size, 1.0 - share)
+    ways = [lgamma(size + 1) - lgamma(n + 1) - lgamma(size - n + 1) for n in range(size)]
+    return np.cumsum([exp(w + n * log(share) + (size - n) * log1p(-share)) for n, w in enumerate(ways)])
+
+
+@njit(cache=True)
+def _count_drawn(uniform, sizes, at_most, out):
+    """Binomial counts by inversion of uniform numbers (groups, K): their sums and the fullest's excess into (K,) each.
+
+    ``at_most``: ``_at_most`` of a full group and of the last one.
+    """
+    groups, K = uniform.shape
+    listed, more = out
+    listed[:] = 0
+    more[:] = 0
+    for g in range(groups):
+        bounds = at_most[1] if g == groups - 1 else at_most[0]
+        for k in range(K):
+            count = 0
+            while count < sizes[g] and bounds[count] <= uniform[g, k]:
+                count += 1
+            listed[k] += count
+            if count > more[k] + 1:
+                more[k] = count - 1
 
 
 @njit(cache=True)

@@ -20,7 +20,7 @@ from simulator.report.inline_svg import inline_svg
 from simulator.report.op_table import op_table
 from simulator.report.tables import TEXT_COLUMNS, summary_table
 
-__all__ = ["write_page"]
+__all__ = ["facts_of", "figure_view", "render", "write_page"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -37,30 +37,40 @@ def write_page(
     Raises: OutputError if it cannot be written.
     """
     published = manifest.get("published")
-    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
-    page = _template().render(
+    page = render(
+        "index.html.j2",
         manifest=manifest,
-        css=_safe((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        script=_safe(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         cards=headline_cards(results, layers, manifest),
         summary=summary_table(results),
         text_columns=TEXT_COLUMNS,
         beside=beside_table(results, published) if published else None,
-        figures=[_figure(f) for f in figures if not f.name.startswith("layers_")],
-        op_figures=[_figure(f) for f in figures if f.name.startswith("layers_")],
+        figures=[figure_view(f) for f in figures if not f.name.startswith("layers_")],
+        op_figures=[figure_view(f) for f in figures if f.name.startswith("layers_")],
         ops=op_table(layers, results),
         counts=counts_table(layers),
         designs=[_design(d) for d in manifest.get("designs") or []],
         workloads=manifest.get("workloads") or [],
         prices=manifest.get("prices") or [],
-        facts=_facts(manifest),
+        facts=facts_of(manifest),
         assumptions=manifest.get("assumptions") or [],
     )
     return write_bytes(Path(run_dir) / "index.html", page.encode("utf-8"))
 
 
-def _template() -> Any:
+def render(name: str, **records: Any) -> str:
+    """A template of this package with the styles and the script that all pages share."""
+    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+    return str(
+        _template(name).render(
+            css=_safe((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
+            script=_safe(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            **records,
+        )
+    )
+
+
+def _template(name: str) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -72,7 +82,7 @@ def _template() -> Any:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": _quantity, "flat": flat_items}
-    return environment.get_template("index.html.j2")
+    return environment.get_template(name)
 
 
 def _safe(text: str) -> Any:
@@ -82,7 +92,8 @@ def _safe(text: str) -> Any:
     return Markup(text)  # noqa: S704
 
 
-def _figure(figure: FigureFile) -> dict[str, Any]:
+def figure_view(figure: FigureFile) -> dict[str, Any]:
+    """A figure as templates show it: drawn inside the page, its files beside it."""
     svg = inline_svg(figure.svg.read_text(encoding="utf-8"), figure.name, figure.title)
     files = {kind: f"figures/{getattr(figure, kind).name}" for kind in ("svg", "png")}
     return {"name": figure.name, "title": figure.title, "caption": figure.caption, "svg": _safe(svg), "files": files}
@@ -125,7 +136,7 @@ def _quantity(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
-def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+def facts_of(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     """What to quote to get the same run again."""
     named = [
         ("Command", "command"),

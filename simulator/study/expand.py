@@ -18,7 +18,7 @@ from simulator.study.passes import plan_step
 from simulator.study.sizing import describe, sized
 from simulator.study.workloads import Workload, resolve_workload
 
-__all__ = ["WORKLOAD_PREFIX", "Point", "expand"]
+__all__ = ["WORKLOAD_PREFIX", "Layout", "Member", "Point", "expand", "lay_out", "require_runnable"]
 
 WORKLOAD_PREFIX = "workload."
 """Beginning of the path of a workload's field in ``set``, ``--set`` and ``sweep``; all others are a design's."""
@@ -45,6 +45,55 @@ class Point:
         return f"{self.hardware.design.name} on {self.workload.name}" + (f" ({axes})" if axes else "")
 
 
+@dataclass(frozen=True)
+class Member:
+    """One design at one combination of the sweep axes; ``make`` builds it with further overlays, which win."""
+
+    make: Callable[..., Hardware]
+    hardware: Hardware
+    axes: dict[str, Any]
+    size: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every design of a study built and every workload opened; arrays have the sizes that the designs say.
+
+    Attributes:
+        combinations: of the sweep axes.
+        runs: per workload, what it is at each combination.
+        families: per design, a member for each combination of those axes that are a design's.
+    """
+
+    study: Study
+    source: Source
+    combinations: list[dict[str, Any]]
+    runs: list[list[Workload]]
+    families: list[list[Member]]
+
+    @property
+    def names(self) -> list[str]:
+        """The designs, as written."""
+        return [family[0].hardware.design.name for family in self.families]
+
+    def sized(self) -> Layout:
+        """Arrays as ``normalise`` has them. Raises: ConfigError."""
+        if self.study.normalise == "none":
+            return self
+        return replace(self, families=_sized(self.study, self.source, self.families, self.names))
+
+    def points(self) -> list[Point]:
+        """In the order of the results."""
+        return [
+            Point(member.hardware.on(workload.name), workload, axes, member.size)
+            for family in self.families
+            for workloads in self.runs
+            for axes, workload in zip(self.combinations, workloads, strict=True)
+            for member in family
+            if member.axes == _split_axes(axes)[0]
+        ]
+
+
 def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[Point]:
     """All points of a study: every design built, every workload opened, every op and pass mapped, nothing run.
 
@@ -52,30 +101,31 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
         overrides: ``--set`` of the command line; wins over the study's ``set``, loses to its axes.
     Raises: ConfigError and its like, one line with file, line and field.
     """
+    points = lay_out(study, source, overrides).sized().points()
+    for point in points:
+        require_runnable(point)
+    _require_layers_to_match(points)
+    return points
+
+
+def lay_out(study: Study, source: Source, overrides: Mapping[str, Any]) -> Layout:
+    """What ``expand`` makes points of. Raises: as ``expand``."""
     combinations = list(_combinations(study, source))
     asked = _Asked(study, source, overrides, combinations)
     runs = [_runs(asked, i) for i in range(len(study.workloads))]
     families = [_family(asked, i) for i in range(len(study.designs))]
-    names = [family[0].hardware.design.name for family in families]
+    layout = Layout(study, source, combinations, runs, families)
     _require_distinct(source, "workloads", [workloads[0].name for workloads in runs])
-    _require_distinct(source, "designs", names)
-    _require_baseline(study, source, names)
-    _require_claims(study, source, names)
-    if study.normalise != "none":
-        families = _sized(study, source, families, names)
-    points = [
-        Point(member.hardware.on(workload.name), workload, axes, member.size)
-        for family in families
-        for workloads in runs
-        for axes, workload in zip(combinations, workloads, strict=True)
-        for member in family
-        if member.axes == _split_axes(axes)[0]
-    ]
-    for point in points:
-        for index in range(len(point.workload.steps)):
-            plan_step(point.hardware, point.workload.steps, index)
-    _require_layers_to_match(points)
-    return points
+    _require_distinct(source, "designs", layout.names)
+    _require_baseline(study, source, layout.names)
+    _require_claims(study, source, layout.names)
+    return layout
+
+
+def require_runnable(point: Point) -> None:
+    """Map every op and pass of a point. Raises: as ``plan_step``."""
+    for index in range(len(point.workload.steps)):
+        plan_step(point.hardware, point.workload.steps, index)
 
 
 def _require_layers_to_match(points: Sequence[Point]) -> None:
@@ -94,16 +144,6 @@ def _require_layers_to_match(points: Sequence[Point]) -> None:
                 where = design.where("layers", i, "ops")
                 whose = "any workload" if layer.workload == "*" else f"'{layer.workload}'"
                 raise ConfigError(f"{where}: '{layer.ops}' matches no op of {whose}{hint}")
-
-
-@dataclass(frozen=True)
-class _Member:
-    """One design at one combination of the sweep axes; ``make`` builds it with further overlays."""
-
-    make: Callable[..., Hardware]
-    hardware: Hardware
-    axes: dict[str, Any]
-    size: str = ""
 
 
 def _split_axes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -151,29 +191,35 @@ def _runs(asked: _Asked, index: int) -> list[Workload]:
     return [run(axes) for axes in asked.combinations]
 
 
-def _family(asked: _Asked, index: int) -> list[_Member]:
+def _family(asked: _Asked, index: int) -> list[Member]:
     """One design at every combination of the sweep axes that are a design's."""
 
-    def member(axes: dict[str, Any]) -> _Member:
+    def member(axes: dict[str, Any]) -> Member:
         overlays = asked.overlays(axes, 0)
+        built: dict[str, Hardware] = {}
 
         def make(*more: tuple[str, Mapping[str, Any]]) -> Hardware:
-            return _placed(
-                asked.source,
-                ("designs", index),
-                lambda ref: build(load_design(ref, near=asked.near, overlays=[*overlays, *more])),
-            )
+            key = json.dumps([settings for _, settings in more], sort_keys=True)
+            if key not in built:
+                laid = [*overlays, *more]
+                built[key] = _placed(
+                    asked.source,
+                    ("designs", index),
+                    lambda ref: build(load_design(ref, near=asked.near, overlays=laid)),
+                )
+            return built[key]
 
-        return _Member(make, make(), axes)
+        return Member(make, make(), axes)
 
     distinct = {json.dumps(own): own for axes in asked.combinations for own in [_split_axes(axes)[0]]}
     return [member(axes) for axes in distinct.values()]
 
 
-def _sized(study: Study, source: Source, families: list[list[_Member]], names: Sequence[str]) -> list[list[_Member]]:
+def _sized(study: Study, source: Source, families: list[list[Member]], names: Sequence[str]) -> list[list[Member]]:
     """Every design with an array as large as the baseline's at the same axes. Raises: ConfigError."""
     references = families[names.index(study.baseline)] if study.baseline else families[0]
-    keeps_its_own = references if study.sizing.budget_mm2 is None else []
+    budgets = study.sizing.budget_mm2, study.sizing.budget_gb_s
+    keeps_its_own = references if budgets == (None, None) else []
     return [
         [
             member
@@ -185,7 +231,7 @@ def _sized(study: Study, source: Source, families: list[list[_Member]], names: S
     ]
 
 
-def _resized(study: Study, source: Source, member: _Member, reference: Hardware) -> _Member:
+def _resized(study: Study, source: Source, member: Member, reference: Hardware) -> Member:
     where = source.where(("normalise",))
     try:
         rows, cols = sized(member.hardware, reference, study.normalise, study.sizing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,7 +25,7 @@ from simulator.study.drams import dram_charged, make_dram, search_dram
 from simulator.study.vector_parts import vector_parts
 from simulator.workload import Op
 
-__all__ = ["Hardware", "build", "priced_actions"]
+__all__ = ["Hardware", "build", "priced_actions", "repriced"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,23 @@ class Hardware:
         """Peak throughput of an array of that many PEs instead [10^12 operations/s]."""
         down, across = self.datapath.logical_array(rows, cols)
         return 2 * self.design.cores.count * down * across * self.design.clock_mhz * 1e-6 / self.array.cycles_per_step
+
+    def stream_of(self, rows: int, cols: int) -> float:
+        """Operands that an array of that many PEs takes in at its edges when all of them work [GB/s], each value as
+        wide as it is stored off chip: what DRAM would have to deliver if nothing were kept on chip.
+
+        ``rows * a + cols * w`` bits a step of its logical size, ``rows * w + cols * a`` in ``is``; the most of all
+        precisions.
+        """
+        return max(hardware._stream_of(rows, cols) for hardware in self.precisions)
+
+    def _stream_of(self, rows: int, cols: int) -> float:
+        down, across = self.datapath.logical_array(rows, cols)
+        sides = (down, across) if self.array.dataflow != "is" else (across, down)
+        widths = self.bits.act, self.bits.weight
+        bits = sum(side * width.dram_bits / width.values for side, width in zip(sides, widths, strict=True))
+        steps_s = self.design.clock_mhz * 1e6 / self.array.cycles_per_step
+        return self.design.cores.count * bits / 8 * steps_s * 1e-9
 
     def parts(self, rows: int, cols: int) -> dict[str, int]:
         """Priced parts with an array of that many PEs instead."""
@@ -115,6 +133,13 @@ def build(design: Design) -> Hardware:
             raise ConfigError(f"{design.where(*path)}: {_other_parts(base, variant)}")
         layers.append((layer.ops, variant))
     return replace(base, layers=tuple(layers))
+
+
+def repriced(hardware: Hardware, change: Callable[[CostLibrary], CostLibrary]) -> Hardware:
+    """The same hardware under changed prices. Raises: ConfigError."""
+    bill = _priced(hardware.design, hardware.datapath, change(hardware.bill.library))
+    layers = tuple((pattern, repriced(layer, change)) for pattern, layer in hardware.layers)
+    return replace(hardware, bill=replace(bill, scaling=hardware.bill.scaling), layers=layers)
 
 
 def _other_parts(base: Hardware, variant: Hardware) -> str:
@@ -189,16 +214,23 @@ def _usable_bits(pad: Scratchpad) -> int:
 
 
 def _bill(design: Design, datapath: Datapath) -> Bill:
-    parts = _parts(design, datapath, design.array.rows, design.array.cols)
-    standard, gb_s = dram_charged(design)
-    cores = design.cores.count
     try:
         library, scaling = _library(design)
-        dram = price_dram(library, standard)
-        bill = make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz, dram, gb_s, cores)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
-    return replace(bill, scaling=scaling, dram_standard=standard or "")
+    return replace(_priced(design, datapath, library), scaling=scaling)
+
+
+def _priced(design: Design, datapath: Datapath, library: CostLibrary) -> Bill:
+    parts = _parts(design, datapath, design.array.rows, design.array.cols)
+    standard, gb_s = dram_charged(design)
+    memory, clock_mhz, cores = design.memory, design.clock_mhz, design.cores.count
+    try:
+        dram = price_dram(library, standard)
+        bill = make_bill(library, parts, priced_actions(datapath), memory, clock_mhz, dram, gb_s, cores)
+    except CostError as error:
+        raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+    return replace(bill, dram_standard=standard or "")
 
 
 def _library(design: Design) -> tuple[CostLibrary, str]:

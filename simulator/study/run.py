@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +19,12 @@ import simulator
 from simulator import datapath as datapaths
 from simulator.config import Source, Study, load_study
 from simulator.config.catalogue import Reference
-from simulator.errors import OlivineError, OutputError
+from simulator.errors import OutputError
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import WORKLOAD_PREFIX, Point, expand
 from simulator.study.hardware import priced_actions
 from simulator.study.passes import PassResult, simulate_step
+from simulator.study.processes import in_processes
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import OpResult
 from simulator.study.store import Store, code_sha256, point_key
@@ -36,7 +33,7 @@ from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timel
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RunOutcome", "execute", "run_study"]
+__all__ = ["Progress", "RunOutcome", "execute", "run_study", "writable"]
 
 PointResult = tuple[Row, list[Row], list[str]]
 Progress = Callable[[int, int, str], None]
@@ -101,15 +98,17 @@ def execute(
     if timeline:
         require_timeline(record.fidelity)
     points = expand(record, source, overrides or {})
-    folder = _writable(Path(out) if out is not None else Path("reports") / record.name)
+    folder = writable(Path(out) if out is not None else Path("reports") / record.name)
     store = Store(folder)
     if fresh:
         store.clear()
     keys = [point_key(p, record.fidelity, record.seed) for p in points]
-    stored = {key: found for key in keys if (found := store.get(key))}
+    stored = {key: known for key in keys if (known := store.get(key))}
     missing = [i for i, key in enumerate(keys) if key not in stored]
     mismatches: dict[int, list[str]] = {}
-    for done, (i, (row, layers, wrong)) in enumerate(_run_points(points, missing, record, workers, plugins), start=1):
+    work = partial(_run_point, fidelity=record.fidelity, seed=record.seed)
+    found = in_processes(work, {i: points[i] for i in missing}, workers, plugins)
+    for done, (i, (row, layers, wrong)) in enumerate(found, start=1):
         store.put(keys[i], row, layers)
         stored[keys[i]] = (row, layers)
         mismatches[i] = wrong
@@ -133,7 +132,7 @@ def execute(
     return RunOutcome(results, layers_table, folder, page, len(missing), len(points) - len(missing), wrong or stale)
 
 
-def _writable(folder: Path) -> Path:
+def writable(folder: Path) -> Path:
     """The folder, if it or its nearest existing parent can be written: tried, and nothing left. Raises: OutputError."""
     existing = folder
     while not existing.exists() and existing != existing.parent:
@@ -146,46 +145,6 @@ def _writable(folder: Path) -> Path:
         reason = error.strerror or error
         raise OutputError(f"{existing}: cannot be written: {reason}; name another folder with --out") from None
     return folder
-
-
-def _run_points(
-    points: list[Point], missing: list[int], study: Study, workers: int, plugins: Sequence[Path]
-) -> Iterator[tuple[int, PointResult]]:
-    """Results of the missing points, each as soon as it is there."""
-    if workers <= 1 or len(missing) <= 1:
-        for i in missing:
-            yield i, _run_point(points[i], study.fidelity, study.seed)
-        return
-    with ProcessPoolExecutor(
-        min(workers, len(missing)), get_context("spawn"), initializer=_load_plugins, initargs=(tuple(plugins),)
-    ) as pool:
-        with _uninterrupted():
-            futures = {pool.submit(_run_point, points[i], study.fidelity, study.seed): i for i in missing}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise OlivineError(
-                "a worker process died, perhaps for lack of memory; finished points are kept, run again with fewer "
-                "--workers"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C; processes started meanwhile never see it, so that only the parent answers it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _load_plugins(paths: Sequence[Path]) -> None:
-    for path in paths:
-        datapaths.load_file(path)
 
 
 @datapaths.blamed()

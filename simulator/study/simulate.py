@@ -36,7 +36,7 @@ from simulator.study.storage import storage_of
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
-__all__ = ["OpResult", "run_tables", "scaled", "simulate_op", "timing_of"]
+__all__ = ["OpResult", "count_op", "run_tables", "scaled", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
 
@@ -105,11 +105,35 @@ def simulate_op(
     else:
         known = operands if tensors is not None else [(None, None)] * op.count
         _, _, timing, counts = _costs(hardware, op, plan, known, fidelity, seed)
-    if counts.macs != op.macs:
-        raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
+    _require_all_macs(op, counts)
     storage = storage_of(hardware, op, operands)
     energy = energy_pj(hardware.bill, counts)
     return OpResult(op, plan.tiles, timing, counts, energy, values, operands, quality, storage, plan.dimension)
+
+
+def count_op(
+    hardware: Hardware,
+    op: Op,
+    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    fidelity: Fidelity = "pipeline",
+    seed: int = 0,
+) -> Counts:
+    """What ``simulate_op`` counts, without values; tensors are encoded only where counts depend on them."""
+    hardware = hardware.for_op(op)
+    plan = plan_cores(hardware, op)
+    if not hardware.datapath.assumed_distribution:
+        _, counts = _by_shape(hardware, op, plan, fidelity)
+    else:
+        encoded = None if tensors is None else encode(hardware.design, hardware.datapath, *tensors)
+        _, _, _, counts = _costs(hardware, op, plan, encoded or [(None, None)] * op.count, fidelity, seed)
+    _require_all_macs(op, counts)
+    return counts
+
+
+def _require_all_macs(op: Op, counts: Counts) -> None:
+    if counts.macs != op.macs:
+        raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
 
 
 def timing_of(

@@ -1,4 +1,4 @@
-"""``normalise`` of a study: arrays that are as large as the baseline's, by area or by peak throughput."""
+"""``normalise`` of a study: arrays as large as the baseline's, by area, operands streamed or peak throughput."""
 
 from __future__ import annotations
 
@@ -40,8 +40,20 @@ def sized(hardware: Hardware, reference: Hardware, normalise: str, sizing: Sizin
     shapes = Shapes(array.rows, array.cols, sizing.keep, sizing.step)
     if normalise == "iso_peak":
         return smallest_array(hardware.peak_of, reference.peak_tops * (1 - 1e-12), shapes)
+    if normalise == "iso_bandwidth":
+        return largest_array(hardware.stream_of, budget_gb_s(reference, sizing) * (1 + 1e-12), shapes, _gb_s)
     memories = sizing.of == "all"
     return largest_array(_area(hardware, memories), budget_um2(reference, sizing), shapes)
+
+
+def _gb_s(rate: float) -> str:
+    return f"{rate:.4g} GB/s of operands"
+
+
+def budget_gb_s(reference: Hardware, sizing: Sizing) -> float:
+    """The stream of operands to fit: the one given, or the reference's own."""
+    array = reference.design.array
+    return reference.stream_of(array.rows, array.cols) if sizing.budget_gb_s is None else sizing.budget_gb_s
 
 
 def budget_um2(reference: Hardware, sizing: Sizing) -> float:
@@ -58,6 +70,9 @@ def describe(hardware: Hardware, reference: Hardware, normalise: str, sizing: Si
     size = f"{normalise}: {name} has {array.rows} x {array.cols} PEs"
     if normalise == "iso_peak":
         return f"{size}, {hardware.peak_tops:.4g} of {reference.peak_tops:.4g} TOPS"
+    if normalise == "iso_bandwidth":
+        taken = hardware.stream_of(array.rows, array.cols)
+        return f"{size}, {taken:.4g} of {_gb_s(budget_gb_s(reference, sizing))}"
     what = "core, vector unit and scratchpads" if sizing.of == "all" else "core"
     taken = _area(hardware, sizing.of == "all")(array.rows, array.cols)
     return f"{size}, {taken * 1e-6:.4g} of {budget_um2(reference, sizing) * 1e-6:.4g} mm2 of {what}"

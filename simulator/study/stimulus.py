@@ -27,12 +27,13 @@ _SMALLEST, _LARGEST = 4.0, 64.0
 
 @dataclass(frozen=True)
 class Stimulus:
-    """Real tensors of one GEMM, (1, M, K) and (1, N, K), and where they are from."""
+    """Real tensors of one GEMM, (1, M, K) and (1, N, K), and where they are from: ``workload`` is the trace, if one."""
 
     op: Op
     act: NDArray[np.float32]
     weight: NDArray[np.float32]
     source: dict[str, Any]
+    workload: str = ""
 
 
 def drawn_stimulus(
@@ -68,7 +69,7 @@ def trace_stimulus(
     act, weight = workload.trace.load(op_name)
     source: dict[str, Any] = {"tensors": "trace", "trace": workload.name, "sha256": workload.fingerprint, "op": op.name}
     source |= {"op_shape": {"M": op.M, "N": op.N, "K": op.K}, "gemm": 0, "gemms": op.count}
-    return Stimulus(cut, act[:1, : cut.M, : cut.K], weight[:1, : cut.N, : cut.K], source)
+    return Stimulus(cut, act[:1, : cut.M, : cut.K], weight[:1, : cut.N, : cut.K], source, workload.name)
 
 
 def _writable_op(name: str, M: int, N: int, K: int) -> Op:

@@ -19,7 +19,7 @@ from simulator.datapath.registry import source_file
 from simulator.errors import OutputError
 from simulator.study.expand import Point
 
-__all__ = ["STORE_NAME", "Store", "code_sha256", "point_key"]
+__all__ = ["STORE_NAME", "Store", "code_of", "code_sha256", "point_content", "point_key"]
 
 STORE_NAME = "results.sqlite"
 _SCHEMA_VERSION = 1
@@ -51,21 +51,30 @@ def _datapath_sha256(path: Path) -> str:
 
 def point_key(point: Point, fidelity: str, seed: int) -> str:
     """Content address of a point's result."""
-    design = point.hardware.design
-    content = {
-        "schema": _SCHEMA_VERSION,
-        "code": code_sha256(),
-        "datapath_code": _datapath_sha256(source_file(design.datapath.name)),
-        "design": design.model_dump(mode="json"),
-        "dram": repr(point.hardware.dram),  # a part may be a file
+    content = point_content(point, fidelity, seed) | code_of(point)
+    content |= {
+        "design": point.hardware.design.model_dump(mode="json"),
         "prices": point.hardware.bill.library.model_dump(mode="json"),
-        "workload": point.workload.fingerprint,
         "workload_name": point.workload.name,
         "axes": point.axes,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def code_of(point: Point) -> dict[str, Any]:
+    """The program that simulates a point."""
+    path = source_file(point.hardware.design.datapath.name)
+    return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": _datapath_sha256(path)}
+
+
+def point_content(point: Point, fidelity: str, seed: int) -> dict[str, Any]:
+    """What a point simulates, beside its design."""
+    return {
+        "dram": repr(point.hardware.dram),  # a part may be a file
+        "workload": point.workload.fingerprint,
         "fidelity": fidelity,
         "seed": seed,
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class Store:

@@ -42,8 +42,8 @@ def write_vectors(design: Design, stimulus: Stimulus, out: Path, force: bool = F
     Raises: OlivineError, one line, before anything is written.
     """
     require_replaceable(out, _RECORD, _FORMAT, force)
-    hardware = _without_memory_limits(design)
     op = stimulus.op
+    hardware = _without_memory_limits(design.for_op(stimulus.workload, op.name))
     if (cycles := hardware.array.total(op.M, op.N, op.K)) > _MOST_CYCLES:
         raise WorkloadError(f"{cycles} cycles; at most {_MOST_CYCLES} are written; give smaller -m, -n, -k")
     result = simulate_op(hardware, stimulus.op, (stimulus.act, stimulus.weight))

@@ -46,11 +46,12 @@ def verify_design(
     Raises: ConfigError if the design cannot be built.
     """
     hardware = build(design)
+    on_workload = hardware.on(workload.name)
     checks = (
-        (f"values on {workload.name}", lambda: _trace_values(hardware, workload, progress)),
+        (f"values on {workload.name}", lambda: _trace_values(on_workload, workload, progress)),
         ("values on adversarial tensors", lambda: _adversarial_values(hardware, seed)),
         ("registers == closed forms, values", lambda: _registers(hardware, seed)),
-        ("bound <= pipeline == event", lambda: _ladder(hardware, workload)),
+        ("bound <= pipeline == event", lambda: _ladder(on_workload, workload)),
     )
     for what, run in checks:
         try:

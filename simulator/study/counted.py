@@ -1,0 +1,70 @@
+"""What a point counts, simulated once and kept: prices change no cycle and no count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import reduce
+from operator import add
+from typing import Any
+
+from simulator import datapath as datapaths
+from simulator.config.study import Fidelity
+from simulator.counts import Counts, Traffic
+from simulator.errors import ConservationError
+from simulator.study.expand import Point
+from simulator.study.passes import simulate_pass
+from simulator.study.simulate import count_op
+from simulator.study.store import code_of, point_content
+from simulator.workload import Op
+
+__all__ = ["count_point", "counts_key", "from_record", "to_record"]
+
+_PRICES_ONLY: Any = {"name": True, "description": True, "cost": True, "node_nm": True, "memory": {"dram": {"standard"}}}
+"""Fields of a design that decide what its counts cost and nothing else."""
+
+
+def counts_key(point: Point, fidelity: Fidelity, seed: int) -> str:
+    """Content address of a point's counts: all that ``store.point_key`` covers but prices, names and axes."""
+    design = point.hardware.design.model_dump(mode="json", exclude=_PRICES_ONLY)
+    content = point_content(point, fidelity, seed) | code_of(point) | {"kind": "counts", "design": design}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@datapaths.blamed()
+def count_point(point: Point, fidelity: Fidelity, seed: int) -> dict[str, Any]:
+    """Counts of all ops and passes of a point, as a record; tensors of one op are in memory at a time.
+
+    Raises: ConservationError if MACs are missing.
+    """
+    steps, counted = point.workload.steps, []
+    for index, step in enumerate(steps):
+        if isinstance(step, Op):
+            tensors = (
+                point.workload.tensors(index) if point.hardware.for_op(step).datapath.assumed_distribution else None
+            )
+            counted.append(count_op(point.hardware, step, tensors, fidelity=fidelity, seed=seed))
+        else:
+            counted.append(simulate_pass(point.hardware, steps, index, fidelity=fidelity).counts)
+    counts = reduce(add, counted)
+    if counts.macs != sum(step.macs for step in steps):
+        raise ConservationError(f"{point.label}: {counts.macs} MACs were counted, not those of the workload")
+    return to_record(counts)
+
+
+def to_record(counts: Counts) -> dict[str, Any]:
+    """Counts as JSON holds them."""
+    record = asdict(counts)
+    for name in ("traffic", "otherwise"):
+        record[name] = [[*key, moved] for key, moved in record[name].items()]
+    return record
+
+
+def from_record(record: dict[str, Any]) -> Counts:
+    """The counts of ``to_record``."""
+    keyed = {
+        name: {(level, which): Traffic(**moved) for level, which, moved in record[name]}
+        for name in ("traffic", "otherwise")
+    }
+    return Counts(**record | keyed)

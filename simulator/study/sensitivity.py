@@ -1,0 +1,255 @@
+"""Which constants a study's conclusion rests on: each is varied alone, up and down, and what moves most comes first.
+
+The conclusion is each design over the baseline: time, energy, energy-delay product and area, geometric means over the
+workloads. Prices change no cycle: counts are simulated once and priced again. Only other quantities of a design, or an
+array that ``normalise`` sizes otherwise under another area, are simulated anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulator.config import Source, Study, load_study
+from simulator.config.catalogue import Reference
+from simulator.counts import Counts
+from simulator.errors import ConfigError, OlivineError, did_you_mean
+from simulator.study.conclusion import METRICS, WAYS, Variant, tabulate
+from simulator.study.constants import Constant, LeftOut, changed_library, find_constants, price_list
+from simulator.study.counted import count_point, counts_key, from_record
+from simulator.study.expand import Layout, Member, Point, lay_out, require_runnable
+from simulator.study.hardware import Hardware, repriced
+from simulator.study.processes import in_processes
+from simulator.study.run import Progress, writable
+from simulator.study.store import Store, code_sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["METRICS", "Sensitivity", "analyse", "sensitivity"]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What an analysis found and where it left it.
+
+    Attributes:
+        table: a row per constant, design and sweep point; the constant that moves ``metric`` most comes first.
+        left_out: numbers that were not varied, or not both ways, and why.
+        simulated, reused: points simulated now, and found in the store.
+    """
+
+    table: pd.DataFrame
+    left_out: list[LeftOut]
+    folder: Path
+    page: Path
+    simulated: int
+    reused: int
+
+
+def sensitivity(
+    study: Reference,
+    out: str | Path | None = None,
+    *,
+    set: Mapping[str, Any] | None = None,
+    by: float = 0.2,
+    only: str | None = None,
+    top: int = 15,
+    metric: str = "edp",
+    workers: int = 1,
+    fresh: bool = False,
+) -> pd.DataFrame:
+    """Vary each constant of a study by a fraction and rank what moves its ratios over the baseline; writes a folder.
+
+    Args:
+        study, out, set, workers, fresh: as for ``run_study``; the folder is ``reports/NAME-sensitivity`` by default.
+        by: the fraction, up and down.
+        only: shell pattern of the constants to vary.
+        top: so many are drawn.
+        metric: ``time``, ``energy``, ``edp`` or ``area``: by which constants are ranked.
+    Returns: a row per constant, design and sweep point: ``{metric}_ratio`` as the study has it, ``_low`` and ``_high``.
+    Raises: OlivineError, one line.
+    """
+    return analyse(
+        study, out, overrides=set, by=by, only=only, top=top, metric=metric, workers=workers, fresh=fresh
+    ).table
+
+
+def analyse(
+    study: Reference,
+    out: str | Path | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    by: float = 0.2,
+    only: str | None = None,
+    top: int = 15,
+    metric: str = "edp",
+    workers: int = 1,
+    fresh: bool = False,
+    progress: Progress | None = None,
+    plugins: Sequence[Path] = (),
+) -> Sensitivity:
+    """As ``sensitivity``, with progress ``(done, total, label)`` and the whole outcome."""
+    _require_options(by, top, metric)
+    record, source = load_study(study)
+    _require_comparison(record, source)
+    layout = lay_out(record, source, overrides or {})
+    folder = writable(Path(out) if out is not None else Path("reports") / f"{record.name}-sensitivity")
+    variants, left_out = _variants(layout, by, only)
+    store = Store(folder)
+    if fresh:
+        store.clear()
+    counts, simulated, reused = _counted(variants, record, store, workers, plugins, progress)
+    table = tabulate(variants, counts, record.baseline or "", metric)
+    manifest = _manifest(record, source, left_out, {"by": by, "metric": metric, "top": top, "only": only})
+    from simulator.report.sensitivity import write_sensitivity
+
+    page = write_sensitivity(folder, table, manifest)
+    return Sensitivity(table, left_out, folder, page, simulated, reused)
+
+
+def _require_options(by: float, top: int, metric: str) -> None:
+    if not 0 < by < 1:
+        raise ConfigError(f"--by: must be above 0 and below 1, found {by:g}")
+    if top < 1:
+        raise ConfigError(f"--top: must be at least 1, found {top}")
+    if metric not in METRICS:
+        raise ConfigError(f"--metric: found '{metric}'; allowed: {', '.join(METRICS)}{did_you_mean(metric, METRICS)}")
+
+
+def _require_comparison(study: Study, source: Source) -> None:
+    if study.baseline is None:
+        raise ConfigError(f"{source.label}: baseline: missing; sensitivity is of ratios over a baseline")
+    if len(study.designs) < 2:
+        raise ConfigError(f"{source.where(('designs',))}: sensitivity is of designs over a baseline; add a second one")
+
+
+def _variants(layout: Layout, by: float, only: str | None) -> tuple[list[Variant], list[LeftOut]]:
+    """The study as it is, then with each constant changed either way."""
+    base = layout.sized()
+    constants, left_out = find_constants(base, by)
+    chosen = [c for c in constants if only is None or fnmatchcase(c.name, only)]
+    if not chosen:
+        known = [c.name for c in constants]
+        hint = did_you_mean(only or "", known) or f"; constants: {', '.join(known[:4])} ..."
+        raise ConfigError(f"--only: '{only}' matches no constant of this study{hint}")
+    runnable: set[tuple[int, str]] = set()
+    variants = [Variant(_runnable(base, runnable))]
+    for constant in chosen:
+        for way, sign in WAYS.items():
+            value = constant.at(1 + sign * by)
+            try:
+                points = _runnable(_varied(layout, base, constant, value), runnable)
+                variants.append(Variant(points, constant, way, value))
+            except OlivineError as error:
+                left_out.append(LeftOut(f"{constant.name} at {value:g}", str(error)))
+    return variants, left_out
+
+
+def _runnable(layout: Layout, known: set[tuple[int, str]]) -> list[Point]:
+    """The points of a layout, those of designs that are not ``known`` mapped. Raises: as ``require_runnable``."""
+    points = layout.points()
+    for point in points:
+        if _identity(point) not in known:
+            require_runnable(point)
+            known.add(_identity(point))
+    return points
+
+
+def _identity(point: Point) -> tuple[int, str]:
+    """What tells apart points that simulate different things; prices leave a design the object that it was."""
+    return id(point.hardware.design), point.workload.name
+
+
+def _varied(layout: Layout, base: Layout, constant: Constant, value: float) -> Layout:
+    """The sized layout with one constant changed, arrays sized anew where it may size them."""
+    factor = value / constant.value
+    if not constant.sizes_arrays:
+        return _with(base, lambda member: _repriced(member, constant, factor))
+    if constant.kind == "price":
+        return _with(layout, lambda member: _repriced(member, constant, factor)).sized()
+    return _with(layout, lambda member: _reset(member, constant, value)).sized()
+
+
+def _with(layout: Layout, change: Any) -> Layout:
+    return replace(layout, families=[[change(member) for member in family] for family in layout.families])
+
+
+def _repriced(member: Member, constant: Constant, factor: float) -> Member:
+    """A design under one changed price; the one that it was if it uses another list."""
+    if price_list(member.hardware) != constant.library:
+        return member
+
+    def change(hardware: Hardware) -> Hardware:
+        return repriced(hardware, lambda library: changed_library(library, constant.path, factor))
+
+    return replace(member, make=lambda *more: change(member.make(*more)), hardware=change(member.hardware))
+
+
+def _reset(member: Member, constant: Constant, value: float) -> Member:
+    """A design with one quantity changed; the one that it was if it has another value of it."""
+    if member.hardware.design.name not in constant.designs:
+        return member
+    overlay = ("sensitivity", {constant.path[0]: value})
+    return replace(member, make=lambda *more: member.make(overlay, *more), hardware=member.make(overlay))
+
+
+def _counted(
+    variants: Sequence[Variant],
+    study: Study,
+    store: Store,
+    workers: int,
+    plugins: Sequence[Path],
+    progress: Progress | None,
+) -> tuple[list[list[Counts]], int, int]:
+    """Counts of every point of every variant, each distinct one simulated once and stored; how many were, or not."""
+    keys = list(_keys(variants, study))
+    points = {
+        k: p for variant, own in zip(variants, keys, strict=True) for k, p in zip(own, variant.points, strict=True)
+    }
+    records = {key: found[0] for key in points if (found := store.get(key))}
+    reused = len(records)
+    missing = {key: point for key, point in points.items() if key not in records}
+    work = partial(count_point, fidelity=study.fidelity, seed=study.seed)
+    for done, (key, record) in enumerate(in_processes(work, missing, workers, plugins), start=1):
+        store.put(key, record, [])
+        records[key] = record
+        if progress:
+            progress(done, len(missing), points[key].label)
+    counts = {key: from_record(record) for key, record in records.items()}
+    return [[counts[key] for key in own] for own in keys], len(missing), reused
+
+
+def _keys(variants: Sequence[Variant], study: Study) -> Iterator[list[str]]:
+    """Content addresses of each variant's counts; a design that a variant leaves alone is looked at once."""
+    known: dict[tuple[int, str], str] = {}
+    for variant in variants:
+        own = []
+        for point in variant.points:
+            if _identity(point) not in known:
+                known[_identity(point)] = counts_key(point, study.fidelity, study.seed)
+            own.append(known[_identity(point)])
+        yield own
+
+
+def _manifest(study: Study, source: Source, left_out: Sequence[LeftOut], options: Mapping[str, Any]) -> dict[str, Any]:
+    import simulator
+
+    return {
+        "study": study.name,
+        "description": study.description,
+        "kind": "sensitivity",
+        **options,
+        "baseline": study.baseline,
+        "normalise": study.normalise,
+        "olivine_version": simulator.__version__,
+        "code_sha256": code_sha256(),
+        "seed": study.seed,
+        "fidelity": study.fidelity,
+        "study_resolved": source.data,
+        "left_out": [{"constant": item.name, "reason": item.reason} for item in left_out],
+    }
