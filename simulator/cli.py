@@ -321,9 +321,13 @@ def trace(
     ],
     out: Annotated[Path | None, typer.Option(help="The trace's folder.")] = None,
     text: Annotated[Path | None, typer.Option(help="Text to run the model on.")] = None,
+    image: Annotated[Path | None, typer.Option(help="PNG, JPEG, BMP or .npy to run a vision model on.")] = None,
     layers: Annotated[str | None, typer.Option(help="Layers to keep: 0,5 or 0-2 or a name pattern.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Tokens of the text to use.")] = None,
-    dtype: Annotated[str, typer.Option(help="How tensors are stored: float16 or float32.")] = "float16",
+    rows: Annotated[
+        int | None, typer.Option(help="Rows of an activation to keep, row 0 always; statistics are of all.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="How tensors are stored: float16, bfloat16 or float32.")] = "float16",
     shard_bytes: Annotated[int, typer.Option(help="Largest tensor data of one file.")] = 512_000_000,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
     info: Annotated[
@@ -340,11 +344,13 @@ def trace(
     from simulator.tracing.extract import extract
 
     _require_at_least(1, "--shard-bytes", shard_bytes)
-    if tokens is not None:
-        _require_at_least(1, "--tokens", tokens)
+    for option, value in (("--tokens", tokens), ("--rows", rows)):
+        if value is not None:
+            _require_at_least(1, option, value)
     with _progress() as progress:
         made = extract(
-            source, out, text=text, layers=layers, tokens=tokens, dtype=dtype, force=force, shard_bytes=shard_bytes,
+            source, out, text=text, image=image, layers=layers, tokens=tokens, rows=rows, dtype=dtype, force=force,
+            shard_bytes=shard_bytes,
             progress=(lambda op, done, total: progress(done, total, op)) if progress else None,
         )  # fmt: skip
     if as_json:
