@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulator.study.gemm import GemmResult, simulate_gemm
     from simulator.study.run import run_study
     from simulator.tracing import open_trace
+    from simulator.tracing.torch_capture import trace
 
 __all__ = [
     "Design",
@@ -33,6 +34,7 @@ __all__ = [
     "open_trace",
     "run_study",
     "simulate_gemm",
+    "trace",
 ]
 
 try:
@@ -48,6 +50,7 @@ _HOME = {
     "open_trace": "simulator.tracing",
     "run_study": "simulator.study.run",
     "simulate_gemm": "simulator.study.gemm",
+    "trace": "simulator.tracing.torch_capture",
 }
 
 

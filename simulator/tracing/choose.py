@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from simulator.errors import TraceError
 
-__all__ = ["layer_of", "select_ops"]
+__all__ = ["chooses", "layer_of", "select_ops"]
 
 _LAYER = re.compile(r"(?:^|(?<=\.))(layers?\.?|blocks?\.|h\.)(\d+)(?=\.|$)")
 
@@ -34,6 +34,11 @@ def select_ops(choice: str | None, names: Sequence[str]) -> tuple[str, ...]:
             raise TraceError(f"layers '{item}' matches no op; available: {_available(names)}")
         kept.update(matching)
     return tuple(name for name in names if name in kept)
+
+
+def chooses(choice: str | None, name: str) -> bool:
+    """Whether ``select_ops`` would keep that name; an item that names nothing is no error yet."""
+    return choice is None or any(_matches(item.strip(), name) for item in choice.split(","))
 
 
 def _matches(item: str, name: str) -> bool:

@@ -66,6 +66,8 @@ class TraceWriter:
     tensor is never split. With ``force`` an existing trace is replaced and the files in its folder that are not its
     own (a PROVENANCE.md, notes) are kept; a folder that is no trace is never replaced.
 
+    ``input`` may be replaced until the block ends.
+
     Args:
         folder: the trace folder to make; its last part is the trace's name.
         model, input, created, synthetic: the manifest's records of the same names.
@@ -86,7 +88,7 @@ class TraceWriter:
         force: bool = False,
     ) -> None:
         self.folder = folder
-        self._model, self._input, self._created, self._synthetic = model, input, created, synthetic
+        self._model, self.input, self._created, self._synthetic = model, input, created, synthetic
         self._shard_bytes, self._force = shard_bytes, force
         self._temp = _sibling(folder, "new")
         self._pending: dict[str, NDArray[Any]] = {}
@@ -219,7 +221,7 @@ class TraceWriter:
             name=self.folder.name,
             model=self._model,
             synthetic=self._synthetic,
-            input=self._input,
+            input=self.input,
             created=self._created,
             shards=tuple(self._shards),
             ops=tuple(self._ops),
