@@ -62,8 +62,10 @@ class Workload:
 
     @property
     def kind(self) -> str:
-        """``trace`` or ``shapes``."""
-        return "trace" if self.trace else "shapes"
+        """``trace``, ``synthetic`` (a trace whose tensors were drawn) or ``shapes``."""
+        if self.trace is None:
+            return "shapes"
+        return "synthetic" if self.trace.manifest.synthetic else "trace"
 
 
 def resolve_workload(ref: Reference, near: Path | None = None) -> Workload:
@@ -92,7 +94,8 @@ def known_workloads() -> list[str]:
 
 def _from_trace(folder: Path) -> Workload:
     trace = open_trace(folder)
-    manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created"})
+    manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created", "synthetic"})
+    manifest = {key: value for key, value in manifest.items() if value is not None}
     manifest["input"].pop("token_ids", None)
     manifest["input"].pop("tokens", None)
     return Workload(trace.name, trace.steps, trace.fingerprint, trace, manifest)
