@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.study.run import run_study
     from simulator.study.sensitivity import sensitivity
     from simulator.tracing import open_trace
+    from simulator.tracing.torch_capture import trace
     from simulator.workload import load_workload
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "run_study",
     "sensitivity",
     "simulate_gemm",
+    "trace",
 ]
 
 try:
@@ -54,6 +56,7 @@ _HOME = {
     "run_study": "simulator.study.run",
     "sensitivity": "simulator.study.sensitivity",
     "simulate_gemm": "simulator.study.gemm",
+    "trace": "simulator.tracing.torch_capture",
 }
 
 

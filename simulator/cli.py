@@ -373,14 +373,24 @@ def vectors(
 @app.command()
 def trace(
     source: Annotated[
-        str, typer.Argument(help="A model folder, an installed package that holds one, or with --info a trace.")
+        str,
+        typer.Argument(
+            help="A model folder, an installed package that holds one, synthetic:WORKLOAD, or with --info a trace."
+        ),
     ],
-    out: Annotated[Path | None, typer.Option(help="The trace's folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The trace's folder; with --info: for statistics, figure.")] = None,
     text: Annotated[Path | None, typer.Option(help="Text to run the model on.")] = None,
+    image: Annotated[Path | None, typer.Option(help="PNG, JPEG, BMP or .npy to run a vision model on.")] = None,
     layers: Annotated[str | None, typer.Option(help="Layers to keep: 0,5 or 0-2 or a name pattern.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Tokens of the text to use.")] = None,
-    dtype: Annotated[str, typer.Option(help="How tensors are stored: float16 or float32.")] = "float16",
+    rows: Annotated[
+        int | None, typer.Option(help="Rows of an activation to keep, row 0 always; statistics are of all.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="How tensors are stored: float16, bfloat16 or float32.")] = "float16",
     shard_bytes: Annotated[int, typer.Option(help="Largest tensor data of one file.")] = 512_000_000,
+    activations: Annotated[str | None, typer.Option(help="Of synthetic:...: statistics such as K(3076).")] = None,
+    weights: Annotated[str | None, typer.Option(help="Of synthetic:...: statistics such as P(0.0084,0.0004).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of synthetic:...")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
     info: Annotated[
         bool, typer.Option("--info", help="Print ops, shapes, bytes and outlier statistics of a trace.")
@@ -388,26 +398,51 @@ def trace(
     checksums: Annotated[bool, typer.Option("--checksums", help="With --info: verify every byte first.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Capture weights and activations of a real model, or describe a trace."""
+    """Capture weights and activations of a real model, draw synthetic ones, or describe a trace."""
     if info:
-        return _trace_info(source, checksums, as_json)
+        return _trace_info(source, checksums, out, as_json)
     if out is None:
         raise OlivineError("trace needs --out traces/NAME, or --info to describe an existing trace")
-    from simulator.tracing.extract import extract
+    for option, value in (("--tokens", tokens), ("--rows", rows), ("--shard-bytes", shard_bytes)):
+        if value is not None:
+            _require_at_least(1, option, value)
+    _require_at_least(0, "--seed", seed or 0)
+    drawn = source.startswith("synthetic:")
+    _refuse_options(
+        drawn,
+        {"--text": text, "--image": image, "--tokens": tokens},
+        {"--activations": activations, "--weights": weights, "--seed": seed},
+    )
+    shared: dict[str, Any] = {
+        "layers": layers,
+        "rows": rows,
+        "dtype": dtype,
+        "shard_bytes": shard_bytes,
+        "force": force,
+    }
+    with _progress() as bar:
+        shared["progress"] = (lambda op, done, total: bar(done, total, op)) if bar else None
+        if drawn:
+            from simulator.study.synthetic import make_synthetic
 
-    _require_at_least(1, "--shard-bytes", shard_bytes)
-    if tokens is not None:
-        _require_at_least(1, "--tokens", tokens)
-    with _progress() as progress:
-        made = extract(
-            source, out, text=text, layers=layers, tokens=tokens, dtype=dtype, force=force, shard_bytes=shard_bytes,
-            progress=(lambda op, done, total: progress(done, total, op)) if progress else None,
-        )  # fmt: skip
+            made = make_synthetic(source, out, activations=activations, weights=weights, seed=seed or 0, **shared)
+        else:
+            from simulator.tracing.extract import extract
+
+            made = extract(source, out, text=text, image=image, tokens=tokens, **shared)
     if as_json:
         _print_json({"trace": str(out), "ops": len(made.ops), "fingerprint": made.fingerprint})
     else:
-        print(f"{len(made.ops)} ops written to {out}; `olivine trace {out} --info` describes them")
+        kind = "synthetic ops" if drawn else "ops"
+        print(f"{len(made.ops)} {kind} written to {out}; `olivine trace {out} --info` describes them")
     return 0
+
+
+def _refuse_options(drawn: bool, of_models: dict[str, Any], of_synthetic: dict[str, Any]) -> None:
+    for option, value in (of_models if drawn else of_synthetic).items():
+        if value is not None:
+            what = "a model; synthetic tensors read nothing" if drawn else "synthetic:WORKLOAD; a model has its own"
+            raise OlivineError(f"{option}: is for {what}")
 
 
 @app.command()
@@ -498,7 +533,8 @@ def report(
     return 0
 
 
-def _trace_info(source: str, checksums: bool, as_json: bool) -> int:
+def _trace_info(source: str, checksums: bool, out: Path | None, as_json: bool) -> int:
+    from simulator.report.outliers import outlier_lines, totals, write_outliers
     from simulator.study.workloads import resolve_workload
     from simulator.tracing import describe
 
@@ -508,18 +544,20 @@ def _trace_info(source: str, checksums: bool, as_json: bool) -> int:
     if checksums:
         opened.verify_checksums()
     rows = describe(opened)
+    synthetic = opened.manifest.synthetic
+    written = write_outliers(out, opened.name, rows) if out else []
     if as_json:
-        _print_json({"trace": opened.name, "fingerprint": opened.fingerprint, "ops": rows})
+        about = {"synthetic": synthetic.model_dump()} if synthetic else {}
+        _print_json({"trace": opened.name, "fingerprint": opened.fingerprint, **about, "ops": rows})
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"trace {opened.name}", header_style="bold")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column in ("name", "kind") else "right")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    Console().print(table)
+    print(f"trace {opened.name}: {totals(rows)}")
+    for line in outlier_lines(rows):
+        print(line)
+    if synthetic:
+        print(f"synthetic: activations {synthetic.activations}, weights {synthetic.weights}, seed {synthetic.seed}")
+        print(f"statistics from: {synthetic.source}")
+    for path in written:
+        print(f"wrote {path}")
     return 0
 
 

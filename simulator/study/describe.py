@@ -139,4 +139,5 @@ def _first_line(cls: type) -> str:
 
 def _trace_line(name: str) -> str:
     opened = open_trace(shipped_dir("traces") / name)
-    return f"{len(opened.ops)} ops of {opened.manifest.model.name}"
+    kind = "synthetic, " if opened.manifest.synthetic else ""
+    return f"{kind}{len(opened.ops)} ops of {opened.manifest.model.name}"

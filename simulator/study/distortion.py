@@ -16,14 +16,13 @@ from simulator.errors import TraceError
 from simulator.formats import Encoded, TensorEncoding
 from simulator.reference import sqnr_db
 from simulator.study.tensors import Block, NamedTensor
+from simulator.tracing.outliers import SIGMAS, pair_kinds
 
 __all__ = ["HISTOGRAM_SIGMAS", "Distortion", "Profile", "TensorStatistics", "profile"]
 
 HISTOGRAM_SIGMAS = np.linspace(-8.0, 8.0, 161)
 """Bin edges of the histograms, in standard deviations; what lies beyond is counted in the last bins."""
 _LOWEST, _WIDTH = float(HISTOGRAM_SIGMAS[0]), float(HISTOGRAM_SIGMAS[1] - HISTOGRAM_SIGMAS[0])
-_SIGMAS = 3
-"""Distance from the mean beyond which a value is an outlier (OliVe, ISCA 2023, section 2)."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def profile(tensor: NamedTensor, advance: Callable[[int], None]) -> Profile:
     sigma = math.sqrt(spread / seen)
     pairs, histogram = np.zeros(3, np.int64), np.zeros(len(HISTOGRAM_SIGMAS) - 1, np.int64)
     for block in tensor.blocks():
-        pairs += _pairs(np.abs(block.values - mean) > _SIGMAS * sigma)
+        pairs += pair_kinds(np.abs(block.values - mean) > SIGMAS * sigma)
         _count(block.values, sigma or 1.0, _LOWEST, _WIDTH, histogram)
         advance(block.values.nbytes)
     kinds = (int(pairs[0]), int(pairs[1]), int(pairs[2]))
@@ -118,13 +117,6 @@ def _require_finite(tensor: NamedTensor, block: Block, seen: int) -> None:
             f"{tensor.stored.path}: tensor '{tensor.name}' holds {block.values.flat[at]} at {where}; "
             "all values must be finite in float32"
         )
-
-
-def _pairs(outlier: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many (even, odd) neighbours of rows (R, K) hold no, one and two outliers."""
-    both = outlier[:, 0::2].astype(np.uint8)
-    both[:, : outlier.shape[1] // 2] += outlier[:, 1::2]
-    return np.bincount(both.reshape(-1), minlength=3)
 
 
 @njit(cache=True)

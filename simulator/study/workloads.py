@@ -68,8 +68,10 @@ class Workload:
 
     @property
     def kind(self) -> str:
-        """``trace`` or ``shapes``."""
-        return "trace" if self.trace else "shapes"
+        """``trace``, ``synthetic`` (a trace whose tensors were drawn) or ``shapes``."""
+        if self.trace is None:
+            return "shapes"
+        return "synthetic" if self.trace.manifest.synthetic else "trace"
 
 
 def resolve_workload(ref: Reference, near: Path | None = None, overlays: Overlays = ()) -> Workload:
@@ -105,7 +107,8 @@ def _from_trace(folder: Path, overlays: Overlays) -> Workload:
                 f"{label}: workload.{path}: a trace has the shapes it was taken with; remove one of them"
             )
     trace = open_trace(folder)
-    manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created"})
+    manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created", "synthetic"})
+    manifest = {key: value for key, value in manifest.items() if value is not None}
     manifest["input"].pop("token_ids", None)
     manifest["input"].pop("tokens", None)
     return Workload(trace.name, trace.steps, trace.fingerprint, trace, manifest)

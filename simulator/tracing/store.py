@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from simulator.errors import TraceError, UnknownNameError
-from simulator.tracing.manifest import DTYPES, MANIFEST_NAME, Manifest, Operand, OpRecord, Shard, parse_manifest
+from simulator.tracing.files import plain_file, read_at_most
+from simulator.tracing.manifest import (
+    DTYPES,
+    MANIFEST_BYTES,
+    MANIFEST_NAME,
+    Manifest,
+    OperandStats,
+    OpRecord,
+    Shard,
+    parse_manifest,
+)
 from simulator.tracing.messages import one_line
+from simulator.tracing.outliers import kept_rows, tensor_stats
+from simulator.tracing.stored import StoredTensor, stored_tensors
 from simulator.tracing.writer import TraceWriter, file_sha256
 from simulator.workload import Op, Pass
 
-__all__ = ["Trace", "TraceWriter", "open_trace"]
+__all__ = ["SIDES", "Side", "Trace", "TraceWriter", "open_trace"]
 
 Side = Literal["a", "w"]
 SIDES: tuple[Side, Side] = ("a", "w")
@@ -38,17 +49,20 @@ class Trace:
 
     @property
     def name(self) -> str:
-        """The trace's name."""
-        return self.manifest.name
+        """The trace's name, and a word if its tensors were drawn."""
+        return f"{self.manifest.name} (synthetic)" if self.manifest.synthetic else self.manifest.name
 
     @property
     def steps(self) -> tuple[Op | Pass, ...]:
         """All ops with the passes before and after them."""
+        around: dict[str, list[Pass]] = defaultdict(list)
+        for record in self.manifest.passes:
+            around[record.gemm].append(record.step)
         steps: list[Op | Pass] = []
         for op in self.ops:
-            around = [record.step for record in self.manifest.passes if record.gemm == op.name]
-            before = [step for step in around if step.makes_operand]
-            steps += [*before, op, *(step for step in around if not step.makes_operand)]
+            passes = around[op.name]
+            steps += [step for step in passes if step.makes_operand]
+            steps += [op, *(step for step in passes if not step.makes_operand)]
         return tuple(steps)
 
     def record(self, op_name: str) -> OpRecord:
@@ -59,7 +73,7 @@ class Trace:
         raise UnknownNameError("op", op_name, [op.name for op in self.ops])
 
     def load(self, op_name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Both operands of one op.
+        """Both operands of one op; the last kept row before it stands for one that was not kept.
 
         Returns: a of shape (count, M, K) and w of shape (count, N, K), float32; the GEMM is ``a @ w^T``.
         Raises: UnknownNameError; TraceError naming op, tensor and first position of a NaN or an infinity.
@@ -67,10 +81,28 @@ class Trace:
         record = self.record(op_name)
         return self._load_side(record, "a"), self._load_side(record, "w")
 
+    def stored(self, op_name: str, side: Side) -> NDArray[Any]:
+        """One operand as it is stored, memory-mapped: read where it is touched, of its own type, not checked."""
+        return self._mapped(self.record(op_name), side)
+
+    def kept_rows(self, op_name: str, side: Side = "a") -> NDArray[np.int64]:
+        """Which rows of each GEMM's operand are stored."""
+        record = self.record(op_name)
+        rows = record.M if side == "a" else record.N
+        return kept_rows(rows, record.operand(side).rows_kept or rows)
+
+    def stats(self, op_name: str, side: Side) -> OperandStats:
+        """Statistics of one operand; those that version 1 lacks are gathered from its tensor, block by block."""
+        record = self.record(op_name)
+        known = record.stats.a if side == "a" else record.stats.w
+        if known.kurtosis is not None:
+            return known
+        return OperandStats(**asdict(tensor_stats(self._mapped(record, side))))
+
     def verify_checksums(self) -> None:
         """Read every shard once and compare its sha256 with the manifest. Raises: TraceError."""
         for shard in self.manifest.shards:
-            path = self.folder / shard.file
+            path = plain_file(self.folder, shard.file)
             try:
                 found = file_sha256(path)
             except OSError as exc:
@@ -78,18 +110,38 @@ class Trace:
             if found != shard.sha256:
                 raise TraceError(f"{path}: sha256 is {found}, the manifest says {shard.sha256}")
 
-    def _load_side(self, record: OpRecord, side: Side) -> NDArray[np.float32]:
+    def _mapped(self, record: OpRecord, side: Side) -> NDArray[Any]:
         operand = record.operand(side)
         path = self.folder / operand.shard
         try:
-            with safe_open(path, framework="numpy") as shard:
-                stored = shard.get_tensor(operand.tensor)
-        except (OSError, SafetensorError) as exc:
-            raise TraceError(f"{path}: tensor '{operand.tensor}': cannot read it: {one_line(exc)}") from None
-        _check_header(path, record, side, stored.shape, DTYPES.get(str(stored.dtype), str(stored.dtype)))
-        values = stored.astype(np.float32).reshape(-1, stored.shape[-2], record.K)
-        _check_finite(self.folder, record, operand, values)
-        return values
+            tensors = stored_tensors(plain_file(self.folder, operand.shard))
+        except TraceError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise TraceError(f"{path}: tensor '{operand.tensor}': cannot read it: {reason}") from None
+        if operand.tensor not in tensors:
+            raise TraceError(f"{path}: tensor '{operand.tensor}' of op '{record.name}' is missing")
+        _check_header(path, record, side, tensors[operand.tensor])
+        return tensors[operand.tensor].mapped()
+
+    def _load_side(self, record: OpRecord, side: Side) -> NDArray[np.float32]:
+        stored = self._mapped(record, side)
+        values = np.array(stored, np.float32).reshape(-1, stored.shape[-2], record.K)
+        self._check_finite(record, side, values)
+        if record.operand(side).rows_kept is None:
+            return values
+        rows = np.arange(record.M if side == "a" else record.N)
+        return values[:, np.searchsorted(self.kept_rows(record.name, side), rows, "right") - 1]
+
+    def _check_finite(self, record: OpRecord, side: Side, values: NDArray[np.float32]) -> None:
+        if np.isfinite(values).all():
+            return
+        at = np.argwhere(~np.isfinite(values))[0]
+        position = [int(i) for i in at]
+        position[1] = int(self.kept_rows(record.name, side)[position[1]])
+        raise TraceError(
+            f"{self.folder}: op '{record.name}': tensor '{record.operand(side).tensor}' holds {values[tuple(at)]} "
+            f"at (count, row, k) = {position}"
+        )
 
 
 def open_trace(path: Path) -> Trace:
@@ -99,12 +151,12 @@ def open_trace(path: Path) -> Trace:
     """
     manifest_path = path / MANIFEST_NAME
     try:
-        raw = manifest_path.read_bytes()
+        raw = read_at_most(plain_file(path, MANIFEST_NAME), MANIFEST_BYTES)
     except OSError as exc:
         raise TraceError(f"{manifest_path}: cannot read the manifest: {one_line(exc)}") from None
     manifest = parse_manifest(raw, manifest_path)
     for shard in manifest.shards:
-        _check_size(path / shard.file, shard)
+        _check_size(plain_file(path, shard.file), shard)
     _check_headers(path, manifest)
     ops = tuple(record.op for record in manifest.ops)
     return Trace(folder=path, manifest=manifest, fingerprint=hashlib.sha256(raw).hexdigest(), ops=ops)
@@ -126,40 +178,23 @@ def _check_headers(folder: Path, manifest: Manifest) -> None:
         for side in SIDES:
             wanted[record.operand(side).shard].append((record, side))
     for shard in manifest.shards:
-        header = _read_header(folder / shard.file)
+        tensors = stored_tensors(folder / shard.file)
         for record, side in wanted[shard.file]:
-            tensor = record.operand(side).tensor
-            if tensor not in header:
-                raise TraceError(f"{folder / shard.file}: tensor '{tensor}' of op '{record.name}' is missing")
-            _check_header(folder / shard.file, record, side, *header[tensor])
+            name = record.operand(side).tensor
+            if name not in tensors:
+                raise TraceError(f"{folder / shard.file}: tensor '{name}' of op '{record.name}' is missing")
+            _check_header(folder / shard.file, record, side, tensors[name])
 
 
-def _read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and safetensors dtype of every tensor of a shard."""
-    try:
-        with safe_open(path, framework="numpy") as shard:
-            slices: dict[str, Any] = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118
-            return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
-    except (OSError, SafetensorError) as exc:
-        raise TraceError(f"{path}: not a readable safetensors file: {one_line(exc)}") from None
-
-
-def _check_header(path: Path, record: OpRecord, side: Side, shape: tuple[int, ...], dtype: str) -> None:
+def _check_header(path: Path, record: OpRecord, side: Side, found: StoredTensor) -> None:
     operand, expected = record.operand(side), record.stored_shape(side)
     where = f"{path}: tensor '{operand.tensor}'"
-    if tuple(shape) != expected:
+    if found.shape != expected:
         raise TraceError(
-            f"{where}: shape is {list(shape)}, but {side} of op '{record.name}' is {operand.layout} = {list(expected)}"
+            f"{where}: shape is {list(found.shape)}, but {side} of op '{record.name}' is {operand.layout} = "
+            f"{list(expected)}"
         )
-    if dtype != DTYPES[operand.dtype]:
-        raise TraceError(f"{where}: dtype is {dtype}, the manifest says {operand.dtype} ({DTYPES[operand.dtype]})")
-
-
-def _check_finite(folder: Path, record: OpRecord, operand: Operand, values: NDArray[np.float32]) -> None:
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        position = [int(i) for i in bad[0]]
+    if found.dtype != DTYPES[operand.dtype]:
         raise TraceError(
-            f"{folder}: op '{record.name}': tensor '{operand.tensor}' holds {values[tuple(bad[0])]} "
-            f"at (count, row, k) = {position}"
+            f"{where}: dtype is {found.dtype}, the manifest says {operand.dtype} ({DTYPES[operand.dtype]})"
         )

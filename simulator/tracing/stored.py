@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from simulator.errors import TraceError
+from simulator.tracing.files import why_no_safetensors
 from simulator.tracing.messages import one_line
 
 __all__ = ["REAL_DTYPES", "StoredTensor", "stored_tensors"]
@@ -59,14 +60,30 @@ class StoredTensor:
         """All axes but the last."""
         return math.prod(self.shape[:-1])
 
+    def mapped(self) -> NDArray[Any]:
+        """All values in the stored type, memory-mapped: a page is read when a value on it is.
+
+        Raises: TraceError if the type is none that is read, or the file has become shorter.
+        """
+        dtype = self._numpy_dtype()
+        if 0 in self.shape:
+            return np.empty(self.shape, dtype)
+        try:
+            return np.memmap(self.path, dtype, "r", self.offset, self.shape)
+        except (OSError, ValueError) as error:
+            raise TraceError(f"{self.path}: tensor '{self.name}': cannot read it: {one_line(error)}") from None
+
+    def _numpy_dtype(self) -> np.dtype[Any]:
+        if self.dtype not in _DTYPES:
+            raise TraceError(f"{self.path}: tensor '{self.name}' is {self.dtype}; known: {', '.join(_DTYPES)}")
+        return _DTYPES[self.dtype]
+
     def read(self, first: int, last: int) -> NDArray[np.float32]:
         """Rows ``[first, last)`` as float32, shape (last - first, K); what float32 cannot hold becomes infinite.
 
         Raises: TraceError if the type is none that is read, or the file cannot be read.
         """
-        if self.dtype not in _DTYPES:
-            raise TraceError(f"{self.path}: tensor '{self.name}' is {self.dtype}; known: {', '.join(_DTYPES)}")
-        dtype = _DTYPES[self.dtype]
+        dtype = self._numpy_dtype()
         values = np.empty((last - first, self.K), dtype)
         try:
             with self.path.open("rb") as file:
@@ -93,8 +110,11 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
-    except (OSError, ValueError, SafetensorError) as error:
+    except OSError as error:
         raise TraceError(f"{path}: not a readable safetensors file: {one_line(error)}") from None
+    except (ValueError, RecursionError, SafetensorError) as error:
+        reason = why_no_safetensors(path) or one_line(error)
+        raise TraceError(f"{path}: not a readable safetensors file: {reason}") from None
     header.pop("__metadata__", None)
     return {
         name: StoredTensor(path, name, entry["dtype"], tuple(entry["shape"]), 8 + size + entry["data_offsets"][0])

@@ -10,8 +10,9 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -33,24 +34,26 @@ from simulator.tracing.manifest import (
     OpStats,
     PassRecord,
     Shard,
+    SyntheticRecord,
 )
 from simulator.tracing.messages import one_line
+from simulator.tracing.outliers import kept_rows, tensor_stats
 from simulator.workload import Op, Pass
 
-__all__ = ["DEFAULT_SHARD_BYTES", "TraceWriter", "file_sha256", "operand_stats"]
+__all__ = ["DEFAULT_SHARD_BYTES", "TraceWriter", "file_sha256", "rounded"]
 
 DEFAULT_SHARD_BYTES = 512_000_000
 _SHARD_GLOB = "tensors-*.safetensors"
 _LAYOUTS = {("a", 2): "[M,K]", ("a", 3): "[count,M,K]", ("w", 2): "[N,K]", ("w", 3): "[count,N,K]"}
-_STATS_DIGITS = 6  # the last digits of a sum differ between machines
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What is known of a tensor that was added."""
+    """What is known of a tensor that was added; ``shape`` counts all its rows, ``rows_kept`` those that are stored."""
 
     shard: str
     shape: tuple[int, ...]
+    rows_kept: int | None
     dtype: str
     stats: OperandStats
 
@@ -63,9 +66,11 @@ class TraceWriter:
     tensor is never split. With ``force`` an existing trace is replaced and the files in its folder that are not its
     own (a PROVENANCE.md, notes) are kept; a folder that is no trace is never replaced.
 
+    ``input`` may be replaced until the block ends.
+
     Args:
         folder: the trace folder to make; its last part is the trace's name.
-        model, input, created: the manifest's records of the same names.
+        model, input, created, synthetic: the manifest's records of the same names.
         shard_bytes: most tensor data per shard [byte], a single larger tensor excepted.
         force: replace an existing trace.
     Raises: OutputError if the folder exists or cannot be written; TraceError if the tensors make no trace.
@@ -78,17 +83,19 @@ class TraceWriter:
         model: ModelRecord,
         input: InputRecord,
         created: Created,
+        synthetic: SyntheticRecord | None = None,
         shard_bytes: int = DEFAULT_SHARD_BYTES,
         force: bool = False,
     ) -> None:
         self.folder = folder
-        self._model, self._input, self._created = model, input, created
+        self._model, self.input, self._created, self._synthetic = model, input, created, synthetic
         self._shard_bytes, self._force = shard_bytes, force
         self._temp = _sibling(folder, "new")
-        self._pending: dict[str, NDArray[np.floating]] = {}
+        self._pending: dict[str, NDArray[Any]] = {}
         self._shards: list[Shard] = []
         self._stored: dict[str, _Stored] = {}
         self._ops: list[OpRecord] = []
+        self._op_names: set[str] = set()
         self._passes: list[PassRecord] = []
 
     def __enter__(self) -> TraceWriter:
@@ -110,9 +117,11 @@ class TraceWriter:
         finally:
             shutil.rmtree(self._temp, ignore_errors=True)
 
-    def add_tensor(self, name: str, values: NDArray[np.floating]) -> None:
-        """Store a float16 or float32 tensor, K on its last axis: (rows, K) or (count, rows, K).
+    def add_tensor(self, name: str, values: NDArray[Any], keep: int | None = None) -> None:
+        """Store a tensor of one of ``DTYPES``, K on its last axis: (rows, K) or (count, rows, K).
 
+        Args:
+            keep: most rows to store (``outliers.kept_rows``); statistics are those of all rows.
         Raises: TraceError if the name is taken, or a value is not finite; OutputError if a shard cannot be written.
         """
         if name in self._stored:
@@ -126,10 +135,13 @@ class TraceWriter:
         if not np.isfinite(values).all():
             at = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
             raise TraceError(f"{self.folder}: tensor '{name}' holds {values[tuple(at)]} at {at}")
+        stats = OperandStats(**asdict(tensor_stats(values)))
+        shape, kept = values.shape, keep if keep is not None and keep < values.shape[-2] else None
+        if kept is not None:
+            values = values[..., kept_rows(shape[-2], kept), :]
         if self._pending and self._pending_bytes() + values.nbytes > self._shard_bytes:
             self._flush_or_complain()
-        stats = operand_stats(values)
-        self._stored[name] = _Stored(self._next_shard(), values.shape, values.dtype.name, stats)
+        self._stored[name] = _Stored(self._next_shard(), shape, kept, values.dtype.name, stats)
         self._pending[name] = np.ascontiguousarray(values)
 
     def add_op(self, op: Op, *, a: str, w: str) -> None:
@@ -137,7 +149,7 @@ class TraceWriter:
 
         Raises: TraceError if a tensor is unknown or its shape is not the op's.
         """
-        if any(record.name == op.name for record in self._ops):
+        if op.name in self._op_names:
             raise TraceError(f"{self.folder}: op '{op.name}' is added twice")
         record = OpRecord(
             name=op.name,
@@ -151,10 +163,11 @@ class TraceWriter:
             stats=OpStats(a=self._stored[a].stats, w=self._stored[w].stats),
         )
         self._ops.append(record)
+        self._op_names.add(op.name)
 
     def add_pass(self, work: Pass) -> None:
         """Add a pass around an op that is already there. Raises: TraceError if there is none of that name."""
-        if not any(record.name == work.gemm for record in self._ops):
+        if work.gemm not in self._op_names:
             raise TraceError(f"{self.folder}: pass '{work.name}': op '{work.gemm}' was not added")
         self._passes.append(PassRecord.model_validate(asdict(work)))
 
@@ -170,7 +183,13 @@ class TraceWriter:
             )
         layout = _LAYOUTS[side, len(stored.shape)]
         return Operand.model_validate(
-            {"tensor": tensor, "shard": stored.shard, "dtype": stored.dtype, "layout": layout}
+            {
+                "tensor": tensor,
+                "shard": stored.shard,
+                "dtype": stored.dtype,
+                "layout": layout,
+                "rows_kept": stored.rows_kept,
+            }
         )
 
     def _next_shard(self) -> str:
@@ -201,7 +220,8 @@ class TraceWriter:
             version=VERSION,
             name=self.folder.name,
             model=self._model,
-            input=self._input,
+            synthetic=self._synthetic,
+            input=self.input,
             created=self._created,
             shards=tuple(self._shards),
             ops=tuple(self._ops),
@@ -212,26 +232,22 @@ class TraceWriter:
         (self._temp / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
 
-def operand_stats(values: NDArray[np.floating]) -> OperandStats:
-    """Mean, population sigma, largest magnitude and share beyond 3 sigma of the mean, in float64 over all elements."""
-    x = values.astype(np.float64)
-    mean, sigma = float(x.mean()), float(x.std())
-    return OperandStats(
-        mean=_rounded(mean),
-        sigma=_rounded(sigma),
-        absmax=float(np.abs(x).max()),
-        share_3sigma=_rounded(float(np.mean(np.abs(x - mean) > 3 * sigma))),
-    )
+def rounded(name: str, values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    """To ``dtype``, nearest even. Raises: TraceError if a value is not finite or too large for it."""
+    largest = np.abs(values).max()
+    if not largest <= float(ml_dtypes.finfo(dtype).max):  # also true of NaN
+        raise TraceError(f"tensor '{name}' holds {largest}, which {dtype} cannot; check the model, or use float32")
+    return np.asarray(values, dtype=np.dtype(dtype))
 
 
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_STATS_DIGITS}g}")
+def file_sha256(*paths: Path) -> str:
+    """Hexadecimal sha256 of a file, or of several one after another, read in pieces."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
 
 
 def _sibling(folder: Path, role: str) -> Path:

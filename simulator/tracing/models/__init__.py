@@ -1,0 +1,85 @@
+"""Models whose forward passes are written here, one file per architecture, by what ``config.json`` calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from simulator.tracing.models import bert, llama, mamba_sr, resnet_cifar, rwkv, vit
+from simulator.tracing.net import Net
+from simulator.tracing.products import F32
+
+__all__ = ["ARCHITECTURES", "Architecture", "Image"]
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of ImageNet, as torchvision has them
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What images a model takes: their side [pixel], None for any; mean and deviation of its colours, of 0 to 1."""
+
+    side: Callable[[Any], int | None]
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A forward pass and what it needs.
+
+    Attributes:
+        reads: token ids, bytes of a text, or an image.
+        read_config: ``config.json`` (path for messages, parsed) to the record that the others take.
+        op_names: names of all ops, in order.
+        forward: outputs of one input.
+        behind: end of an op's name -> kinds of the passes behind it, besides ``dequantise`` and ``bias``.
+        prefix: tried before every weight's name.
+        image: if it reads images.
+    """
+
+    reads: Literal["tokens", "bytes", "image"]
+    read_config: Callable[[Path, dict[str, Any]], Any]
+    op_names: Callable[[Any], list[str]]
+    forward: Callable[[Net, Any, np.ndarray], F32]
+    behind: Callable[[Any], dict[str, tuple[str, ...]]] = field(default=lambda config: {})
+    prefix: str = ""
+    image: Image | None = None
+
+
+_GELU = {"gelu": "gelu", "gelu_new": "gelu", "relu": "relu"}
+_RMS, _LAYER = ("residual", "rms_norm"), ("residual", "layer_norm")
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "bert": Architecture(
+        "tokens", bert.read_config, bert.op_names, bert.forward,
+        lambda c: {".qk": ("softmax",), "intermediate.dense": (_GELU[c.activation],), "output.dense": _LAYER},
+        prefix=bert.PREFIX,
+    ),
+    "llama": Architecture(
+        "tokens", llama.read_config, llama.op_names, llama.forward,
+        lambda c: {".qk": ("softmax",), c.names.o: _RMS, c.names.gate: ("silu",), c.names.down: _RMS},
+    ),
+    "deit": Architecture(
+        "image", vit.read_config, vit.op_names, vit.forward,
+        lambda c: {".qk": ("softmax",), "attn.proj": _LAYER, "mlp.fc1": ("gelu",), "mlp.fc2": _LAYER},
+        image=Image(lambda c: c.image, *_IMAGENET),
+    ),
+    "resnet_cifar": Architecture(
+        "image", resnet_cifar.read_config, resnet_cifar.op_names, resnet_cifar.forward,
+        lambda c: {"conv1": ("bias", "relu"), "conv2": ("bias", "residual", "relu")},  # BatchNorm folded
+        image=Image(lambda c: c.image, *_IMAGENET),
+    ),
+    "rwkv": Architecture(
+        "bytes", rwkv.read_config, rwkv.op_names, rwkv.forward,
+        lambda c: {"att.output": _LAYER, "att.gate": ("silu",), "ffn.key": ("relu",), "ffn.value": _LAYER},
+    ),
+    "dvmsr": Architecture(
+        "image", mamba_sr.read_config, mamba_sr.op_names, mamba_sr.forward,
+        lambda c: {".conv1d": ("silu",), "out_proj": ("layer_norm",)},
+        image=Image(lambda c: None),
+    ),
+}  # fmt: skip
