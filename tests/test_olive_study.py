@@ -33,7 +33,8 @@ def reduced(name, *, without=("gobo_array",)):
     """The shipped study on one layer of each model, whose ratios are those of the whole."""
     data = load_study(name)[1].data
     kept = [d for d in data["designs"] if (d if isinstance(d, str) else d["extends"]) not in without]
-    return data | {"designs": kept, "workloads": [one_layer(w) for w in data["workloads"]]}
+    alone = {key: value for key, value in data.items() if key != "beside"}
+    return alone | {"designs": kept, "workloads": [one_layer(w) for w in data["workloads"]]}
 
 
 @pytest.fixture(scope="module")

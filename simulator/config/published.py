@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from simulator.config.load import FieldError
 from simulator.config.record import Record
 
-__all__ = ["Claim", "Published"]
+__all__ = ["Beside", "Claim", "OtherStudy", "Published"]
 
 Metric = Literal["time", "energy", "static_share", "dram_share", "buffer_share", "core_share"]
 
@@ -43,3 +43,30 @@ class Published(Record):
     source: str = Field(min_length=1)
     claims: list[Claim] = Field(min_length=1)
     notes: list[str] = Field(default=[])
+
+
+class OtherStudy(Record):
+    """A study that has some of the same designs, and in a few words how it counts."""
+
+    study: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+
+
+class Beside(Record):
+    """Other studies in a table with this one: arrays, area per MAC, time and energy over the design ``over``.
+
+    ``text``: how this study counts.
+    """
+
+    over: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+    studies: list[OtherStudy] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _tells_them_apart(self) -> Beside:
+        texts = [self.text]
+        for i, other in enumerate(self.studies):
+            if other.text in texts:
+                raise FieldError(("studies", i, "text"), "another study has the same text; say what differs")
+            texts.append(other.text)
+        return self

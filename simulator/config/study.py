@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from simulator.config.load import FieldError
-from simulator.config.published import Published
+from simulator.config.published import Beside, Published
 from simulator.config.record import Record
 
 __all__ = ["Fidelity", "Sizing", "Steps", "Study"]
@@ -55,6 +55,13 @@ class Study(Record):
     fidelity: Fidelity = "pipeline"
     seed: NonNegativeInt = 0
     published: Published | None = None
+    beside: Beside | None = None
+
+    @model_validator(mode="after")
+    def _beside_others_at_one_point(self) -> Study:
+        if self.beside is not None and self.sweep:
+            raise FieldError(("beside",), "compares whole studies; take out the sweep axes")
+        return self
 
     @model_validator(mode="after")
     def _sizing_has_a_purpose(self) -> Study:

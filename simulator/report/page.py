@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from simulator.report.accountings import accountings_table
 from simulator.report.atomic import write_bytes
 from simulator.report.beside import beside_table
 from simulator.report.counts_table import counts_table
@@ -44,6 +45,7 @@ def write_page(
         summary=summary_table(results),
         text_columns=TEXT_COLUMNS,
         beside=beside_table(results, published) if published else None,
+        accountings=accountings_table(manifest["beside"]) if manifest.get("beside") else None,
         figures=[figure_view(f) for f in figures if not f.name.startswith("layers_")],
         op_figures=[figure_view(f) for f in figures if f.name.startswith("layers_")],
         ops=op_table(layers, results),

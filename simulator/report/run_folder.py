@@ -66,19 +66,22 @@ def _write_records(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, m
 
 
 def _write_tables(folder: Path, results: pd.DataFrame, manifest: Mapping[str, Any]) -> None:
+    from simulator.report.accountings import accountings_table
     from simulator.report.beside import beside_table
     from simulator.report.tables import latex_table, markdown_table, summary_table
 
-    published = manifest.get("published")
+    published, beside = manifest.get("published"), manifest.get("beside")
     written = {"summary": summary_table(results)}
     if published:
         written["published"] = beside_table(results, published)
+    if beside:
+        written["accountings"] = accountings_table(beside)
     for name, table in written.items():
         write_bytes(folder / f"{name}.md", markdown_table(table).encode("utf-8"))
         write_bytes(folder / f"{name}.tex", latex_table(table).encode("utf-8"))
-    if not published:  # of an earlier run
+    for name in {"published", "accountings"} - set(written):  # of an earlier run
         for kind in ("md", "tex"):
-            (folder / f"published.{kind}").unlink(missing_ok=True)
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
 
 
 def _storable(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from simulator import datapath as datapaths
 from simulator.config import Source, Study, load_study
 from simulator.config.catalogue import Reference
 from simulator.errors import OutputError
+from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import WORKLOAD_PREFIX, Point, expand
 from simulator.study.hardware import priced_actions
@@ -98,15 +99,50 @@ def execute(
     if timeline:
         require_timeline(record.fidelity)
     points = expand(record, source, overrides or {})
+    others = other_studies(record, source, points, overrides or {})
     folder = writable(Path(out) if out is not None else Path("reports") / record.name)
     store = Store(folder)
     if fresh:
         store.clear()
-    keys = [point_key(p, record.fidelity, record.seed) for p in points]
+    finished = [_finish(own, study, store, workers, plugins, progress) for study, own in [(record, points), *others]]
+    simulated = time.perf_counter()
+    results, layers_table = _tables(finished[0].stored, record.baseline)
+    ran = sum(run.ran for run in finished)
+    reused = sum(len(run.stored) for run in finished) - ran
+    timings = {"simulate_s": simulated - started, "points_run": ran, "points_reused": reused}
+    beside = {"beside": _beside(record, finished)} if record.beside else {}
+    page = _report(folder, results, layers_table, _manifest(record, source, points, timings) | beside)
+    (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
+    if timeline:
+        save_timeline(folder / TIMELINE_NAME, timelines(points, record.fidelity, record.seed))
+    wrong = [line for run in finished for line in run.mismatches]
+    stale = [
+        f"{r['design']} on {r['workload']}: stored values differ"
+        for run in finished
+        for r, _ in run.stored
+        if r["exact"] is False
+    ]
+    return RunOutcome(results, layers_table, folder, page, ran, reused, wrong or stale)
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """Rows of all points of a study, in order; how many were run now, and which values were wrong then."""
+
+    stored: list[tuple[Row, list[Row]]]
+    ran: int
+    mismatches: list[str]
+
+
+def _finish(
+    points: list[Point], study: Study, store: Store, workers: int, plugins: Sequence[Path], progress: Progress | None
+) -> _Finished:
+    """Run what the store does not have, each point stored as soon as it is there."""
+    keys = [point_key(p, study.fidelity, study.seed) for p in points]
     stored = {key: known for key in keys if (known := store.get(key))}
     missing = [i for i, key in enumerate(keys) if key not in stored]
     mismatches: dict[int, list[str]] = {}
-    work = partial(_run_point, fidelity=record.fidelity, seed=record.seed)
+    work = partial(_run_point, fidelity=study.fidelity, seed=study.seed)
     found = in_processes(work, {i: points[i] for i in missing}, workers, plugins)
     for done, (i, (row, layers, wrong)) in enumerate(found, start=1):
         store.put(keys[i], row, layers)
@@ -114,22 +150,21 @@ def execute(
         mismatches[i] = wrong
         if progress:
             progress(done, len(missing), points[i].label)
-    simulated = time.perf_counter()
-    results, layers_table = _tables([stored[key] for key in keys], record.baseline)
-    timings = {
-        "simulate_s": simulated - started,
-        "points_run": len(missing),
-        "points_reused": len(points) - len(missing),
-    }
-    page = _report(folder, results, layers_table, _manifest(record, source, points, timings))
-    (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
-    if timeline:
-        save_timeline(folder / TIMELINE_NAME, timelines(points, record.fidelity, record.seed))
-    wrong = [line for i in sorted(mismatches) for line in mismatches[i]]
-    stale = [
-        f"{r['design']} on {r['workload']}: stored values differ" for r, _ in stored.values() if r["exact"] is False
+    return _Finished(
+        [stored[key] for key in keys], len(missing), [w for i in sorted(mismatches) for w in mismatches[i]]
+    )
+
+
+def _beside(study: Study, finished: Sequence[_Finished]) -> Row:
+    """What the page shows of the studies beside this one, and of this one."""
+    assert study.beside is not None
+    texts = [study.beside.text, *(other.text for other in study.beside.studies)]
+    rows = [
+        line
+        for text, run in zip(texts, finished, strict=True)
+        for line in accounting_rows(text, [row for row, _ in run.stored])
     ]
-    return RunOutcome(results, layers_table, folder, page, len(missing), len(points) - len(missing), wrong or stale)
+    return {"over": study.beside.over, "studies": [other.study for other in study.beside.studies], "rows": rows}
 
 
 def writable(folder: Path) -> Path:
