@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -37,7 +37,6 @@ __all__ = ["EdpOperand", "EdpOrder", "EdpRun", "Region", "edp_matmul", "float_op
 
 _COLUMNS = 256
 """Outputs side by side: the terms of a group stay in the first cache."""
-_FLOAT64_BITS = 53
 
 
 @dataclass(frozen=True)
@@ -126,6 +125,16 @@ def float_operand(values: NDArray[np.float32], lowest_exponent: int) -> EdpOpera
     return EdpOperand(values.astype(np.float64), np.maximum(fields - 127, lowest_exponent))
 
 
+class _Sums(NamedTuple):
+    """An order as the kernel takes it."""
+
+    group: int
+    exact: int
+    kept_bits: int
+    fraction_bits: int
+    nearest: bool
+
+
 @njit(cache=True)
 def _two_to(exponent, bits):
     """Fill the float64 numbers of which ``bits`` is the view with powers of two."""
@@ -134,14 +143,14 @@ def _two_to(exponent, bits):
 
 
 @njit(cache=True)
-def _round(total, total_bits, unit, unit_bits, quantum, fraction_bits, nearest):
-    """Round ``total`` (N,) in place to that many fraction bits, FP32 subnormals included; beyond FP32 is infinite."""
+def _round(total, total_bits, unit, unit_bits, quantum, how):
+    """Round ``total`` (N,) in place to ``fraction_bits``, FP32 subnormals included; beyond FP32 is infinite."""
     for n in range(len(total)):
-        quantum[n] = max((total_bits[n] >> 52 & 0x7FF) - 1023, -126) - fraction_bits
+        quantum[n] = max((total_bits[n] >> 52 & 0x7FF) - 1023, -126) - how.fraction_bits
     _two_to(-quantum, unit_bits)
     for n in range(len(total)):
         steps = total[n] * unit[n]
-        total[n] = np.rint(steps) if nearest else np.trunc(steps)
+        total[n] = np.rint(steps) if how.nearest else np.trunc(steps)
     _two_to(quantum, unit_bits)
     for n in range(len(total)):
         rounded = total[n] * unit[n] + 0.0  # no sum is -0
@@ -151,10 +160,11 @@ def _round(total, total_bits, unit, unit_bits, quantum, fraction_bits, nearest):
 
 
 @njit(cache=True)
-def _accumulate(act, act_exponents, weight_t, weight_exponents_t, group, exact, kept_bits, fraction_bits, nearest):
+def _accumulate(act, act_exponents, weight_t, weight_exponents_t, how):
     """(M, K) x (K, N) -> (M, N) float64 that holds FP32 sums, outputs side by side; exponents (M, T) and (T, N)."""
     M, K = act.shape
     N = weight_t.shape[1]
+    group, exact, kept_bits = how.group, how.exact, how.kept_bits
     out = np.zeros((M, N))
     acc, total, unit = np.empty(N), np.empty(N), np.empty(N)
     acc_bits, total_bits, unit_bits = acc.view(np.int64), total.view(np.int64), unit.view(np.int64)
@@ -188,7 +198,7 @@ def _accumulate(act, act_exponents, weight_t, weight_exponents_t, group, exact, 
             _two_to(top - kept_bits, unit_bits)
             for n in range(N):
                 total[n] *= unit[n]
-            _round(total, total_bits, unit, unit_bits, quantum, fraction_bits, nearest)
+            _round(total, total_bits, unit, unit_bits, quantum, how)
             acc[:] = total
         out[m] = acc
     return out
@@ -211,11 +221,10 @@ def edp_matmul(act: EdpOperand, weight: EdpOperand, order: EdpOrder, regions: Se
 def _slice(act: EdpOperand, weight: EdpOperand, order: EdpOrder) -> NDArray[np.float32]:
     """FP32 sums (M, N) of one slice of K."""
     out = np.empty((len(act.values), len(weight.values)), np.float32)
-    left = np.ascontiguousarray(act.values), np.ascontiguousarray(act.exponents)
-    nearest = order.rounding == "nearest"
+    a, a_exponents = np.ascontiguousarray(act.values), np.ascontiguousarray(act.exponents)
+    how = _Sums(order.group, order.exact, order.kept_bits, order.fraction_bits, order.rounding == "nearest")
     for n in range(0, out.shape[1], _COLUMNS):
-        right = [np.ascontiguousarray(x[n : n + _COLUMNS].T) for x in (weight.values, weight.exponents)]
-        out[:, n : n + _COLUMNS] = _accumulate(
-            *left, *right, order.group, order.exact, order.kept_bits, order.fraction_bits, nearest
-        )
+        cols = slice(n, n + _COLUMNS)
+        w_t, w_exponents_t = (np.ascontiguousarray(x[cols].T) for x in (weight.values, weight.exponents))
+        out[:, cols] = _accumulate(a, a_exponents, w_t, w_exponents_t, how)
     return out
