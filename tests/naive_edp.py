@@ -24,12 +24,12 @@ def field(x, lowest):
     return max(floor_log2(abs(x)), lowest)
 
 
-def next_accumulator(acc, terms, extra_bits, rounding="zero", fraction_bits=23):
-    """FP32 accumulator after one group of (value, exponent field)."""
+def next_accumulator(acc, terms, extra_bits, lowest, rounding="zero", fraction_bits=23):
+    """FP32 accumulator after one group of (value, exponent field or None)."""
     if acc == OVERFLOW:
         return OVERFLOW
-    fields = [exponent for value, exponent in terms if value] + ([field(acc, -126)] if acc else [])
-    quantum = Fraction(2) ** (max([*fields, -133]) - 23 - extra_bits)
+    fields = [exponent for _, exponent in terms if exponent is not None] + ([field(acc, -126)] if acc else [])
+    quantum = Fraction(2) ** (max([*fields, lowest]) - 23 - extra_bits)
     total = truncate(acc, quantum) + sum(truncate(value, quantum) for value, _ in terms)
     if total == 0:
         return Fraction(0)
@@ -40,12 +40,15 @@ def next_accumulator(acc, terms, extra_bits, rounding="zero", fraction_bits=23):
 
 def dot(products, group, extra_bits, exact=1, **how):
     """Products in order, each (value, exponent field); ``exact`` neighbours, one field for all, are one term."""
-    acc = Fraction(0)
+    acc, lowest = Fraction(0), -133 if exact == 1 else -139
     for first in range(0, len(products), group):
         part = products[first : first + group]
-        terms = [
-            (sum((value for value, _ in part[i : i + exact]), Fraction(0)), part[i][1])
-            for i in range(0, len(part), exact)
-        ]
-        acc = next_accumulator(acc, terms, extra_bits, **how)
+        terms = [term(part[i : i + exact]) for i in range(0, len(part), exact)]
+        acc = next_accumulator(acc, terms, extra_bits, lowest, **how)
     return acc
+
+
+def term(products):
+    """Sum of products with one field; without it, where all are 0."""
+    values = [value for value, _ in products]
+    return sum(values, Fraction(0)), products[0][1] if any(values) else None

@@ -19,7 +19,8 @@ That is how NVIDIA's tensor cores have been found to add: Fasi, Higham, Mikaitis
 | Blackwell | MXFP8, MXFP6 | 32 | 2 | 23 |
 | Blackwell | MXFP4, NVFP4 | 64, 16 exact | 12 | 23 |
 
-all rounding towards zero. No exponent of a group is below -133 (MMA-Sim), which products of FP16 or FP8 never reach.
+all rounding towards zero. A product of 0, or a sum of ``exact`` products of 0, takes no part in the choice of the
+exponent, which is at least -133, or -139 for such sums (MMA-Sim); products of FP16 or FP8 do not come near.
 """
 
 from __future__ import annotations
@@ -133,6 +134,7 @@ class _Sums(NamedTuple):
     kept_bits: int
     fraction_bits: int
     nearest: bool
+    lowest: int
 
 
 @njit(cache=True)
@@ -169,25 +171,27 @@ def _accumulate(act, act_exponents, weight_t, weight_exponents_t, how):
     acc, total, unit = np.empty(N), np.empty(N), np.empty(N)
     acc_bits, total_bits, unit_bits = acc.view(np.int64), total.view(np.int64), unit.view(np.int64)
     top, quantum = np.empty(N, np.int64), np.empty(N, np.int64)
-    terms = np.empty((group // exact, N))
+    terms, sizes = np.empty((group // exact, N)), np.empty(N)
     for m in range(M):
         acc[:] = 0
         for first in range(0, K, group):
             end, last = min(first + group, K), 0
             for n in range(N):
                 field = acc_bits[n] >> 52 & 0x7FF
-                top[n] = max(field - 1023, -126) if field else -133
+                top[n] = max(field - 1023, -126) if field else how.lowest
             for k in range(first, end, exact):
                 term, t = terms[last], k // exact
-                term[:] = 0
+                term[:], sizes[:] = 0, 0
                 for step in range(k, min(k + exact, end)):
                     a = act[m, step]
                     for n in range(N):
-                        term[n] += a * weight_t[step, n]
+                        product = a * weight_t[step, n]
+                        term[n] += product
+                        sizes[n] += abs(product)
                 exponent = act_exponents[m, t]
                 for n in range(N):
                     sum_of_fields = exponent + weight_exponents_t[t, n]
-                    top[n] = sum_of_fields if term[n] != 0 and sum_of_fields > top[n] else top[n]
+                    top[n] = sum_of_fields if sizes[n] != 0 and sum_of_fields > top[n] else top[n]
                 last += 1
             _two_to(kept_bits - top, unit_bits)
             for n in range(N):
@@ -222,7 +226,8 @@ def _slice(act: EdpOperand, weight: EdpOperand, order: EdpOrder) -> NDArray[np.f
     """FP32 sums (M, N) of one slice of K."""
     out = np.empty((len(act.values), len(weight.values)), np.float32)
     a, a_exponents = np.ascontiguousarray(act.values), np.ascontiguousarray(act.exponents)
-    how = _Sums(order.group, order.exact, order.kept_bits, order.fraction_bits, order.rounding == "nearest")
+    nearest, lowest = order.rounding == "nearest", -133 if order.exact == 1 else -139
+    how = _Sums(order.group, order.exact, order.kept_bits, order.fraction_bits, nearest, lowest)
     for n in range(0, out.shape[1], _COLUMNS):
         cols = slice(n, n + _COLUMNS)
         w_t, w_exponents_t = (np.ascontiguousarray(x[cols].T) for x in (weight.values, weight.exponents))

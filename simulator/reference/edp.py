@@ -28,7 +28,8 @@ _LOWEST = {"fp16": -14, "fp8_e4m3": -6, "fp8_e5m2": -14, "gobo3": -14, "gobo4": 
 """Exponent of subnormals of float formats; GOBO's values are FP16 on chip."""
 _ELEMENTS = {"mxfp8": -6, "mxfp6_e3m2": -2, "mxfp6_e2m3": 0, "mxfp4": 0, "nvfp4": 0, "mxint8": 0}
 """Likewise of the elements of block formats."""
-_FLOOR = np.int16(-133)
+_FLOOR, _FLOOR_OF_SUMS = np.int16(-133), np.int16(-139)
+"""Least exponent of a group whose terms are products, or sums of them."""
 _ZERO = np.int16(-4000)
 """In place of the exponent of a zero: below all others, twice as well."""
 _OUTPUTS_AT_A_TIME = 1 << 15
@@ -172,10 +173,11 @@ def _terms(left: _Fields, right: _Fields, exact: int) -> tuple[NDArray[np.int64]
         return _across(sig) * other.T[:, None, :], _across(exp) + other_exp.T[:, None, :], fraction
     starts = np.arange(0, left.e_sig.shape[1], exact)
     (fixed, low), (other, other_low) = left.fixed_point(), right.fixed_point()
-    sums = np.add.reduceat(_across(fixed) * other.T[:, None, :], starts)
+    products = _across(fixed) * other.T[:, None, :]
+    sums, some = np.add.reduceat(products, starts), np.logical_or.reduceat(products != 0, starts)
     scales = _across(left.s_sig)[starts] * right.s_sig.T[starts][:, None, :]
     exponents = _across(left.s_exp)[starts] + right.s_exp.T[starts][:, None, :]
-    return sums * scales, np.where(sums != 0, exponents, _ZERO), fraction - low - other_low
+    return sums * scales, np.where(some & (scales != 0), exponents, _ZERO), fraction - low - other_low
 
 
 def _across(x: NDArray[Any]) -> NDArray[Any]:
@@ -190,7 +192,8 @@ def _next(
     assert order.extra_bits is not None, "units that multiply integers only have no float sums"
     kept = 23 + order.extra_bits
     acc_sig, acc_exp = _split(np.where(np.isfinite(acc), acc, 0).astype(np.float64), -126, 23)
-    top = np.maximum(np.maximum(exponent.max(axis=0), np.where(acc_sig != 0, acc_exp, _ZERO)), _FLOOR)
+    top = np.maximum(exponent.max(axis=0), np.where(acc_sig != 0, acc_exp, _ZERO))
+    top = np.maximum(top, _FLOOR if order.exact == 1 else _FLOOR_OF_SUMS)
     total = _aligned(acc_sig, kept - 23, top - acc_exp) + _aligned(term, kept - fraction, top - exponent).sum(axis=0)
     with np.errstate(over="ignore"):
         rounded = _rounded(total, top - kept, order).astype(np.float32)
