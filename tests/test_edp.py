@@ -49,7 +49,7 @@ def reference(dp, pair, run):
         act_format=dp.act_format,
         weight_format=dp.weight_format,
         accumulation=how,
-        order=run.orders[16 if how == "int8_and_fp16" else dp.edp_bits],
+        order=run.orders[16] if how == "int8_and_fp16" else dp.edp_order(run.orders),
         regions=run.over(len(pair[0].codes), len(pair[1].codes), pair[0].length),
     )
 
@@ -97,25 +97,30 @@ def test_by_default_all_but_three_run():
     ("which", "orders", "reason"),
     [
         (("fp8_mac", {}), INTEGERS, "the 8-bit dot-product units of this tensor core multiply integers only"),
-        (("mx", {}), INTEGERS, "the 4-bit dot-product units of this tensor core multiply integers only"),
+        (("mx", {}), INTEGERS, "the 4-bit and 8-bit dot-product units of this tensor core multiply integers only"),
         (("fp16_mac", {}), {8: EdpOrder(8)}, "this tensor core has no 16-bit dot-product units"),
         (("mixed_int8_fp16", {}), {8: EdpOrder(8)}, "this tensor core has no 16-bit dot-product units"),
         (
             ("int_mac", {"act_bits": 4, "weight_bits": 4}),
             {16: AMPERE},
-            "this tensor core has no 4-bit dot-product units",
+            "this tensor core has no 4-bit or 8-bit dot-product units",
         ),
         (("int_mac", {"acc_bits": 48}), INTEGERS, "its sums of 48 bits do not fit a tensor core's registers of 32"),
-        (("bitfusion", {"act_bits": 16}), INTEGERS, "16-bit dot-product units multiply FP16, not integers"),
-        (
-            ("fp16_mac", {}),
-            {16: EdpOrder(16, 2, exact=4)},
-            "its 16-bit dot-product units add 4 products under one scale, and it has one per 1",
-        ),
+        (("bitfusion", {"act_bits": 16}), INTEGERS, "dot-product units for 16 bits multiply FP16, not integers"),
         (
             ("mx", {"format": "mxfp8"}),
             {8: EdpOrder(32, 12, exact=32)},
             "a group's sum may need 60 bits, of which there are 53",
+        ),
+        (
+            ("fp16_mac", {}),
+            {16: EdpOrder(16, 2, exact=4)},
+            "dot-product units add 4 products under one scale, and it has none",
+        ),
+        (
+            ("mx", {"format": "nvfp4"}),
+            {4: EdpOrder(32, 2, exact=32)},
+            "dot-product units add 32 products under one scale, and it has one per 16",
         ),
     ],
     ids=str,
@@ -125,21 +130,25 @@ def test_what_cannot_run_says_why(which, orders, reason):
 
 
 @pytest.mark.parametrize(
-    ("which", "bits"),
+    ("which", "orders", "width"),
     [
-        (("ovp", {}), 4),
-        (("ovp", {"bits": 8}), 8),
-        (("ant", {}), 4),
-        (("biscaled", {}), 8),
-        (("int_mac", {"act_bits": 8, "weight_bits": 4}), 8),
-        (("mx", {"format": "mxfp8", "weight": "mxfp4"}), 8),
-        (("gobo_dram", {}), 16),
-        (("mixed_int8_fp16", {}), 8),
+        (("ovp", {}), INTEGERS, 4),
+        (("ovp", {"bits": 8}), INTEGERS, 8),
+        (("ant", {}), INTEGERS, 4),
+        (("ant", {}), {8: EdpOrder(16)}, 8),  # no units for 4 bits
+        (("biscaled", {}), INTEGERS, 8),
+        (("int_mac", {"act_bits": 8, "weight_bits": 4}), INTEGERS, 8),
+        (("gobo_dram", {}), INTEGERS, 16),
+        (("mixed_int8_fp16", {}), INTEGERS, 8),
+        (("mx", {"format": "mxfp4"}), ORDERS, 4),
+        (("mx", {"format": "mxfp4"}), {4: EdpOrder(16), 8: HOPPER_FP8}, 8),  # those for 4 bits multiply integers
+        (("mx", {"format": "mxfp8", "weight": "mxfp4"}), ORDERS, 8),
     ],
     ids=str,
 )
-def test_the_wider_operand_picks_the_unit(which, bits):
-    assert make(which).edp_bits == bits
+def test_the_wider_operand_picks_the_unit(which, orders, width):
+    assert make(which).why_no_edp(orders) == ""
+    assert make(which).edp_unit(orders) == width
 
 
 # FP16 and FP8, any order

@@ -63,7 +63,7 @@ def ours(row):
     dp = datapath.create(name, options)
     pair = [stored(codes(row[side]).reshape(3, -1), row["K"]) for side in ("act", "weight")]
     order = EdpOrder(row["group"], row["extra_bits"], "zero", row["fraction_bits"], row["exact"])
-    return dp.edp_matmul(*pair, EdpRun({dp.edp_bits: order}))
+    return dp.edp_matmul(*pair, EdpRun({dp.edp_widths[0]: order}))
 
 
 def expected(row):

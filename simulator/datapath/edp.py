@@ -49,8 +49,8 @@ class EdpOrder:
         extra_bits: bits below an FP32 significand that alignment keeps; None: the units multiply integers only.
         rounding: of the sum, towards zero or to nearest, ties to even.
         fraction_bits: of the result.
-        exact: neighbours, a divisor of ``group``, whose products are added in fixed point before their sum is aligned
-            (block formats, which share a scale).
+        exact: neighbours, a divisor of ``group``, whose products are added in fixed point before their sum is aligned;
+            more than 1 for block formats alone, where they share a scale.
     """
 
     group: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 
 from simulator import formats
 from simulator.datapath.base import Accumulation, Datapath, Operand
-from simulator.datapath.edp import EdpOrder, EdpRun, edp_matmul, float_operand
+from simulator.datapath.edp import EdpRun, edp_matmul, float_operand
 from simulator.datapath.float_sums import mac_in_order, matmul_in_order
-from simulator.datapath.on_tensor_cores import why_no_floats
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, Format, TensorEncoding
 
@@ -86,13 +84,19 @@ class Fp16Mac(Datapath):
         """See ``Datapath.matmul``."""
         return matmul_in_order(self.edge_words(act, "act"), self.edge_words(weight, "weight"))
 
-    def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
-        """See ``OnTensorCores``."""
-        return why_no_floats(self.edp_bits, orders)
+    @property
+    def edp_widths(self) -> tuple[int, ...]:
+        """FEDP."""
+        return (16,)
+
+    @property
+    def edp_multiplies_floats(self) -> bool:
+        """FP16."""
+        return True
 
     def edp_matmul(self, act: Encoded, weight: Encoded, run: EdpRun) -> NDArray[Any]:
         """See ``edp``: FP16 products, FP32 accumulators."""
         a = float_operand(self.edge_words(act, "act"), _LOWEST_EXPONENT)
         w = float_operand(self.edge_words(weight, "weight"), _LOWEST_EXPONENT)
         regions = run.over(len(act.codes), len(weight.codes), act.length)
-        return edp_matmul(a, w, run.orders[self.edp_bits], regions)
+        return edp_matmul(a, w, self.edp_order(run.orders), regions)

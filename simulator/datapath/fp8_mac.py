@@ -10,7 +10,6 @@ at once, with as few as 13 fraction bits (``edp``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,9 +19,8 @@ from numpy.typing import NDArray
 from simulator import formats
 from simulator.datapath import minifloat
 from simulator.datapath.base import Accumulation, Datapath, Operand
-from simulator.datapath.edp import EdpOperand, EdpOrder, EdpRun, edp_matmul, float_operand
+from simulator.datapath.edp import EdpOperand, EdpRun, edp_matmul, float_operand
 from simulator.datapath.float_sums import mac_in_order, matmul_in_order
-from simulator.datapath.on_tensor_cores import why_no_floats
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, Format
 
@@ -79,15 +77,16 @@ class Fp8Mac(Datapath):
         """See ``Datapath.matmul``."""
         return matmul_in_order(self.edge_words(act, "act"), self.edge_words(weight, "weight"))
 
-    def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
-        """See ``OnTensorCores``."""
-        return why_no_floats(self.edp_bits, orders)
+    @property
+    def edp_multiplies_floats(self) -> bool:
+        """FP8, on 8-bit units that can."""
+        return True
 
     def edp_matmul(self, act: Encoded, weight: Encoded, run: EdpRun) -> NDArray[Any]:
         """See ``edp``: FP8 products, FP32 accumulators."""
         regions = run.over(len(act.codes), len(weight.codes), act.length)
         operands = self._edp_operand(act, "act"), self._edp_operand(weight, "weight")
-        return edp_matmul(*operands, run.orders[self.edp_bits], regions)
+        return edp_matmul(*operands, self.edp_order(run.orders), regions)
 
     def _edp_operand(self, encoded: Encoded, operand: Operand) -> EdpOperand:
         fields = _FIELDS[self.act if operand == "act" else self.weight]

@@ -184,9 +184,9 @@ class MixedInt8Fp16(Datapath):
         return self.merge([_INT8.matmul(act, weight), *(_FP16.matmul(*pair) for pair in halves)], act, weight)
 
     @property
-    def edp_bits(self) -> int:
+    def edp_widths(self) -> tuple[int, ...]:
         """Of the int8 part; the outlier columns are a product of their own on the FP16 units."""
-        return _INT8.edp_bits
+        return _INT8.edp_widths
 
     def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
         """Both kinds of units are needed."""

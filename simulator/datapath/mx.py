@@ -43,7 +43,6 @@ from simulator.datapath.accumulate import require_finite
 from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.block_words import BlockLayout, mac_in_blocks
 from simulator.datapath.edp import EdpOrder, EdpRun, edp_matmul
-from simulator.datapath.on_tensor_cores import why_no_floats
 from simulator.datapath.registry import OptionError, register
 from simulator.formats import Encoded, Format
 
@@ -186,12 +185,22 @@ class Mx(Datapath):
         require_finite(out, self.name)
         return out
 
+    @property
+    def edp_multiplies_floats(self) -> bool:
+        """And scales, on units for elements of 4 bits, or of 8 or fewer."""
+        return True
+
+    @property
+    def edp_scale_block(self) -> int:
+        """A block."""
+        return self._act.block
+
     def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
-        """Besides what units there are: a term must fit the adder of ``edp``, 53 bits."""
-        refusal = why_no_floats(self.edp_bits, orders, self._act.block)
-        if refusal or orders[self.edp_bits].exact == 1:
+        """Besides what units there are: what they add in fixed point fits the adder of ``edp``."""
+        refusal = super().why_no_edp(orders)
+        if refusal or self.edp_order(orders).exact == 1:
             return refusal
-        order = orders[self.edp_bits]
+        order = self.edp_order(orders)
         bits = order.kept_bits + (order.group * self._largest_product * 4).bit_length()
         return f"a group's sum may need {bits} bits, of which there are 53" if bits > 53 else ""
 
@@ -200,7 +209,7 @@ class Mx(Datapath):
 
         Raises: AccumulatorOverflowError naming the first output that leaves FP32.
         """
-        order = run.orders[self.edp_bits]
+        order = self.edp_order(run.orders)
         a, w = self._act.read(act, self.name), self._weight.read(weight, self.name)
         regions = run.over(len(act.codes), len(weight.codes), act.length)
         out = edp_matmul(a.for_edp(order.exact), w.for_edp(order.exact), order, regions)

@@ -17,35 +17,17 @@ from simulator.formats import Encoded, TensorEncoding
 if TYPE_CHECKING:
     from simulator.datapath.base import Accumulation
 
-__all__ = ["OnTensorCores", "why_no_floats"]
+__all__ = ["OnTensorCores"]
 
-_WIDTHS = (4, 8, 16)
-"""Operand widths of dot-product units [bits]: 16EDP, 8EDP, FEDP (OliVe, ISCA 2023, section 4.1)."""
+_INTEGER_WIDTHS = (4, 8)
+"""Operand widths of dot-product units for integers [bits]: 16EDP, 8EDP (OliVe, ISCA 2023, section 4.1)."""
 _REGISTER_BITS = 32
 """Accumulators of tensor cores are registers of 32 bits (PTX ISA, mma: s32 and f32)."""
 
 
-def why_no_floats(bits: int, orders: Mapping[int, EdpOrder], block: int = 1) -> str:
-    """Why these dot-product units cannot multiply floats of that width, as part of a sentence; empty if they can.
-
-    Args:
-        block: neighbours along K that share a scale.
-    """
-    if bits not in orders:
-        return f"this tensor core has no {bits}-bit dot-product units"
-    order = orders[bits]
-    if order.extra_bits is None:
-        return f"the {bits}-bit dot-product units of this tensor core multiply integers only"
-    if block % order.exact:
-        return (
-            f"its {bits}-bit dot-product units add {order.exact} products under one scale, and it has one per {block}"
-        )
-    return ""
-
-
 class OnTensorCores(ABC):
     """What a datapath says and does on tensor cores. The defaults fit exact integer sums; float datapaths override
-    ``edp_matmul`` and ``why_no_edp``.
+    ``edp_widths``, ``edp_multiplies_floats`` and ``edp_matmul``.
     """
 
     name: ClassVar[str]
@@ -74,21 +56,51 @@ class OnTensorCores(ABC):
         """Accumulators (M, N) from the results of lanes."""
 
     @property
-    def edp_bits(self) -> int:
-        """Operand width of the dot-product units it runs on: that of its wider operand, rounded up to 4, 8 or 16."""
+    def edp_widths(self) -> tuple[int, ...]:
+        """Operand widths of the dot-product units that can multiply its operands, the one that is meant for them first;
+        16-bit ones multiply FP16.
+        """
         widest = max(self.act_format.bits, self.weight_format.bits)
-        return next((width for width in _WIDTHS if widest <= width), _WIDTHS[-1])
+        return tuple(width for width in _INTEGER_WIDTHS if width >= widest)
+
+    @property
+    def edp_multiplies_floats(self) -> bool:
+        """Whether these units must be able to align products."""
+        return False
+
+    @property
+    def edp_scale_block(self) -> int:
+        """Neighbours along K that share a scale within a GEMM; 1 where none do."""
+        return 1
+
+    def edp_unit(self, orders: Mapping[int, EdpOrder]) -> int | None:
+        """Width of the units that it runs on, of those that there are; None if on none."""
+        floats = self.edp_multiplies_floats
+        fitting = (w for w in self.edp_widths if w in orders and not (floats and orders[w].extra_bits is None))
+        return next(fitting, None)
+
+    def edp_order(self, orders: Mapping[int, EdpOrder]) -> EdpOrder:
+        """How these add; it must be able to run."""
+        unit = self.edp_unit(orders)
+        assert unit is not None, "whoever runs it has asked why not"
+        return orders[unit]
 
     def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
-        """Why it cannot run on dot-product units of these widths, as part of a sentence; empty if it can."""
-        bits = self.edp_bits
-        if self.accumulation.kind != "int":
-            return f"it adds by '{self.accumulation.kind}' in its own PEs"
-        if self.accumulation.bits > _REGISTER_BITS:
+        """Why it cannot run on these dot-product units, as part of a sentence; empty if it can."""
+        if self.accumulation.kind == "int" and self.accumulation.bits > _REGISTER_BITS:
             return f"its sums of {self.accumulation.bits} bits do not fit a tensor core's registers of 32"
-        if bits == 16:
-            return "16-bit dot-product units multiply FP16, not integers"
-        return "" if bits in orders else f"this tensor core has no {bits}-bit dot-product units"
+        if not self.edp_widths:
+            return "dot-product units for 16 bits multiply FP16, not integers"
+        if self.edp_unit(orders) is not None:
+            exact = self.edp_order(orders).exact if self.edp_multiplies_floats else 1
+            scales = f"one per {self.edp_scale_block}" if self.edp_scale_block > 1 else "none"
+            shared = f"dot-product units add {exact} products under one scale, and it has {scales}"
+            return shared if self.edp_scale_block % exact else ""
+        there = [f"{width}-bit" for width in self.edp_widths if width in orders]
+        if there:
+            return f"the {' and '.join(there)} dot-product units of this tensor core multiply integers only"
+        wanted = " or ".join(f"{width}-bit" for width in self.edp_widths)
+        return f"this tensor core has no {wanted} dot-product units"
 
     def edp_parts(self, multipliers: Mapping[int, int]) -> dict[str, int]:
         """Priced parts that it adds to tensor cores with that many multipliers of each operand width, on the whole
@@ -103,7 +115,7 @@ class OnTensorCores(ABC):
         width after every group, slices of K likewise, and so are the sums of slices.
         Raises: AccumulatorOverflowError naming the first output whose partial sum leaves the accumulator.
         """
-        group = run.orders[self.edp_bits].group
+        group = self.edp_order(run.orders).group
         for a, w, bits in self.sums(act, weight):
             for region in run.over(len(a), len(w), a.shape[1]):
                 _require_region_fits(a, w, bits, self.name, group, region)
