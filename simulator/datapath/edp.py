@@ -100,7 +100,11 @@ class EdpRun:
 
     def over(self, M: int, N: int, K: int) -> tuple[Region, ...]:
         """The regions of that GEMM."""
-        return self.regions or (Region((0, M), (0, N), (0, K)),)
+        regions = self.regions or (Region((0, M), (0, N), (0, K)),)
+        covered = sum((rows[1] - rows[0]) * (cols[1] - cols[0]) for rows, cols in ((r.rows, r.cols) for r in regions))
+        assert covered == M * N, "regions cover every output once"
+        assert all(r.cuts[0] == 0 and r.cuts[-1] == K for r in regions), "slices cover all of K"
+        return regions
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.datapath.accumulate import exact_product, require_fit, require_sums_fit
+from simulator.datapath.accumulate import exact_product, fits, require_fit, require_sums_fit
 from simulator.datapath.edp import EdpOrder, EdpRun, Region
 from simulator.formats import Encoded, TensorEncoding
 
@@ -111,16 +111,23 @@ class OnTensorCores(ABC):
     def edp_matmul(self, act: Encoded, weight: Encoded, run: EdpRun) -> NDArray[Any]:
         """The tensor cores' exact answer: operands of M and N rows to accumulators (M, N).
 
-        A dot-product unit adds the products of a group in a tree that nothing leaves; accumulators are held to their
-        width after every group, slices of K likewise, and so are the sums of slices.
-        Raises: AccumulatorOverflowError naming the first output whose partial sum leaves the accumulator.
+        Raises: AccumulatorOverflowError naming an output of which a partial sum leaves the accumulator.
+        """
+        self.edp_require_fit(act, weight, run)
+        a, w, _ = self.sums(act, weight)[-1]
+        return self.merge([exact_product(a, w)], act, weight)
+
+    def edp_require_fit(self, act: Encoded, weight: Encoded, run: EdpRun) -> None:
+        """Hold integer sums to their accumulators: after every group, which a dot-product unit adds in a tree that
+        nothing leaves, in every slice of K, and of slices.
+
+        Raises: AccumulatorOverflowError naming the first output of the first region with one that does not fit.
         """
         group = self.edp_order(run.orders).group
         for a, w, bits in self.sums(act, weight):
-            for region in run.over(len(a), len(w), a.shape[1]):
-                _require_region_fits(a, w, bits, self.name, group, region)
-        a, w, _ = self.sums(act, weight)[-1]
-        return self.merge([exact_product(a, w)], act, weight)
+            if not fits(a, w, bits):
+                for region in run.over(len(a), len(w), a.shape[1]):
+                    _require_region_fits(a, w, bits, self.name, group, region)
 
 
 def _require_region_fits(

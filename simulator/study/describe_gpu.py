@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.config.tensor_core import BITS, TensorCoreArray
+from simulator.study.edp import described, edp_orders
 from simulator.study.gpu import GpuHardware
 from simulator.study.hardware import Hardware
 
@@ -27,7 +28,7 @@ def describe_gpu(hardware: GpuHardware) -> dict[str, Any]:
             "mma": " x ".join(map(str, machine.mma)),
             "clock_mhz": design.clock_mhz,
         },
-        "datapath": describe_datapath(hardware),
+        "datapath": _sums(hardware),
         "memory": {
             "dram": memory.dram.model,
             "dram_bandwidth_gb_s": memory.dram.bandwidth_gb_s,
@@ -74,6 +75,16 @@ def describe_datapath(hardware: Hardware) -> dict[str, Any]:
         "weight_format": datapath.weight_format.name,
         "accumulator": f"{datapath.accumulation.kind}, {datapath.accumulation.bits} bits",
     }
+
+
+def _sums(hardware: GpuHardware) -> dict[str, Any]:
+    """Operands, the units that multiply them, and how these add."""
+    unit = hardware.datapath.edp_unit(orders := edp_orders(hardware.design.array))
+    assert unit is not None, "hardware that was built can run"
+    said = {f"sums_{name}": value for name, value in described(orders[unit]).items()}
+    own = describe_datapath(hardware)
+    kind = "fp32" if hardware.datapath.edp_multiplies_floats else own.pop("accumulator")
+    return own | {"edp_operand_bits": unit, "accumulator": kind} | said
 
 
 def _tensor_cores(array: TensorCoreArray) -> int:

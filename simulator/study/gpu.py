@@ -8,13 +8,14 @@ from math import inf
 from typing import Any
 
 from simulator import units
-from simulator.config.tensor_core import BITS, TensorCoreDesign
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.datapath import Datapath
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles
 from simulator.errors import ConfigError, MappingError
 from simulator.mapping import OperandBits
 from simulator.mapping.tensor_core import GpuPlan, Machine, Tilings, best_plan
 from simulator.study.drams import make_dram
+from simulator.study.edp import edp_orders
 from simulator.study.hardware import Hardware, make_datapath, with_layers
 from simulator.workload import Op
 
@@ -88,21 +89,16 @@ def _build(design: TensorCoreDesign, options: dict[str, Any], path: tuple[str | 
 def _edp_bits(design: TensorCoreDesign, datapath: Datapath) -> int:
     """Operand width of the dot-product units that run a datapath: its own, or the next wider one that there is.
 
-    Raises: ConfigError if it does not run on tensor cores, or these have no units as wide as it needs.
+    Raises: ConfigError if it does not run on tensor cores, or these have no units that it needs.
     """
-    needed = datapath.tensor_core_bits
-    where = design.where("datapath", "name")
-    if needed is None:
-        raise ConfigError(f"{where}: '{datapath.name}' does not run on tensor cores; it needs PEs of its own")
-    widths = [bits for bits in BITS if getattr(design.array.edp_width, f"bits_{bits}")]
-    fitting = [bits for bits in widths if bits >= needed]
-    if not fitting:
-        field = design.where("array", "edp_width", f"bits_{needed}")
+    orders = edp_orders(design.array)
+    refusal = datapath.why_no_edp(orders)
+    unit = datapath.edp_unit(orders)
+    if refusal or unit is None:
         raise ConfigError(
-            f"{field}: '{datapath.name}' needs units of {needed} bits or more; '{design.name}' has "
-            f"{', '.join(map(str, widths)) or 'none'}"
+            f"{design.where('datapath', 'name')}: '{datapath.name}' cannot run on '{design.name}'; {refusal}"
         )
-    return min(fitting)
+    return unit
 
 
 def _machine(design: TensorCoreDesign, width: int, limited: bool) -> Machine:

@@ -29,7 +29,7 @@ from simulator.formats import Encoded, Storage
 from simulator.study.cores import CorePlan
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
-from simulator.study.plans import Plan, plan_op, require_registers
+from simulator.study.plans import KernelPlan, Plan, plan_op, require_registers
 from simulator.study.quality import Quality, check_values
 from simulator.study.storage import storage_of
 from simulator.study.systolic import SystolicHardware
@@ -96,7 +96,8 @@ def simulate_op(
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
         values = [_values(hardware, *pair, plan, fidelity) for pair in operands]
-        quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
+        sums = plan.sums if isinstance(plan, KernelPlan) else None
+        quality = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
     if tensors is None and not hardware.datapath.assumed_distribution:
         timing, counts = _by_shape(hardware, op, plan, fidelity)
     else:
@@ -157,12 +158,13 @@ def _job(hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: En
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:
-    """Results of one GEMM: from the datapath, or from the registers of its arrays."""
+    """Results of one GEMM: from the datapath, on tensor cores in their order, or from the registers of its arrays."""
+    if isinstance(plan, KernelPlan):
+        return hardware.datapath.edp_matmul(act, weight, plan.sums)
     if fidelity != "pe_array":
         return hardware.datapath.matmul(act, weight)
     from simulator.study.registers import run_registers
 
-    assert isinstance(plan, CorePlan), "see require_registers"
     return run_registers(plan.hardware, act, weight, plan.tables[0])
 
 
@@ -209,7 +211,9 @@ def _costs(
     first: tuple[Plan, list[Timing]] | None = None
     timings, counts = [], []
     for index, (act, weight) in enumerate(operands):
-        costs = hardware.datapath.tile_costs(_job(hardware, op, plan, act, weight, _gemm_seed(seed, op, index)))
+        costs = None
+        if type(hardware.datapath).tile_costs is not Datapath.tile_costs:
+            costs = hardware.datapath.tile_costs(_job(hardware, op, plan, act, weight, _gemm_seed(seed, op, index)))
         whole = plan if costs is None else replace(plan, costs=costs)
         phases = [run_tables(hardware, tables, fidelity) for tables in whole.phases]
         first = (whole, phases) if first is None else first
