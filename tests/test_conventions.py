@@ -195,7 +195,7 @@ def test_libraries_of_two_conventions_are_not_mixed(tmp_path):
         ({"conventions": {"static": "all"}}, "conventions.operand_reads: missing key 'operand_reads' (and 4 more)"),
         (
             {"conventions": PHYSICAL | {"static": "none"}},
-            "conventions.static: found 'none'; allowed: all, dram_background_only",
+            "conventions.static: found 'none'; allowed: all, dram_background_only, board",
         ),
         ({"node_nm": 22}, "sram.node_nm: 45 nm in a library of 22 nm; say conventions.nodes: mixed"),
         (

@@ -13,6 +13,7 @@ from simulator.config import Design, load_cost, load_scaling, load_sram_at, name
 from simulator.config.cost import CostLibrary
 from simulator.config.design import Scratchpad
 from simulator.cost import Bill, make_bill, price_dram
+from simulator.cost.gpu import gpu_at
 from simulator.cost.scaling import factors, scale_library
 from simulator.datapath import Datapath, OptionError
 from simulator.engine import NO_MEMORY_LIMIT, Dram, GlobalBuffer, IdealDram
@@ -207,13 +208,16 @@ def _library(design: Design) -> tuple[CostLibrary, str]:
     near = Path(label).parent
     with named_at(design.where("cost")):
         library = load_cost(design.cost, near=near)
-    if design.node_nm is None or design.node_nm == library.node_nm:
-        return library, ""
-    by = factors(load_scaling(), library.node_nm, design.node_nm)
-    sram = load_sram_at(design.cost, design.node_nm, near=near)
-    pads = f"made for {design.node_nm:g} nm" if sram else "scaled likewise"
-    how = f"logic {by} with DeepScaleTool, scratchpads {pads}, DRAM as it is"
-    return scale_library(library, by, sram), how
+    how, node_nm = "", design.node_nm or library.node_nm
+    if node_nm != library.node_nm:
+        by = factors(load_scaling(), library.node_nm, node_nm)
+        sram = load_sram_at(design.cost, node_nm, near=near)
+        pads = f"made for {node_nm:g} nm" if sram else "scaled likewise"
+        how = f"logic {by} with DeepScaleTool, scratchpads {pads}, DRAM as it is"
+        library = scale_library(library, by, sram)
+    if library.gpu is not None:
+        library = library.model_copy(update={"gpu": gpu_at(library.gpu, load_scaling(), node_nm)})
+    return library, how
 
 
 def _parts(design: Design, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:

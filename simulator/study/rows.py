@@ -9,7 +9,7 @@ from operator import add
 from typing import Any
 
 from simulator import units
-from simulator.cost import area_um2, by_group, energy_pj, total
+from simulator.cost import area_um2, by_category, by_group, energy_pj, total
 from simulator.counts import Counts
 from simulator.engine import STALL_CAUSES
 from simulator.errors import ConservationError
@@ -66,7 +66,6 @@ def layer_row(point: Point, result: Result) -> Row:
     """One op or pass of a point; cycles, bytes and energy cover all of its GEMMs or repetitions."""
     op, timing = result.op, result.timing
     quality = result.quality if isinstance(result, OpResult) else None
-    groups = by_group(result.energy)
     return {
         "design": point.hardware.design.name,
         "workload": point.workload.name,
@@ -87,7 +86,7 @@ def layer_row(point: Point, result: Result) -> Row:
         **_count_columns(result.counts),
         "mapping_util": point.hardware.mapping_util(op) if isinstance(op, Op) else math.nan,
         "compute_util": _compute_util(point, [result]) if isinstance(op, Op) else math.nan,
-        **_energy(result.energy, groups),
+        **_energy(op.name, result.energy),
         "sqnr_db": quality.sqnr_db if quality else math.nan,
         **{column: _sqnr([quality], kind) if quality else math.nan for column, kind in _ERRORS.items()},
         "exact": quality.exact if quality else None,
@@ -121,7 +120,7 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         "mapping_util": sum(point.hardware.mapping_util(r.op) * r.op.macs for r in gemms) / counts.macs,
         "compute_util": _compute_util(point, results),
         **_dram_bytes(counts),
-        **_energy(energy, by_group(energy)),
+        **_energy(point.label, energy),
         "area_total_um2": total(area),
         "edp_js": total(energy) * 1e-12 * latency_s,
         **_quality(gemms),
@@ -208,8 +207,17 @@ _ONE_WAY = {
 }
 
 
-def _energy(energy: Row, groups: Row) -> Row:
-    return {"energy_total_pj": total(energy), **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
+def _energy(name: str, energy: Row) -> Row:
+    """The total, its four groups and, of a GPU, its five categories.
+
+    Raises: ConservationError if either do not sum to the total.
+    """
+    whole, groups, categories = total(energy), by_group(energy), by_category(energy)
+    for split in (groups, categories):
+        if split and not math.isclose(total(split), whole, rel_tol=1e-9):
+            raise ConservationError(f"{name}: {', '.join(split)} sum to {total(split)} pJ, the total is {whole}")
+    row = {"energy_total_pj": whole, **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
+    return row | {f"energy_gpu_{category}_pj": pj for category, pj in categories.items()}
 
 
 def _compute_util(point: Point, results: Sequence[Result]) -> float:
