@@ -1,7 +1,18 @@
 """Counts times priced, sourced tables: energy and area."""
 
 from simulator.cost.gpu import by_category
-from simulator.cost.pricing import Bill, BillLine, area_um2, by_group, energy_pj, itemise, make_bill, price_dram, total
+from simulator.cost.pricing import (
+    Bill,
+    BillLine,
+    area_um2,
+    by_group,
+    energy_pj,
+    itemise,
+    make_bill,
+    make_gpu_bill,
+    price_dram,
+    total,
+)
 
 __all__ = [
     "Bill",
@@ -12,6 +23,7 @@ __all__ = [
     "energy_pj",
     "itemise",
     "make_bill",
+    "make_gpu_bill",
     "price_dram",
     "total",
 ]

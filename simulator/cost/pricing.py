@@ -26,6 +26,7 @@ __all__ = [
     "energy_pj",
     "itemise",
     "make_bill",
+    "make_gpu_bill",
     "price_dram",
     "total",
 ]
@@ -101,6 +102,17 @@ def make_bill(
     buffers = {} if memory.global_buffer is None else {"global_buffer": _sram(library, memory, "global_buffer")}
     buffers |= {name: _sram(library, memory, name).times(cores) for name in BUFFERS}
     return Bill(library, dict(parts), buffers, clock_mhz, dram, dram.channels(dram_gb_s))
+
+
+def make_gpu_bill(
+    library: CostLibrary, parts: Mapping[str, int], actions: Iterable[str], sms: int, clock_mhz: float, dram: DramPrices
+) -> Bill:
+    """Look up what a GPU's datapath does, and ``parts`` that it adds to the die. Raises: CostError."""
+    for part in parts:
+        _require("part", part, library.parts, library.name)
+    for action in actions:
+        _require("action", action, library.actions, library.name)
+    return Bill(library, dict(parts), {}, clock_mhz, dram, sms=sms)
 
 
 def _sram(library: CostLibrary, memory: Memory, name: str) -> SramPrice:
