@@ -66,7 +66,8 @@ def build_gpu(design: TensorCoreDesign) -> GpuHardware:
 def _build(design: TensorCoreDesign, options: dict[str, Any], path: tuple[str | int, ...]) -> GpuHardware:
     datapath = make_datapath(design, options, path)
     width = _edp_bits(design, datapath)
-    if type(datapath).tile_costs is not Datapath.tile_costs:
+    answered = type(datapath).kernel_costs is not Datapath.kernel_costs
+    if type(datapath).tile_costs is not Datapath.tile_costs and not answered:
         raise ConfigError(
             f"{design.where('datapath', 'name')}: what '{datapath.name}' takes depends on values; that is not modelled "
             "on tensor cores"

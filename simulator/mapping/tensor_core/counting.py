@@ -52,7 +52,7 @@ def count_gpu(
     if tiles.total("macs") != macs:
         raise ConservationError(f"{op.name}: the tiles have {tiles.total('macs')} MACs, the GEMM has {macs}")
     work = _work(plan)
-    traffic = _dram(plan, tiles, burst_bytes) | _l2(plan, tiles) | _shared(plan, work) | _registers(plan, work)
+    traffic = _dram(plan, tiles, burst_bytes) | _l2(plan) | _shared(plan, work) | _registers(plan, work)
     _require_compulsory(plan, traffic)
     actions: dict[str, float] = defaultdict(float)
     for per_one, times in (
@@ -100,12 +100,13 @@ def _dram(plan: GpuPlan, tiles: Tiles, burst_bytes: int) -> dict[tuple[str, str]
     return found | {("dram", "out"): Traffic(write_bits=8 * results, writes=-(-results // burst_bytes))}
 
 
-def _l2(plan: GpuPlan, tiles: Tiles) -> dict[tuple[str, str], Traffic]:
+def _l2(plan: GpuPlan) -> dict[tuple[str, str], Traffic]:
     outputs, bits, splits = plan.op.M * plan.op.N, plan.bits, plan.kernel.splits
     found = {}
-    for side, asked in zip(("act", "weight"), plan.l2, strict=True):
-        filled = tiles.total(f"{side}_load_bytes")
-        found["l2", side] = _lines(8 * asked, 8 * filled)
+    sides = (("act", bits.act, plan.dram.act), ("weight", bits.weight, plan.dram.weight))
+    for (side, width, loaded), asked in zip(sides, plan.l2, strict=True):
+        filled = 8 * int(loaded) * width.bits // width.dram_bits  # L2 has what DRAM may hold packed in full width
+        found["l2", side] = _lines(8 * asked, filled)
     parts = outputs * splits * bits.accumulator if splits > 1 else 0
     if plan.kernel.stream:
         parts = (plan.grid.blocks - 1) * plan.kernel.m * plan.kernel.n * bits.accumulator
