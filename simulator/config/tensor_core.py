@@ -174,11 +174,14 @@ class GpuTiling(Record):
 
 class TensorCoreDesign(Design):
     """A GPU. ``launch_us``: from the call of a kernel until its first instruction, and from its last one until the
-    caller knows; on top of what the kernel takes, once for each.
+    caller knows; on top of what the kernel takes, once for each. ``die_mm2``: of the whole GPU, which what a datapath
+    adds to it is set beside.
     """
 
     array: TensorCoreArray
     tiling: GpuTiling
     memory: GpuMemory
     cuda_cores: CudaCores
+    cost: str = "gpu_turing"
     launch_us: Annotated[float, Field(ge=0, le=1e6)]
+    die_mm2: Annotated[float, Field(gt=0, le=1e5)] | None = None

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.datapath.job import Job, TileCosts
+from simulator.datapath.job import Job, KernelJob, TileCosts
 from simulator.datapath.on_tensor_cores import OnTensorCores
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, Granularity, TensorEncoding
@@ -235,6 +235,13 @@ class Datapath(OnTensorCores, ABC):
     def data_dependent_actions(self) -> tuple[str, ...]:
         """Names of all actions that ``tile_costs`` may count."""
         return ()
+
+    def kernel_costs(self, job: KernelJob) -> TileCosts | None:
+        """What values add to a kernel of tensor cores, as ``tile_costs`` says it of a systolic array: bytes on the way
+        from DRAM, and actions. None: nothing ever. One whose ``tile_costs`` are not nothing runs on tensor cores only
+        with an answer of its own.
+        """
+        return None
 
     def tile_costs(self, job: Job) -> TileCosts | None:
         """What depends on the values of one GEMM, tile by tile, or None where nothing does.

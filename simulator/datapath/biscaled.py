@@ -114,7 +114,7 @@ class BiScaled(Datapath):
         multiplier (``assumed``).
         """
         eight = multipliers.get(8, 0)
-        return {"gpu_decoder_biscaled": 2 * eight, "gpu_lane_ei8": eight}
+        return {"decoder_biscaled": 2 * eight, "gpu_lane_ei8": eight}
 
     def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
         """Exponent-integer words: the exponent is the shift of a wide value, else 0."""

@@ -52,6 +52,14 @@ class OnTensorCores(ABC):
         """Every integer sum: operands, and the bits that it must stay within."""
 
     @abstractmethod
+    def actions_per_mac(self) -> dict[str, float]:
+        """Priced actions of one useful MAC in an array."""
+
+    @abstractmethod
+    def actions_per_operand(self, operand: Any) -> dict[str, float]:
+        """Priced actions of one operand value that enters an array."""
+
+    @abstractmethod
     def merge(self, results: Sequence[NDArray[Any]], act: Encoded, weight: Encoded) -> NDArray[Any]:
         """Accumulators (M, N) from the results of lanes."""
 
@@ -101,6 +109,16 @@ class OnTensorCores(ABC):
             return f"the {' and '.join(there)} dot-product units of this tensor core multiply integers only"
         wanted = " or ".join(f"{width}-bit" for width in self.edp_widths)
         return f"this tensor core has no {wanted} dot-product units"
+
+    def edp_actions_per_mac(self) -> dict[str, float]:
+        """Priced actions of one useful MAC: decoders stand in front of every dot-product unit, so that both operands
+        are decoded anew for each product (OliVe, ISCA 2023, Figure 6).
+        """
+        actions = dict(self.actions_per_mac())
+        for side in ("act", "weight"):
+            for action, n in self.actions_per_operand(side).items():
+                actions[action] = actions.get(action, 0) + n
+        return actions
 
     def edp_parts(self, multipliers: Mapping[int, int]) -> dict[str, int]:
         """Priced parts that it adds to tensor cores with that many multipliers of each operand width, on the whole

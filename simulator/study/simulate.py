@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
-from simulator.datapath import Datapath, Job
+from simulator.datapath import Datapath, Job, TileCosts
 from simulator.engine import (
     STALL_CAUSES,
     IdealDram,
@@ -26,7 +26,6 @@ from simulator.engine import (
 )
 from simulator.errors import ConservationError
 from simulator.formats import Encoded, Storage
-from simulator.study.cores import CorePlan
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
 from simulator.study.plans import KernelPlan, Plan, plan_op, require_registers
@@ -137,10 +136,14 @@ def _gemm_seed(seed: int, op: Op, index: int) -> int:
     return int(np.random.SeedSequence([seed, crc32(op.name.encode()), index]).generate_state(1, np.uint64)[0])
 
 
-def _job(hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
-    assert isinstance(plan, CorePlan), "nothing on tensor cores depends on values"
+def _added(
+    hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: Encoded | None, seed: int
+) -> TileCosts | None:
+    """What values add to the tiles of one GEMM."""
+    if isinstance(plan, KernelPlan):
+        return plan.costs_of(act, weight, seed)
     array = plan.hardware.array
-    return Job(
+    job = Job(
         op.M,
         op.N,
         op.K,
@@ -155,6 +158,7 @@ def _job(hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: En
         hardware.search_dram.bytes_per_cycle,
         plan.starts,
     )
+    return hardware.datapath.tile_costs(job)
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:
@@ -211,9 +215,7 @@ def _costs(
     first: tuple[Plan, list[Timing]] | None = None
     timings, counts = [], []
     for index, (act, weight) in enumerate(operands):
-        costs = None
-        if type(hardware.datapath).tile_costs is not Datapath.tile_costs:
-            costs = hardware.datapath.tile_costs(_job(hardware, op, plan, act, weight, _gemm_seed(seed, op, index)))
+        costs = _added(hardware, op, plan, act, weight, _gemm_seed(seed, op, index))
         whole = plan if costs is None else replace(plan, costs=costs)
         phases = [run_tables(hardware, tables, fidelity) for tables in whole.phases]
         first = (whole, phases) if first is None else first

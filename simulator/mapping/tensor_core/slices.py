@@ -29,7 +29,7 @@ def slices(plan: GpuPlan) -> list[Slices]:
 
 
 def _streamed(plan: GpuPlan) -> Iterator[Slices]:
-    """Steps of all tiles, one tile after another along M, are dealt out evenly: a block's share may end within a tile."""
+    """Steps of all tiles, one tile after another along M, are dealt out evenly: a share may end within a tile."""
     op, kernel, grid = plan.op, plan.kernel, plan.grid
     steps = -(-op.K // kernel.k)
     for tile in range(grid.rows * grid.cols):
