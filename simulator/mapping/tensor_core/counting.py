@@ -86,7 +86,7 @@ def _dram(plan: GpuPlan, tiles: Tiles, burst_bytes: int) -> dict[tuple[str, str]
 def _l2(plan: GpuPlan, tiles: Tiles) -> dict[tuple[str, str], Traffic]:
     outputs, bits, splits = plan.op.M * plan.op.N, plan.bits, plan.kernel.splits
     found = {}
-    for side, asked in zip(("act", "weight"), plan.l2, strict=True):
+    for side, asked in zip(("act", "weight"), plan.costs.l2, strict=True):
         filled = tiles.total(f"{side}_load_bytes")
         found["l2", side] = _lines(8 * asked, 8 * filled)
     parts = outputs * splits * bits.accumulator if splits > 1 else 0
@@ -100,8 +100,8 @@ def _shared(plan: GpuPlan, work: _Work) -> dict[tuple[str, str], Traffic]:
     act, weight = x.m // x.warps_m * bits.act.row_bits(x.k), x.n // x.warps_n * bits.weight.row_bits(x.k)
     sums = (work.steps if x.stream else g.blocks * g.steps) // g.steps * x.m * x.n * bits.accumulator
     return {
-        ("shared_memory", "act"): _words(work.steps * work.groups * act, 8 * plan.l2[0]),
-        ("shared_memory", "weight"): _words(work.steps * work.groups * weight, 8 * plan.l2[1]),
+        ("shared_memory", "act"): _words(work.steps * work.groups * act, 8 * plan.costs.l2[0]),
+        ("shared_memory", "weight"): _words(work.steps * work.groups * weight, 8 * plan.costs.l2[1]),
         ("shared_memory", "out"): _words(sums, sums),
     }
 
@@ -130,7 +130,7 @@ def _words(read_bits: int, written_bits: int) -> Traffic:
 def _require_compulsory(plan: GpuPlan, traffic: dict[tuple[str, str], Traffic]) -> None:
     """Every operand comes out of L2 at least once, and out of DRAM unless it was there. Raises: ConservationError."""
     op, bits = plan.op, plan.bits
-    there = plan.machine.warm and not plan.dram.full
+    there = plan.machine.warm and not plan.costs.dram.full
     for side, rows, width in (("act", op.M, bits.act), ("weight", op.N, bits.weight)):
         needed = {"l2": rows * width.row_bits(op.K), "dram": 0 if there else rows * width.dram_row_bits(op.K)}
         for level, least in needed.items():
