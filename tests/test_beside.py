@@ -106,7 +106,7 @@ CLAIM = {"text": "x", "metric": "time", "design": "int4_systolic", "baseline": "
         ({"baseline": None}, "claims[0].baseline: missing key 'baseline'; time is over another design's"),
         ({"metric": "core_share"}, "claims[0].baseline: core_share is of the design's own energy; take it out"),
         ({"workload": "one"}, "claims[0].workload: 'one' is not among the workloads; workloads: "),
-        ({"metric": "gpu_core_share", "baseline": None}, "metric: gpu_core_share is of designs with tensor cores; 'int4"),
+        ({"metric": "gpu_core_share", "baseline": None}, "gpu_core_share is of designs with tensor cores; 'int4"),
         ({"value": 0.0}, "claims[0].value: must be greater than 0, found 0.0"),
         ({"metric": "area"}, "claims[0].metric: found 'area'; allowed: time, energy, static_share"),
     ],

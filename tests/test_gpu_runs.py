@@ -41,7 +41,7 @@ def test_sms_that_a_ragged_last_set_leaves_out_are_idle_for_as_long_as_it_takes(
     g, counts = gemm.grid, result.counts
     assert (g.sets, g.last) == (-(-140 // (68 * g.together)), 140 - (g.sets - 1) * 68 * g.together)
     idle = 68 * (counts.cycles - math.ceil(2.2e-6 * MHZ * 1e6)) - counts.active_sm_cycles
-    least = (68 - min(g.last, 68)) * g.steps * int(gemm.last_step.whole)
+    least = (68 - min(g.last, 68)) * g.steps * int(gemm.costs.last.whole)
     assert least <= idle <= (68 - min(g.last, 68)) * counts.cycles
 
 
@@ -104,7 +104,7 @@ def test_gobo_is_fp16_beyond_dram():
     assert listed % 64 == 0
     assert listed / 64 == pytest.approx(0.001 * N * K * loads, rel=0.15)  # drawn: some 1,200 of them
     assert gobo.counts.actions["decompress_gobo_value"] == N * K * loads
-    assert gobo.counts.cycles <= fp16.counts.cycles
+    assert gobo.counts.cycles <= fp16.counts.cycles + 1  # whole cycles
 
 
 def test_gobo_lists_what_tensors_have():

@@ -85,7 +85,7 @@ def _build(design: TensorCoreDesign, options: dict[str, Any], path: tuple[str | 
         dram=dram if limited else NO_MEMORY_LIMIT,
         launch_cycles=units.ns_to_cycles(design.launch_us * 1e3, design.clock_mhz),
         bill=_bill(design, datapath),
-        machine=_machine(design, width, limited),
+        machine=_machine(design, width, dram, limited),
         tilings=_tilings(design, width),
     )
 
@@ -122,7 +122,7 @@ def _edp_bits(design: TensorCoreDesign, datapath: Datapath) -> int:
     return min(fitting)
 
 
-def _machine(design: TensorCoreDesign, width: int, limited: bool) -> Machine:
+def _machine(design: TensorCoreDesign, width: int, dram: IdealDram, limited: bool) -> Machine:
     """Its rates at one width of operands; without memory limits, DRAM, L2 and shared memory are as fast as need be."""
     array, memory = design.array, design.memory
     l2, shared = memory.l2, memory.shared_memory
@@ -152,6 +152,8 @@ def _machine(design: TensorCoreDesign, width: int, limited: bool) -> Machine:
         l2_port=l2.sm_bytes_per_cycle if limited else inf,
         l2_latency=l2.latency_cycles,
         warm=l2.warm,
+        dram_rate=float(dram.bytes_per_cycle) if limited else inf,
+        cluster=design.tiling.cluster,
         lanes=design.cuda_cores.fp32_lanes,
         reduce_launch=units.ns_to_cycles(design.tiling.reduce_launch_us * 1e3, design.clock_mhz),
     )

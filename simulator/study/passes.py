@@ -28,8 +28,8 @@ from simulator.formats.blocks import BlockFormat
 from simulator.mapping import BufferLimits
 from simulator.mapping.fused import count_fused, fused_table, waiting_cycles
 from simulator.mapping.vector import Lanes, VectorJob, count_pass, lower_pass, vector_cycles
-from simulator.study.cores import plan_cores
 from simulator.study.building import require_systolic
+from simulator.study.cores import plan_cores
 from simulator.study.hardware import Hardware
 from simulator.study.plans import plan_op
 from simulator.study.simulate import OpResult, run_tables, scaled, simulate_op
