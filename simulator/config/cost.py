@@ -63,12 +63,14 @@ class Part(Record):
     """What one part of an array takes and leaks. An area of 0: another part's area has it in it, as the source says.
 
     ``dynamic_pj_per_cycle``: what it draws while the array runs, under ``core_energy: full_array_per_cycle``.
+    ``node_nm``: of this price, where it is another than the library's.
     """
 
     component: str
     area_um2: NonNegativeFloat
     leakage_nw: NonNegativeFloat
     dynamic_pj_per_cycle: NonNegativeFloat | None = None
+    node_nm: PositiveFloat | None = None
     source: str = Field(min_length=8)
 
 

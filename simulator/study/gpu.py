@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from simulator import units
-from simulator.config.tensor_core import BITS, TensorCoreDesign
+from simulator.config.tensor_core import BITS, TensorCoreArray, TensorCoreDesign
 from simulator.cost import Bill, make_gpu_bill, price_dram
 from simulator.datapath import Datapath
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles
@@ -16,12 +16,13 @@ from simulator.errors import ConfigError, CostError, MappingError
 from simulator.mapping import OperandBits
 from simulator.mapping.tensor_core import GpuPlan, Machine, Tilings, best_plan
 from simulator.study.drams import make_dram
+from simulator.study.edp import edp_orders
 from simulator.study.hardware import Hardware, make_datapath, with_layers
 from simulator.study.libraries import gpu_library_of
 from simulator.study.systolic import priced_actions
 from simulator.workload import Op
 
-__all__ = ["GpuHardware", "build_gpu", "plan_gpu"]
+__all__ = ["GpuHardware", "build_gpu", "multipliers", "plan_gpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,30 +97,33 @@ def _bill(design: TensorCoreDesign, datapath: Datapath) -> Bill:
     try:
         library, scaling = gpu_library_of(design, design.cost)
         dram = price_dram(library, standard)
-        bill = make_gpu_bill(library, {}, priced_actions(datapath), design.array.sms, design.clock_mhz, dram)
+        parts = datapath.edp_parts(multipliers(design.array))
+        bill = make_gpu_bill(library, parts, priced_actions(datapath), design.array.sms, design.clock_mhz, dram)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
     return replace(bill, scaling=scaling, dram_standard=standard or "")
 
 
+def multipliers(array: TensorCoreArray) -> dict[int, int]:
+    """Width of operands -> products of all tensor cores in a cycle, for each width that they have."""
+    units = array.sms * array.sub_cores * array.tensor_cores * array.edp_units
+    widths = {bits: getattr(array.edp_width, f"bits_{bits}") for bits in BITS}
+    return {bits: units * width for bits, width in widths.items() if width}
+
+
 def _edp_bits(design: TensorCoreDesign, datapath: Datapath) -> int:
     """Operand width of the dot-product units that run a datapath: its own, or the next wider one that there is.
 
-    Raises: ConfigError if it does not run on tensor cores, or these have no units as wide as it needs.
+    Raises: ConfigError if it does not run on tensor cores, or these have no units that it needs.
     """
-    needed = datapath.tensor_core_bits
-    where = design.where("datapath", "name")
-    if needed is None:
-        raise ConfigError(f"{where}: '{datapath.name}' does not run on tensor cores; it needs PEs of its own")
-    widths = [bits for bits in BITS if getattr(design.array.edp_width, f"bits_{bits}")]
-    fitting = [bits for bits in widths if bits >= needed]
-    if not fitting:
-        field = design.where("array", "edp_width", f"bits_{needed}")
+    orders = edp_orders(design.array)
+    refusal = datapath.why_no_edp(orders)
+    unit = datapath.edp_unit(orders)
+    if refusal or unit is None:
         raise ConfigError(
-            f"{field}: '{datapath.name}' needs units of {needed} bits or more; '{design.name}' has "
-            f"{', '.join(map(str, widths)) or 'none'}"
+            f"{design.where('datapath', 'name')}: '{datapath.name}' cannot run on '{design.name}'; {refusal}"
         )
-    return min(fitting)
+    return unit
 
 
 def _machine(design: TensorCoreDesign, width: int, dram: IdealDram, limited: bool) -> Machine:

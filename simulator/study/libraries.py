@@ -8,7 +8,7 @@ from simulator.config import Design, load_cost, load_scaling, load_sram_at, name
 from simulator.config.cost import CostLibrary
 from simulator.config.design import SystolicDesign
 from simulator.cost.gpu import gpu_at
-from simulator.cost.scaling import factors, scale_library
+from simulator.cost.scaling import factors, parts_at, scale_library
 from simulator.errors import CostError
 
 __all__ = ["gpu_library_of", "library_of"]
@@ -21,13 +21,14 @@ def library_of(design: SystolicDesign) -> tuple[CostLibrary, str]:
         raise CostError(
             f"cost library '{library.name}' is for array.kind: tensor_core; 'open' has prices of all designs"
         )
-    if design.node_nm is None or design.node_nm == library.node_nm:
-        return library, ""
-    sram = load_sram_at(design.cost, design.node_nm, near=near)
-    pads = f"made for {design.node_nm:g} nm" if sram else "scaled likewise"
-    by = factors(load_scaling(), library.node_nm, design.node_nm)
+    table, node_nm = load_scaling(), design.node_nm or library.node_nm
+    if node_nm == library.node_nm:
+        return parts_at(library, table, node_nm), ""
+    sram = load_sram_at(design.cost, node_nm, near=near)
+    pads = f"made for {node_nm:g} nm" if sram else "scaled likewise"
+    by = factors(table, library.node_nm, node_nm)
     how = f"logic {by} with DeepScaleTool, scratchpads {pads}, DRAM as it is"
-    return scale_library(library, by, sram), how
+    return parts_at(scale_library(library, by, sram), table, node_nm), how
 
 
 def gpu_library_of(design: Design, cost: str) -> tuple[CostLibrary, str]:
@@ -38,11 +39,12 @@ def gpu_library_of(design: Design, cost: str) -> tuple[CostLibrary, str]:
     library, _ = _named(design, cost)
     if library.gpu is None:
         raise CostError(f"cost library '{library.name}' has no prices of GPUs (its key 'gpu'); 'gpu_turing' has")
-    node_nm = design.node_nm or library.gpu.power.node_nm
-    gpu = gpu_at(library.gpu, load_scaling(), node_nm)
-    by = factors(load_scaling(), library.node_nm, node_nm)
+    table, node_nm = load_scaling(), design.node_nm or library.gpu.power.node_nm
+    gpu = gpu_at(library.gpu, table, node_nm)
+    by = factors(table, library.node_nm, node_nm)
     how = f"logic {by} with DeepScaleTool, levels of memory and static power likewise from their nodes, DRAM as it is"
-    return scale_library(library, by, None).model_copy(update={"gpu": gpu}), how
+    library = parts_at(scale_library(library, by, None), table, node_nm)
+    return library.model_copy(update={"gpu": gpu}), how
 
 
 def _named(design: Design, cost: str) -> tuple[CostLibrary, Path]:

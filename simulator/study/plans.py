@@ -8,11 +8,13 @@ from functools import cached_property
 
 from simulator.counts import Counts
 from simulator.datapath import KernelJob, TileCosts
+from simulator.datapath.edp import EdpRun
 from simulator.engine import Timing
 from simulator.errors import ConfigError
 from simulator.formats import Encoded
 from simulator.mapping.tensor_core import GpuPlan, count_gpu
 from simulator.study.cores import CorePlan, plan_cores
+from simulator.study.edp import edp_orders, edp_run
 from simulator.study.gpu import GpuHardware, plan_gpu
 from simulator.study.hardware import Hardware
 from simulator.study.planning import require_affordable, require_feasible_op
@@ -60,6 +62,11 @@ class KernelPlan:
     def tiles(self) -> int:
         """Steps of all sets of blocks."""
         return len(self.gemm.nest)
+
+    @cached_property
+    def sums(self) -> EdpRun:
+        """How the tensor cores add."""
+        return edp_run(edp_orders(self.hardware.design.array), self.gemm)
 
     def counts(self, timing: Timing, ran: Sequence[Tiles]) -> Counts:
         """Counts of one GEMM."""

@@ -26,7 +26,6 @@ from simulator.engine import (
 )
 from simulator.errors import ConservationError
 from simulator.formats import Encoded, Storage
-from simulator.study.cores import CorePlan
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
 from simulator.study.plans import KernelPlan, Plan, plan_op, require_registers
@@ -96,7 +95,8 @@ def simulate_op(
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
         values = [_values(hardware, *pair, plan, fidelity) for pair in operands]
-        quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
+        sums = plan.sums if isinstance(plan, KernelPlan) else None
+        quality = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
     if tensors is None and not hardware.datapath.assumed_distribution:
         timing, counts = _by_shape(hardware, op, plan, fidelity)
     else:
@@ -162,12 +162,13 @@ def _added(
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:
-    """Results of one GEMM: from the datapath, or from the registers of its arrays."""
+    """Results of one GEMM: from the datapath, on tensor cores in their order, or from the registers of its arrays."""
+    if isinstance(plan, KernelPlan):
+        return hardware.datapath.edp_matmul(act, weight, plan.sums)
     if fidelity != "pe_array":
         return hardware.datapath.matmul(act, weight)
     from simulator.study.registers import run_registers
 
-    assert isinstance(plan, CorePlan), "see require_registers"
     return run_registers(plan.hardware, act, weight, plan.tables[0])
 
 

@@ -47,7 +47,7 @@ def count_gpu(
 
     Raises: ConservationError if tiles lose MACs or bytes.
     """
-    op, bits = plan.op, plan.bits
+    op = plan.op
     macs = op.M * op.N * op.K
     if tiles.total("macs") != macs:
         raise ConservationError(f"{op.name}: the tiles have {tiles.total('macs')} MACs, the GEMM has {macs}")
@@ -56,12 +56,7 @@ def count_gpu(
     _require_compulsory(plan, traffic)
     actions: dict[str, float] = defaultdict(float)
     for per_one, times in (
-        (datapath.actions_per_mac(), macs),
-        (datapath.actions_per_operand("act"), traffic["registers", "act"].read_bits * bits.act.values / bits.act.bits),
-        (
-            datapath.actions_per_operand("weight"),
-            traffic["registers", "weight"].read_bits * bits.weight.values / bits.weight.bits,
-        ),
+        (datapath.edp_actions_per_mac(), macs),
         (datapath.actions_per_output(), op.M * op.N),
     ):
         for action, n in per_one.items():
