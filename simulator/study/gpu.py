@@ -15,11 +15,11 @@ from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles
 from simulator.errors import ConfigError, CostError, MappingError
 from simulator.mapping import OperandBits
 from simulator.mapping.tensor_core import GpuPlan, Machine, Tilings, best_plan
+from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.drams import make_dram
 from simulator.study.edp import edp_orders
 from simulator.study.hardware import Hardware, make_datapath, with_layers
 from simulator.study.libraries import gpu_library_of
-from simulator.study.systolic import priced_actions
 from simulator.workload import Op
 
 __all__ = ["GpuHardware", "build_gpu", "multipliers", "plan_gpu"]
@@ -98,10 +98,16 @@ def _bill(design: TensorCoreDesign, datapath: Datapath) -> Bill:
         library, scaling = gpu_library_of(design, design.cost)
         dram = price_dram(library, standard)
         parts = datapath.edp_parts(multipliers(design.array))
-        bill = make_gpu_bill(library, parts, priced_actions(datapath), design.array.sms, design.clock_mhz, dram)
+        bill = make_gpu_bill(library, parts, _actions(datapath), design.array.sms, design.clock_mhz, dram)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
     return replace(bill, scaling=scaling, dram_standard=standard or "")
+
+
+def _actions(datapath: Datapath) -> list[str]:
+    """Every action that a run on tensor cores can count."""
+    own = {*datapath.edp_actions_per_mac(), *datapath.actions_per_output(), *datapath.data_dependent_actions()}
+    return sorted(own | set(VECTOR_ACTIONS.values()))
 
 
 def multipliers(array: TensorCoreArray) -> dict[int, int]:
