@@ -153,6 +153,7 @@ class GpuTiling(Record):
     ``tiles``: (m, n) of a block's outputs that are tried. ``k_bytes``: of operands per row and stage. ``stages``: of
     operands in shared memory at a time. ``async_copy``: they come there past the registers (``cp.async``, TMA).
     ``persistent``: a block runs one tile after another and loads the next one's operands during the last one's end.
+    ``cluster``: blocks along M that fetch what they share of W from L2 together (multicast of sm_90).
     ``split_k``: parts of K that blocks of their own take; their sums are added by a second kernel ``reduce_launch_us``
     later. ``stream_k``: all SMs get equally many steps, across the borders of tiles.
     ``setup_registers``: of each thread, for addresses and loop counters.
@@ -163,6 +164,7 @@ class GpuTiling(Record):
     stages: list[Annotated[int, Field(ge=2, le=16)]] = Field(min_length=1, max_length=16)
     async_copy: bool = True
     persistent: bool = False
+    cluster: Literal[1, 2, 4, 8] = 1
     m: PositiveInt | None = None
     n: PositiveInt | None = None
     k: PositiveInt | None = None

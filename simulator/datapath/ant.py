@@ -112,6 +112,10 @@ class Ant(FourBitPes):
             "merge_adder32": (rows // 2) * (cols // 2),
         }
 
+    def edp_actions_per_mac(self) -> dict[str, float]:
+        """At 8 bits that of an 8EDP, which multiplies int8 as it is."""
+        return super().edp_actions_per_mac() if self.bits == 4 else {"mac_int8x8_acc32": 1}
+
     def edp_parts(self, multipliers: Mapping[int, int]) -> dict[str, int]:
         """As OliVe's (``assumed``): a decoder for each operand value that enters an EDP at 4 bits, and an adder and a
         shifter per multiplier.

@@ -15,11 +15,11 @@ from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles
 from simulator.errors import ConfigError, CostError, MappingError
 from simulator.mapping import OperandBits
 from simulator.mapping.tensor_core import GpuPlan, Machine, Tilings, best_plan
+from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.drams import make_dram
 from simulator.study.edp import edp_orders
 from simulator.study.hardware import Hardware, make_datapath, with_layers
 from simulator.study.libraries import gpu_library_of
-from simulator.study.systolic import priced_actions
 from simulator.workload import Op
 
 __all__ = ["GpuHardware", "build_gpu", "multipliers", "plan_gpu"]
@@ -86,7 +86,7 @@ def _build(design: TensorCoreDesign, options: dict[str, Any], path: tuple[str | 
         dram=dram if limited else NO_MEMORY_LIMIT,
         launch_cycles=units.ns_to_cycles(design.launch_us * 1e3, design.clock_mhz),
         bill=_bill(design, datapath),
-        machine=_machine(design, width, limited),
+        machine=_machine(design, width, dram, limited),
         tilings=_tilings(design, width),
     )
 
@@ -98,10 +98,16 @@ def _bill(design: TensorCoreDesign, datapath: Datapath) -> Bill:
         library, scaling = gpu_library_of(design, design.cost)
         dram = price_dram(library, standard)
         parts = datapath.edp_parts(multipliers(design.array))
-        bill = make_gpu_bill(library, parts, priced_actions(datapath), design.array.sms, design.clock_mhz, dram)
+        bill = make_gpu_bill(library, parts, _actions(datapath), design.array.sms, design.clock_mhz, dram)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
     return replace(bill, scaling=scaling, dram_standard=standard or "")
+
+
+def _actions(datapath: Datapath) -> list[str]:
+    """Every action that a run on tensor cores can count."""
+    own = {*datapath.edp_actions_per_mac(), *datapath.actions_per_output(), *datapath.data_dependent_actions()}
+    return sorted(own | set(VECTOR_ACTIONS.values()))
 
 
 def multipliers(array: TensorCoreArray) -> dict[int, int]:
@@ -126,7 +132,7 @@ def _edp_bits(design: TensorCoreDesign, datapath: Datapath) -> int:
     return unit
 
 
-def _machine(design: TensorCoreDesign, width: int, limited: bool) -> Machine:
+def _machine(design: TensorCoreDesign, width: int, dram: IdealDram, limited: bool) -> Machine:
     """Its rates at one width of operands; without memory limits, DRAM, L2 and shared memory are as fast as need be."""
     array, memory = design.array, design.memory
     l2, shared = memory.l2, memory.shared_memory
@@ -156,6 +162,8 @@ def _machine(design: TensorCoreDesign, width: int, limited: bool) -> Machine:
         l2_port=l2.sm_bytes_per_cycle if limited else inf,
         l2_latency=l2.latency_cycles,
         warm=l2.warm,
+        dram_rate=float(dram.bytes_per_cycle) if limited else inf,
+        cluster=design.tiling.cluster,
         lanes=design.cuda_cores.fp32_lanes,
         reduce_launch=units.ns_to_cycles(design.tiling.reduce_launch_us * 1e3, design.clock_mhz),
     )

@@ -69,9 +69,9 @@ def _active_sm_cycles(plan: GpuPlan, cycles: int, launch_cycles: int) -> int:
     """Cycles in which an SM has a block, over all of them: none has one while a kernel is launched, and those that the
     last set of blocks leaves out have none for as long as that takes on chip.
     """
-    g, sms = plan.grid, plan.machine.sms
+    g, sms, costs = plan.grid, plan.machine.sms, plan.costs
     ran, working = cycles - launch_cycles, min(g.last, sms)
-    last_set = plan.beginning(plan.last_step) + g.steps * int(plan.last_step.whole) + plan.epilogue(last=True)
+    last_set = plan.beginning(costs.last) + g.steps * int(costs.last.whole) + int(costs.ends[1])
     idle = ran if g.sets == 1 else min(last_set, ran)
     return sms * ran - (sms - working) * idle
 
@@ -98,8 +98,8 @@ def _dram(plan: GpuPlan, tiles: Tiles, burst_bytes: int) -> dict[tuple[str, str]
 def _l2(plan: GpuPlan) -> dict[tuple[str, str], Traffic]:
     outputs, bits, splits = plan.op.M * plan.op.N, plan.bits, plan.kernel.splits
     found = {}
-    sides = (("act", bits.act, plan.dram.act), ("weight", bits.weight, plan.dram.weight))
-    for (side, width, loaded), asked in zip(sides, plan.l2, strict=True):
+    sides = (("act", bits.act, plan.costs.dram.act), ("weight", bits.weight, plan.costs.dram.weight))
+    for (side, width, loaded), asked in zip(sides, plan.costs.l2, strict=True):
         filled = 8 * int(loaded) * width.bits // width.dram_bits  # L2 has what DRAM may hold packed in full width
         found["l2", side] = _lines(8 * asked, filled)
     parts = outputs * splits * bits.accumulator if splits > 1 else 0
@@ -113,8 +113,8 @@ def _shared(plan: GpuPlan, work: _Work) -> dict[tuple[str, str], Traffic]:
     act, weight = x.m // x.warps_m * bits.act.row_bits(x.k), x.n // x.warps_n * bits.weight.row_bits(x.k)
     sums = (work.steps if x.stream else g.blocks * g.steps) // g.steps * x.m * x.n * bits.accumulator
     return {
-        ("shared_memory", "act"): _words(work.steps * work.groups * act, 8 * plan.l2[0]),
-        ("shared_memory", "weight"): _words(work.steps * work.groups * weight, 8 * plan.l2[1]),
+        ("shared_memory", "act"): _words(work.steps * work.groups * act, 8 * plan.costs.l2[0]),
+        ("shared_memory", "weight"): _words(work.steps * work.groups * weight, 8 * plan.costs.l2[1]),
         ("shared_memory", "out"): _words(sums, sums),
     }
 
@@ -143,7 +143,7 @@ def _words(read_bits: int, written_bits: int) -> Traffic:
 def _require_compulsory(plan: GpuPlan, traffic: dict[tuple[str, str], Traffic]) -> None:
     """Every operand comes out of L2 at least once, and out of DRAM unless it was there. Raises: ConservationError."""
     op, bits = plan.op, plan.bits
-    there = plan.machine.warm and not plan.dram.full
+    there = plan.machine.warm and not plan.costs.dram.full
     for side, rows, width in (("act", op.M, bits.act), ("weight", op.N, bits.weight)):
         needed = {"l2": rows * width.row_bits(op.K), "dram": 0 if there else rows * width.dram_row_bits(op.K)}
         for level, least in needed.items():
