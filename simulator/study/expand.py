@@ -61,6 +61,7 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
     _require_claims(study, source, names)
+    _require_measured(study, source, workloads)
     if study.normalise != "none":
         families = _sized(study, source, families, names)
     points = [
@@ -189,3 +190,18 @@ def _require_claims(study: Study, source: Source, names: Sequence[str]) -> None:
                 hint = did_you_mean(name, names) or f"; designs: {', '.join(names)}"
                 where = source.where(("published", "claims", i, field))
                 raise ConfigError(f"{where}: '{name}' is not among the designs{hint}")
+
+
+def _require_measured(study: Study, source: Source, workloads: Sequence[Workload]) -> None:
+    """Measured times are of ops of the study, one each. Raises: ConfigError."""
+    ops = {workload.name: [op.name for op in workload.ops] for workload in workloads}
+    seen: set[tuple[str, str]] = set()
+    for i, time in enumerate(study.measured.times if study.measured else ()):
+        for field, name, known in (("workload", time.workload, ops), ("op", time.op, ops.get(time.workload, ()))):
+            if name not in known:
+                where = source.where(("measured", "times", i, field))
+                hint = did_you_mean(name, known) or f"; {field}s: {', '.join(list(known)[:5])}"
+                raise ConfigError(f"{where}: '{name}' is not a {field} of the study{hint}")
+        if (time.workload, time.op) in seen:
+            raise ConfigError(f"{source.where(('measured', 'times', i))}: '{time.op}' is measured twice; remove one")
+        seen.add((time.workload, time.op))
