@@ -11,14 +11,27 @@ from simulator.config.record import Record
 
 __all__ = ["Claim", "Measured", "Measurement", "Published"]
 
-Metric = Literal["time", "energy", "static_share", "dram_share", "buffer_share", "core_share"]
+Metric = Literal[
+    "time",
+    "energy",
+    "static_share",
+    "dram_share",
+    "buffer_share",
+    "core_share",
+    "gpu_const_share",
+    "gpu_static_share",
+    "gpu_dram_l2_share",
+    "gpu_l1_reg_share",
+    "gpu_core_share",
+]
 
 
 class Claim(Record):
     """One published number.
 
     ``time``, ``energy``: how many times as much the baseline takes, geometric mean over the workloads. ``..._share``:
-    the part of the design's own energy. ``source`` where it is not that of all claims.
+    the part of the design's own energy, ``gpu_...`` those of a GPU. ``workload`` where it is of one alone, ``source``
+    where it is not that of all claims.
     """
 
     text: str = Field(min_length=1)
@@ -26,6 +39,7 @@ class Claim(Record):
     design: str
     baseline: str | None = None
     value: PositiveFloat
+    workload: str | None = None
     source: str = ""
 
     @model_validator(mode="after")

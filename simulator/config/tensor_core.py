@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from simulator.config.design import Design, Dram
+from simulator.config.edp import EdpSumsByWidth
 from simulator.config.load import FieldError
 from simulator.config.pass_kinds import FusibleKind
 from simulator.config.record import Record
@@ -51,6 +52,7 @@ class TensorCoreArray(Record):
     """Streaming multiprocessors (SMs), each of equal sub-cores with a warp scheduler and tensor cores of their own.
 
     ``tensor_cores``: of one sub-core. ``edp_units``: dot-product units (FEDP, 8EDP, 16EDP) of one tensor core.
+    ``edp_sums``: how these add, for each width that there are units for.
     ``mma_warps``: warps that issue one matrix instruction together: 1, or 4 for those of a warpgroup, whose operands
     come from shared memory once for all of them. ``mma_latency_cycles``: until the next one may add to its sums.
     ``barrier_cycles``: of a block's warps for each other. ``registers_kib``, ``max_warps``, ``max_blocks``: of one SM.
@@ -63,6 +65,7 @@ class TensorCoreArray(Record):
     tensor_cores: Count
     edp_units: Count
     edp_width: EdpWidth
+    edp_sums: EdpSumsByWidth
     mma: MmaShapes = MmaShapes()
     mma_warps: Literal[1, 4] = 1
     mma_latency_cycles: Cycles
@@ -72,6 +75,17 @@ class TensorCoreArray(Record):
     max_warps: Count
     max_blocks: Count
     block_warps: Count = 32
+
+    @model_validator(mode="after")
+    def _every_width_adds(self) -> TensorCoreArray:
+        for bits in BITS:
+            field = f"bits_{bits}"
+            there, said = (getattr(x, field) is not None for x in (self.edp_width, self.edp_sums))
+            if there != said:
+                other = "edp_width" if there else "edp_sums"
+                missing = "edp_sums" if there else "edp_width"
+                raise FieldError((missing, field), f"missing; {other}.{field} says that there are such units")
+        return self
 
 
 class L2Cache(Record):
@@ -162,11 +176,14 @@ class GpuTiling(Record):
 
 class TensorCoreDesign(Design):
     """A GPU. ``launch_us``: from the call of a kernel until its first instruction, and from its last one until the
-    caller knows; on top of what the kernel takes, once for each.
+    caller knows; on top of what the kernel takes, once for each. ``die_mm2``: of the whole GPU, which what a datapath
+    adds to it is set beside.
     """
 
     array: TensorCoreArray
     tiling: GpuTiling
     memory: GpuMemory
     cuda_cores: CudaCores
+    cost: str = "gpu_turing"
     launch_us: Annotated[float, Field(ge=0, le=1e6)]
+    die_mm2: Annotated[float, Field(gt=0, le=1e5)] | None = None

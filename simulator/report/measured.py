@@ -103,10 +103,15 @@ def measured_figure(results: pd.DataFrame, layers: pd.DataFrame, baseline: str |
 
 
 def _scales(axes: Axes, rows: pd.DataFrame) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     times = pd.concat([rows["measured_us"], rows["simulated_us"]])
     ends = (times.min() / 1.6, times.max() * 1.6)
     axes.plot(ends, ends, color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="measured (µs)", ylabel="ours (µs)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda t, _: f"{t:,.6g}"))
+        axis.set_minor_formatter(NullFormatter())
     axes.grid(color=GRID)
 
 

@@ -10,8 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.config import Source, Study, load_design, named_at
+from simulator.config import Design, Source, Study, load_design, named_at
 from simulator.config.catalogue import Reference
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.errors import ConfigError, CostError, did_you_mean
 from simulator.study.building import build, require_systolic
 from simulator.study.hardware import Hardware
@@ -60,7 +61,7 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     _require_distinct(source, "workloads", [w.name for w in workloads])
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
-    _require_claims(study, source, names)
+    _require_claims(study, source, [family[0].hardware.design for family in families], [w.name for w in workloads])
     _require_measured(study, source, workloads)
     if study.normalise != "none":
         families = _sized(study, source, families, names)
@@ -181,15 +182,21 @@ def _require_baseline(study: Study, source: Source, names: Sequence[str]) -> Non
         raise ConfigError(f"{source.where(('baseline',))}: '{study.baseline}' is not among the designs{hint}")
 
 
-def _require_claims(study: Study, source: Source, names: Sequence[str]) -> None:
-    """Published claims are about designs of the study. Raises: ConfigError."""
+def _require_claims(study: Study, source: Source, designs: Sequence[Design], workloads: Sequence[str]) -> None:
+    """Published claims are about designs and workloads of the study. Raises: ConfigError."""
+    names = [design.name for design in designs]
+    gpus = [design.name for design in designs if isinstance(design, TensorCoreDesign)]
     for i, claim in enumerate(study.published.claims if study.published else ()):
-        for field in ("design", "baseline"):
+        for field, known in (("design", names), ("baseline", names), ("workload", workloads)):
             name = getattr(claim, field)
-            if name is not None and name not in names:
-                hint = did_you_mean(name, names) or f"; designs: {', '.join(names)}"
+            if name is not None and name not in known:
+                kinds = f"{field if field == 'workload' else 'design'}s"
+                hint = did_you_mean(name, known) or f"; {kinds}: {', '.join(known)}"
                 where = source.where(("published", "claims", i, field))
-                raise ConfigError(f"{where}: '{name}' is not among the designs{hint}")
+                raise ConfigError(f"{where}: '{name}' is not among the {kinds}{hint}")
+        if claim.metric.startswith("gpu_") and claim.design not in gpus:
+            where = source.where(("published", "claims", i, "metric"))
+            raise ConfigError(f"{where}: {claim.metric} is of designs with tensor cores; '{claim.design}' has none")
 
 
 def _require_measured(study: Study, source: Source, workloads: Sequence[Workload]) -> None:
