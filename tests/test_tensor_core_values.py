@@ -1,4 +1,4 @@
-"""Tensor-core designs: their sums follow the plan's slices of K, and what is added to the die is what the papers count."""
+"""Tensor-core designs: their sums follow the plan's slices of K, and what is added to the die is what papers count."""
 
 from __future__ import annotations
 
