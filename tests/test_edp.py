@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from simulator import datapath
 from simulator.datapath.edp import EdpOrder, EdpRun, Region
+from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.errors import AccumulatorOverflowError
 from simulator.formats import Encoded
 from simulator.formats.blocks import pack_blocks
@@ -127,6 +128,13 @@ def test_by_default_all_but_three_run():
 )
 def test_what_cannot_run_says_why(which, orders, reason):
     assert make(which).why_no_edp(orders) == reason
+
+
+def test_floats_of_a_datapath_that_says_nothing_are_not_taken_for_integers():
+    class Silent(Fp16Mac):
+        edp_multiplies_floats = False
+
+    assert Silent().why_no_edp(ORDERS) == "it does not say how dot-product units add what is no integer"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from simulator.config.load import FieldError
 from simulator.config.record import Record
 
-__all__ = ["Claim", "Published"]
+__all__ = ["Claim", "Measured", "Measurement", "Published"]
 
 Metric = Literal[
     "time",
@@ -56,4 +56,20 @@ class Published(Record):
 
     source: str = Field(min_length=1)
     claims: list[Claim] = Field(min_length=1)
+    notes: list[str] = Field(default=[])
+
+
+class Measurement(Record):
+    """What one op of a workload took on real hardware."""
+
+    workload: str
+    op: str
+    time_us: PositiveFloat
+
+
+class Measured(Record):
+    """Times of real hardware, shown beside those of every design of the study, and a paragraph on each difference."""
+
+    source: str = Field(min_length=1)
+    times: list[Measurement] = Field(min_length=1)
     notes: list[str] = Field(default=[])

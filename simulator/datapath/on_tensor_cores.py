@@ -95,6 +95,8 @@ class OnTensorCores(ABC):
 
     def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
         """Why it cannot run on these dot-product units, as part of a sentence; empty if it can."""
+        if self.accumulation.kind != "int" and not self.edp_multiplies_floats:
+            return "it does not say how dot-product units add what is no integer"
         if self.accumulation.kind == "int" and self.accumulation.bits > _REGISTER_BITS:
             return f"its sums of {self.accumulation.bits} bits do not fit a tensor core's registers of 32"
         if not self.edp_widths:

@@ -14,6 +14,7 @@ import pandas as pd
 from simulator.report import captions
 from simulator.report.atomic import write_bytes
 from simulator.report.comparison import area_figure, cycles_figure, energy_figure
+from simulator.report.measured import measured_caption, measured_figure
 from simulator.report.per_op import per_op_figure
 from simulator.report.plotted import uniques
 from simulator.report.speedup import speedup_figure
@@ -59,6 +60,7 @@ class _Plan:
 
 
 _PLANS = (
+    _Plan("measured", "Beside measurements", measured_figure, measured_caption),
     _Plan("speedup", "Speedup", speedup_figure, captions.speedup),
     _Plan("energy", "Energy by component", energy_figure, captions.energy),
     _Plan("sqnr_energy", "Accuracy against energy", tradeoff_figure, captions.tradeoff),

@@ -62,6 +62,7 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
     _require_claims(study, source, [family[0].hardware.design for family in families], [w.name for w in workloads])
+    _require_measured(study, source, workloads)
     if study.normalise != "none":
         families = _sized(study, source, families, names)
     points = [
@@ -196,3 +197,18 @@ def _require_claims(study: Study, source: Source, designs: Sequence[Design], wor
         if claim.metric.startswith("gpu_") and claim.design not in gpus:
             where = source.where(("published", "claims", i, "metric"))
             raise ConfigError(f"{where}: {claim.metric} is of designs with tensor cores; '{claim.design}' has none")
+
+
+def _require_measured(study: Study, source: Source, workloads: Sequence[Workload]) -> None:
+    """Measured times are of ops of the study, one each. Raises: ConfigError."""
+    ops = {workload.name: [op.name for op in workload.ops] for workload in workloads}
+    seen: set[tuple[str, str]] = set()
+    for i, time in enumerate(study.measured.times if study.measured else ()):
+        for field, name, known in (("workload", time.workload, ops), ("op", time.op, ops.get(time.workload, ()))):
+            if name not in known:
+                where = source.where(("measured", "times", i, field))
+                hint = did_you_mean(name, known) or f"; {field}s: {', '.join(list(known)[:5])}"
+                raise ConfigError(f"{where}: '{name}' is not a {field} of the study{hint}")
+        if (time.workload, time.op) in seen:
+            raise ConfigError(f"{source.where(('measured', 'times', i))}: '{time.op}' is measured twice; remove one")
+        seen.add((time.workload, time.op))
