@@ -59,7 +59,7 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     _require_distinct(source, "workloads", [w.name for w in workloads])
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
-    _require_claims(study, source, names)
+    _require_claims(study, source, names, [w.name for w in workloads])
     if study.normalise != "none":
         families = _sized(study, source, families, names)
     points = [
@@ -175,12 +175,21 @@ def _require_baseline(study: Study, source: Source, names: Sequence[str]) -> Non
         raise ConfigError(f"{source.where(('baseline',))}: '{study.baseline}' is not among the designs{hint}")
 
 
-def _require_claims(study: Study, source: Source, names: Sequence[str]) -> None:
-    """Published claims are about designs of the study. Raises: ConfigError."""
-    for i, claim in enumerate(study.published.claims if study.published else ()):
-        for field in ("design", "baseline"):
-            name = getattr(claim, field)
-            if name is not None and name not in names:
-                hint = did_you_mean(name, names) or f"; designs: {', '.join(names)}"
-                where = source.where(("published", "claims", i, field))
-                raise ConfigError(f"{where}: '{name}' is not among the designs{hint}")
+def _require_claims(study: Study, source: Source, designs: Sequence[str], workloads: Sequence[str]) -> None:
+    """Published claims and lines are about designs and workloads of the study. Raises: ConfigError."""
+    published = study.published
+    for kind in ("claims", "series") if published else ():
+        for i, said in enumerate(getattr(published, kind)):
+            about = [("design", said.design), ("baseline", said.baseline)]
+            for field, name in about:
+                _require_known(source, ("published", kind, i, field), name, designs, "designs")
+            for at, name in enumerate(getattr(said, "workloads", ())):
+                _require_known(source, ("published", kind, i, "workloads", at), name, workloads, "workloads")
+
+
+def _require_known(
+    source: Source, path: tuple[str | int, ...], name: str | None, known: Sequence[str], what: str
+) -> None:
+    if name is not None and name not in known:
+        hint = did_you_mean(name, known) or f"; {what}: {', '.join(known)}"
+        raise ConfigError(f"{source.where(path)}: '{name}' is not among the {what}{hint}")
