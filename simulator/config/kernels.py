@@ -9,13 +9,30 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from simulator.config.load import FieldError
 from simulator.config.record import Record
 
-__all__ = ["Dimension", "Kernel", "KernelList", "Product", "TensorUse"]
+__all__ = ["Dimension", "Host", "Kernel", "KernelList", "Product", "TensorUse"]
 
 Dimension = Literal["M", "N", "K", "K32", "K256", "O"] | PositiveInt
 """Rows of A, columns of W, steps of K, K rounded up to 32s, blocks of 256 along K, outlier columns of A;
 or a number."""
 
 Shape = Annotated[list[Dimension], Field(min_length=1, max_length=4)]
+
+
+Microseconds = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class Host(Record):
+    """A host program that asks for kernels without waiting for each, over and over, as a benchmark's loop does.
+
+    ``operation_us``: of a call into framework or library, with the launch of one kernel. ``launch_us``: of each further
+    kernel of a call. ``gap_us``: between two kernels on the GPU. ``wait_us``: from the end of a kernel whose answer the
+    host needs until it goes on.
+    """
+
+    operation_us: Microseconds
+    launch_us: Microseconds
+    gap_us: Microseconds
+    wait_us: Microseconds
 
 
 class TensorUse(Record):

@@ -104,7 +104,8 @@ def _ends(work: KernelWork, cores: CudaCores) -> NDArray[np.int64]:
 
 def _shares(whole: int, ends: NDArray[np.int64]) -> NDArray[np.int64]:
     """Parts of ``whole`` in proportion to the values of each tile, which sum to it."""
-    return np.diff(np.array([whole * int(end) // int(ends[-1]) for end in ends], np.int64))
+    before = np.array([whole * int(end) // int(ends[-1]) for end in ends], np.int64)
+    return before[1:] - before[:-1]
 
 
 def _chip_cycles(work: KernelWork, cores: CudaCores) -> int:
