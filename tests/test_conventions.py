@@ -11,7 +11,7 @@ from simulator.config import load_cost
 from simulator.cost import area_um2, by_group, energy_pj, total
 from simulator.counts import Counts, Traffic
 from simulator.errors import ConfigError
-from simulator.study.hardware import build
+from simulator.study.building import build
 
 PUBLISHED_BANKS = {
     "cost": "olive_isca23",

@@ -3,6 +3,7 @@
 from simulator.config.catalogue import (
     find_file,
     is_path,
+    kind_of,
     load_cost,
     load_design,
     load_dram,
@@ -42,6 +43,7 @@ __all__ = [
     "find_file",
     "from_mapping",
     "is_path",
+    "kind_of",
     "load_cost",
     "load_design",
     "load_dram",

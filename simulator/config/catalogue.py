@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 from simulator.config.cost import CostLibrary, ScalingTable, SramTable
 from simulator.config.cost_bases import beneath, require_same_conventions
-from simulator.config.design import Design
+from simulator.config.design import Design, SystolicDesign
 from simulator.config.dram import DramPart
 from simulator.config.kernels import KernelList
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
 from simulator.config.record import Record
 from simulator.config.sram_table import has_node, with_macros
 from simulator.config.study import Study
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.config.workload import WorkloadSpec
 from simulator.errors import ConfigError, NoSuchFileError, UnknownNameError, did_you_mean
 from simulator.resources import shipped_dir, shipped_names
@@ -26,6 +27,7 @@ __all__ = [
     "Reference",
     "find_file",
     "is_path",
+    "kind_of",
     "load_cost",
     "load_design",
     "load_dram",
@@ -50,6 +52,8 @@ _FOLDERS = {
     "study": "configs/studies",
     "workload": "workloads",
 }
+_KINDS: dict[str, type[Design]] = {"systolic": SystolicDesign, "tensor_core": TensorCoreDesign}
+"""``array.kind`` -> the record of such a design."""
 _NO_LISTS = ("logic_", "dram_", "scaling_")
 """Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library, or factors."""
 
@@ -75,9 +79,21 @@ def load_design(
     for label, changes in [("set", set or {}), *overlays]:
         source = _for_datapath(source, changes.get("datapath.name"))
         source = apply_overrides(_for_dram(source, changes.get("memory.dram.model")), changes, label=label)
-    design = validate(source, Design)
+    design = validate(source, _KINDS[_kind_written(source)])
     design._source = source
     return design
+
+
+def _kind_written(source: Source) -> str:
+    """The kind of array that a document is about; what is none is a complaint that validation makes."""
+    array = source.data.get("array")
+    kind = array.get("kind", "systolic") if isinstance(array, dict) else "systolic"
+    return kind if isinstance(kind, str) and kind in _KINDS else "systolic"
+
+
+def kind_of(design: Design) -> str:
+    """``array.kind`` of a design."""
+    return next(kind for kind, model in _KINDS.items() if isinstance(design, model))
 
 
 def load_cost(ref: Reference, *, near: Path | None = None) -> CostLibrary:

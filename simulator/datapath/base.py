@@ -223,6 +223,11 @@ class Datapath(ABC):
         """Array cycles per reduction step: more than 1 where an operand takes several passes through a PE."""
         return 1
 
+    @property
+    def tensor_core_bits(self) -> int | None:
+        """Operand width [bits] of the dot-product units of a tensor core that it needs; None: it cannot run on one."""
+        return None
+
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """Priced actions of one operand value entering the array at its edge (decoders)."""
         return {}

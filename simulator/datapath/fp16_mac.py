@@ -64,6 +64,11 @@ class Fp16Mac(Datapath):
         """FP32, sequential in k."""
         return Accumulation("fp32_sequential", 32)
 
+    @property
+    def tensor_core_bits(self) -> int:
+        """FEDP units."""
+        return 16
+
     def actions_per_mac(self) -> dict[str, float]:
         """One multiply-accumulate."""
         return {"mac_fp16_acc32": 1}

@@ -126,6 +126,11 @@ class MixedInt8Fp16(Datapath):
         """A is FP16 in DRAM, and split and quantised as it comes in."""
         return "fp16" if operand == "act" else super().stored_format(operand)
 
+    @property
+    def tensor_core_bits(self) -> int:
+        """8EDP units, for all but outlier columns."""
+        return 8
+
     def actions_per_mac(self) -> dict[str, float]:
         """Of the int8 array, zeros included."""
         return _INT8.actions_per_mac()

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from simulator.config import Source, Study, load_design, named_at
 from simulator.config.catalogue import Reference
 from simulator.errors import ConfigError, CostError, did_you_mean
-from simulator.study.hardware import Hardware, build
+from simulator.study.building import build, require_systolic
+from simulator.study.hardware import Hardware
 from simulator.study.passes import plan_step
 from simulator.study.sizing import describe, sized
 from simulator.study.workloads import Workload, resolve_workload
@@ -136,12 +137,16 @@ def _sized(study: Study, source: Source, families: list[list[_Member]], names: S
 
 def _resized(study: Study, source: Source, member: _Member, reference: Hardware) -> _Member:
     where = source.where(("normalise",))
+    why = f"normalise: {study.normalise} sizes systolic arrays"
+    mine, theirs = require_systolic(member.hardware, why), require_systolic(reference, why)
     try:
-        rows, cols = sized(member.hardware, reference, study.normalise, study.sizing)
+        rows, cols = sized(mine, theirs, study.normalise, study.sizing)
     except CostError as error:
         raise ConfigError(f"{where}: {member.hardware.design.name}: {error}") from None
     hardware = member.make((where, {"array.rows": rows, "array.cols": cols}))
-    return replace(member, hardware=hardware, size=describe(hardware, reference, study.normalise, study.sizing))
+    return replace(
+        member, hardware=hardware, size=describe(require_systolic(hardware, why), theirs, study.normalise, study.sizing)
+    )
 
 
 def _combinations(study: Study, source: Source) -> Iterator[dict[str, Any]]:

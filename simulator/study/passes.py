@@ -20,7 +20,6 @@ from typing import Literal, cast
 from numpy.typing import ArrayLike
 
 from simulator.config.study import Fidelity
-from simulator.cost import energy_pj
 from simulator.counts import Counts
 from simulator.datapath import Width
 from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_pipeline
@@ -30,8 +29,11 @@ from simulator.mapping import BufferLimits
 from simulator.mapping.fused import count_fused, fused_table, waiting_cycles
 from simulator.mapping.vector import Lanes, VectorJob, count_pass, lower_pass, vector_cycles
 from simulator.study.cores import plan_cores
+from simulator.study.building import require_systolic
 from simulator.study.hardware import Hardware
+from simulator.study.plans import plan_op
 from simulator.study.simulate import OpResult, run_tables, scaled, simulate_op
+from simulator.study.systolic import SystolicHardware
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass, Work, work_of
 
@@ -78,7 +80,7 @@ def plan_step(hardware: Hardware, steps: Sequence[Step], index: int) -> None:
     """Refuse a step that cannot run. Raises: as ``plan_cores`` and ``time_pass``."""
     step = steps[index]
     if isinstance(step, Op):
-        plan_cores(hardware, step)
+        plan_op(hardware, step)
     else:
         time_pass(hardware, steps, index, "bound")
 
@@ -91,7 +93,7 @@ def simulate_pass(
     step = cast(Pass, steps[index])
     counts = counts.times(step.count)
     timing = scaled(timing, step.count)
-    return PassResult(step, sum(map(len, tables)), timing, counts, energy_pj(hardware.bill, counts))
+    return PassResult(step, sum(map(len, tables)), timing, counts, hardware.energy(counts))
 
 
 def time_pass(
@@ -104,6 +106,7 @@ def time_pass(
     """
     step = cast(Pass, steps[index])
     _require_feasible(step)
+    hardware = require_systolic(hardware, f"pass '{step.name}' needs a vector unit beside a systolic array")
     special = hardware.named(step.gemm)
     if _is_nothing(special, step):
         return (), _NOTHING, Counts(0, 0, dram_activates=0)
@@ -133,14 +136,14 @@ def _require_feasible(step: Pass) -> None:
         raise WorkloadError(f"pass '{step.name}': {values} values; at most {_MOST_VALUES} are simulated; split it")
 
 
-def _is_nothing(hardware: Hardware, step: Pass) -> bool:
+def _is_nothing(hardware: SystolicHardware, step: Pass) -> bool:
     """Whether the operand is, as it lies in DRAM, what the result already was."""
     result = _RESULT_FORMATS.get(hardware.bits.output)
     side = cast(Side, step.operand)
     return step.kind in ("quantise", "dequantise") and hardware.datapath.stored_format(side) == result
 
 
-def _is_fused(hardware: Hardware, step: Pass) -> bool:
+def _is_fused(hardware: SystolicHardware, step: Pass) -> bool:
     """Raises: ConfigError for a pass that needs all of a row before it can begin."""
     if step.kind not in hardware.design.vector_unit.fused:
         return False
@@ -153,7 +156,7 @@ def _is_fused(hardware: Hardware, step: Pass) -> bool:
     return True
 
 
-def _work(hardware: Hardware, step: Pass) -> Work:
+def _work(hardware: SystolicHardware, step: Pass) -> Work:
     """Operations of a pass; a scale per row or block is found at run time."""
     if step.kind != "quantise":
         return work_of(step)
@@ -165,14 +168,14 @@ def _work(hardware: Hardware, step: Pass) -> Work:
     return work_of(step, None if granularity == "tensor" else 0)
 
 
-def _jobs(hardware: Hardware, step: Pass) -> list[VectorJob]:
+def _jobs(hardware: SystolicHardware, step: Pass) -> list[VectorJob]:
     """Near-equal shares of the rows, one for each core that gets any; the first has most."""
     whole, cores = _job(hardware, step), hardware.design.cores.count
     shares = (step.rows // cores + (core < step.rows % cores) for core in range(cores))
     return [replace(whole, rows=share) for share in shares if share]
 
 
-def _job(hardware: Hardware, step: Pass) -> VectorJob:
+def _job(hardware: SystolicHardware, step: Pass) -> VectorJob:
     result = Width.plain(hardware.bits.output)
     written = result
     if step.kind == "quantise":
@@ -180,12 +183,12 @@ def _job(hardware: Hardware, step: Pass) -> VectorJob:
     return VectorJob(step.rows, step.cols, _work(hardware, step), result, written)
 
 
-def _lanes(hardware: Hardware) -> Lanes:
+def _lanes(hardware: SystolicHardware) -> Lanes:
     unit = hardware.design.vector_unit
     return Lanes(unit.lanes, unit.special_cycles)
 
 
-def _lowered(hardware: Hardware, step: Pass, job: VectorJob, sharing: int) -> TileTable:
+def _lowered(hardware: SystolicHardware, step: Pass, job: VectorJob, sharing: int) -> TileTable:
     dram = replace(hardware.search_dram, bytes_per_cycle=hardware.search_dram.bytes_per_cycle / sharing)
     try:
         return _best_table(job, _lanes(hardware), hardware.limits, hardware.depths, dram)
@@ -201,7 +204,7 @@ def _best_table(
     return lower_pass(job, lanes, limits, depths, lambda table: run_pipeline(table, dram).total_cycles)
 
 
-def _behind(hardware: Hardware, steps: Sequence[Step], index: int) -> tuple[Step, list[Pass]] | None:
+def _behind(hardware: SystolicHardware, steps: Sequence[Step], index: int) -> tuple[Step, list[Pass]] | None:
     """The GEMM or unfused pass whose results a fused pass works on, and the fused passes between: all as often as the
     pass. None where there is none such, so that its values are in DRAM.
     """
@@ -220,7 +223,7 @@ def _behind(hardware: Hardware, steps: Sequence[Step], index: int) -> tuple[Step
     return None
 
 
-def _fused_cycles(hardware: Hardware, step: Pass, source: Step, between: Sequence[Pass]) -> int:
+def _fused_cycles(hardware: SystolicHardware, step: Pass, source: Step, between: Sequence[Pass]) -> int:
     """Cycles that one repetition of a fused pass adds to its GEMM, those of the passes between deducted.
 
     Behind a pass, or where partial sums are added first, the vector unit is busy already: all of its cycles show. Of
@@ -236,7 +239,7 @@ def _fused_cycles(hardware: Hardware, step: Pass, source: Step, between: Sequenc
     return waiting_cycles(part, array, before + own) - waiting_cycles(part, array, before)
 
 
-def _all_cycles(hardware: Hardware, step: Pass) -> int:
+def _all_cycles(hardware: SystolicHardware, step: Pass) -> int:
     """Vector cycles of one repetition on the first core, whatever they hide behind."""
     special = hardware.named(step.gemm)
     job = _jobs(special, step)[0]

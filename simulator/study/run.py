@@ -23,10 +23,11 @@ import simulator
 from simulator import datapath as datapaths
 from simulator.config import Source, Study, load_study
 from simulator.config.catalogue import Reference
+from simulator.cost import Bill
 from simulator.errors import OlivineError, OutputError
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import Point, expand
-from simulator.study.hardware import priced_actions
+from simulator.study.systolic import priced_actions
 from simulator.study.passes import PassResult, simulate_step
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import OpResult
@@ -277,9 +278,14 @@ def _drawn(points: list[Point]) -> list[str]:
     return sorted(drawn)
 
 
+def _bills(points: list[Point]) -> list[Bill]:
+    """The prices of those designs that have any."""
+    return [bill for p in points if (bill := p.hardware.bill)]
+
+
 def _scaled(points: list[Point]) -> list[str]:
     """From which node to which prices were scaled, once each."""
-    bills = [p.hardware.bill for p in points]
+    bills = _bills(points)
     return list(dict.fromkeys(f"The price list {b.library.name}: {b.scaling}." for b in bills if b.scaling))
 
 
@@ -295,7 +301,7 @@ def _at(point: Point) -> str:
 
 def _conventions(points: list[Point]) -> list[str]:
     """What price lists charge otherwise than hardware would, and than the assumptions above say."""
-    libraries = {p.hardware.bill.library.name: p.hardware.bill.library for p in points}
+    libraries = {bill.library.name: bill.library for bill in _bills(points)}
     odd = {
         name: ", ".join(f"{k}: {v}" for k, v in lib.conventions.unusual().items()) for name, lib in libraries.items()
     }
@@ -311,7 +317,8 @@ def _design_record(point: Point) -> Row:
 
     resolved = point.hardware.design.model_dump(mode="json")
     digest = sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
-    library = point.hardware.bill.library.name
+    bill = point.hardware.bill
+    library = bill.library.name if bill else None
     return {"name": point.hardware.design.name, "sha256": digest, "resolved": resolved, "cost_library": library}
 
 
@@ -319,20 +326,23 @@ def _prices(points: list[Point]) -> list[Row]:
     """Each price that some point used, once, with its source."""
     rows: dict[tuple[str, str], Row] = {}
     for hardware in (h for p in points for h in p.hardware.precisions):
-        library, datapath = hardware.bill.library, hardware.datapath
+        bill = hardware.bill
+        if bill is None:
+            continue
+        library, datapath = bill.library, hardware.datapath
         for action in priced_actions(datapath) if library.conventions.core_energy == "per_mac" else ():
             price = library.actions[action]
             rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)
-        for part in hardware.bill.parts:
+        for part in bill.parts:
             item = library.parts[part]
             rows[library.name, part] = _price(
                 library.name, part, item.source, area_um2=item.area_um2, leakage_nw=item.leakage_nw
             )
-        for name, sram in hardware.bill.buffers.items():
+        for name, sram in bill.buffers.items():
             for way, pj in (("read", sram.read_pj_per_bit), ("write", sram.write_pj_per_bit)):
                 action = f"{name} {way} per bit"
                 rows[library.name, action] = _price(library.name, action, library.sram.source, energy_pj=pj)
-        dram, which = hardware.bill.dram, hardware.bill.dram_standard or "dram"
+        dram, which = bill.dram, bill.dram_standard or "dram"
         for way, pj in (("read per bit", dram.read_pj_per_bit), ("write per bit", dram.write_pj_per_bit)):
             rows[library.name, f"{which} {way}"] = _price(library.name, f"{which} {way}", dram.source, energy_pj=pj)
         if dram.activate_pj:

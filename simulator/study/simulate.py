@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.config.study import Fidelity
-from simulator.cost import energy_pj
 from simulator.counts import Counts
 from simulator.datapath import Datapath, Job
 from simulator.engine import (
@@ -25,14 +24,15 @@ from simulator.engine import (
     run_nest,
     run_pipeline_cores,
 )
-from simulator.errors import ConfigError, ConservationError
+from simulator.errors import ConservationError
 from simulator.formats import Encoded, Storage
-from simulator.study.cores import CorePlan, plan_cores
+from simulator.study.cores import CorePlan
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
-from simulator.study.planning import require_affordable
+from simulator.study.plans import Plan, plan_op, require_registers
 from simulator.study.quality import Quality, check_values
 from simulator.study.storage import storage_of
+from simulator.study.systolic import SystolicHardware
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
@@ -87,12 +87,9 @@ def simulate_op(
     Raises: ConfigError if the design cannot run it; MismatchError or ConservationError if this program is wrong.
     """
     hardware = hardware.for_op(op)
-    if fidelity == "pe_array" and hardware.design.cores.count > 1:
-        where = hardware.design.where("cores", "count")
-        raise ConfigError(f"{where}: pe_array runs the array of one core; use pipeline, event or bound, or one core")
-    plan = plan_cores(hardware, op)
+    plan = plan_op(hardware, op)
     if fidelity == "pe_array":
-        require_affordable(hardware, op, plan.gemms[0].nest.compute_cycles)
+        require_registers(hardware, op, plan)
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
     operands: list[tuple[Encoded, Encoded]] = []
     values, quality = [], None
@@ -108,7 +105,7 @@ def simulate_op(
     if counts.macs != op.macs:
         raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
     storage = storage_of(hardware, op, operands)
-    energy = energy_pj(hardware.bill, counts)
+    energy = hardware.energy(counts)
     return OpResult(op, plan.tiles, timing, counts, energy, values, operands, quality, storage, plan.dimension)
 
 
@@ -119,14 +116,14 @@ def timing_of(
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,
-) -> tuple[CorePlan, list[Timing], int]:
+) -> tuple[Plan, list[Timing], int]:
     """What the op's first GEMM runs, the timing of each of its phases, and the cycles of all GEMMs.
 
     Args:
         tensors: as for ``simulate_op``; encoded only where time depends on them.
     """
     hardware = hardware.for_op(op)
-    plan = plan_cores(hardware, op)
+    plan = plan_op(hardware, op)
     known: Sequence[tuple[Encoded | None, Encoded | None]] = [(None, None)] * op.count
     if tensors is not None and hardware.datapath.assumed_distribution:
         known = encode(hardware.design, hardware.datapath, *tensors)
@@ -139,8 +136,9 @@ def _gemm_seed(seed: int, op: Op, index: int) -> int:
     return int(np.random.SeedSequence([seed, crc32(op.name.encode()), index]).generate_state(1, np.uint64)[0])
 
 
-def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
-    array = hardware.array
+def _job(hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
+    assert isinstance(plan, CorePlan), "nothing on tensor cores depends on values"
+    array = plan.hardware.array
     return Job(
         op.M,
         op.N,
@@ -158,16 +156,17 @@ def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight
     )
 
 
-def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: CorePlan, fidelity: Fidelity) -> NDArray[Any]:
+def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:
     """Results of one GEMM: from the datapath, or from the registers of its arrays."""
     if fidelity != "pe_array":
         return hardware.datapath.matmul(act, weight)
     from simulator.study.registers import run_registers
 
-    return run_registers(hardware, act, weight, plan.tables[0])
+    assert isinstance(plan, CorePlan), "see require_registers"
+    return run_registers(plan.hardware, act, weight, plan.tables[0])
 
 
-def _by_shape(hardware: Hardware, op: Op, plan: CorePlan, fidelity: Fidelity) -> tuple[Timing, Counts]:
+def _by_shape(hardware: Hardware, op: Op, plan: Plan, fidelity: Fidelity) -> tuple[Timing, Counts]:
     """Cycles and counts of all GEMMs of an op whose costs follow from its shape: run once for each."""
     key = op.M, op.N, op.K, op.count, fidelity
     if key not in hardware.known:
@@ -182,30 +181,32 @@ def _by_shape(hardware: Hardware, op: Op, plan: CorePlan, fidelity: Fidelity) ->
 
 def _need_no_rows(hardware: Hardware, fidelity: Fidelity) -> bool:
     """Whether nothing asks for the tiles one by one: values, events, other cores, places in DRAM or a global buffer."""
-    alone = hardware.design.cores.count == 1 and hardware.global_buffer is None and isinstance(hardware.dram, IdealDram)
+    shared = isinstance(hardware, SystolicHardware) and hardware.global_buffer is not None
+    alone = hardware.cores == 1 and not shared and isinstance(hardware.dram, IdealDram)
     return alone and fidelity in ("bound", "pipeline") and type(hardware.datapath).tile_costs is Datapath.tile_costs
 
 
-def _on_loops(hardware: Hardware, plan: CorePlan, fidelity: Fidelity) -> tuple[Timing, Counts]:
+def _on_loops(hardware: Hardware, plan: Plan, fidelity: Fidelity) -> tuple[Timing, Counts]:
     """Cycles and counts of one GEMM on one core, in memory that does not grow with its tiles."""
     assert isinstance(hardware.dram, IdealDram), "the loops know of no other"
-    nest = plan.gemms[0].nest
+    nest = plan.nest
     timing = run_bound(nest, hardware.dram) if fidelity == "bound" else run_nest(nest, hardware.dram)
+    timing = timing.launched(hardware.launch_cycles)
     return timing, plan.counts(timing, [nest])
 
 
 def _costs(
     hardware: Hardware,
     op: Op,
-    plan: CorePlan,
+    plan: Plan,
     operands: Sequence[tuple[Encoded | None, Encoded | None]],
     fidelity: Fidelity,
     seed: int,
-) -> tuple[CorePlan, list[Timing], Timing, Counts]:
+) -> tuple[Plan, list[Timing], Timing, Counts]:
     """What an op's first GEMM runs and its phases, cycles and counts of all; one run serves all unless costs depend on
     the data.
     """
-    first: tuple[CorePlan, list[Timing]] | None = None
+    first: tuple[Plan, list[Timing]] | None = None
     timings, counts = [], []
     for index, (act, weight) in enumerate(operands):
         costs = hardware.datapath.tile_costs(_job(hardware, op, plan, act, weight, _gemm_seed(seed, op, index)))
@@ -221,14 +222,19 @@ def _costs(
 
 
 def run_tables(hardware: Hardware, tables: Sequence[TileTable], fidelity: Fidelity) -> Timing:
-    """The engine of that fidelity on one table per core; ``pe_array`` takes its time from the pipeline."""
+    """The engine of that fidelity on one table per core, and what launching it takes; ``pe_array`` takes its time from
+    the pipeline.
+    """
+    buffer = hardware.global_buffer if isinstance(hardware, SystolicHardware) else None
     if fidelity == "bound":
-        return run_bound_cores(tables, hardware.dram, hardware.global_buffer)
-    if fidelity == "event":
+        timing = run_bound_cores(tables, hardware.dram, buffer)
+    elif fidelity == "event":
         from simulator.engine.event import run_event_cores
 
-        return run_event_cores(tables, hardware.dram, hardware.global_buffer)
-    return run_pipeline_cores(tables, hardware.dram, hardware.global_buffer)
+        timing = run_event_cores(tables, hardware.dram, buffer)
+    else:
+        timing = run_pipeline_cores(tables, hardware.dram, buffer)
+    return timing.launched(hardware.launch_cycles)
 
 
 def scaled(timing: Timing, count: int) -> Timing:

@@ -51,14 +51,14 @@ def _datapath_sha256(path: Path) -> str:
 
 def point_key(point: Point, fidelity: str, seed: int) -> str:
     """Content address of a point's result."""
-    design = point.hardware.design
+    design, bill = point.hardware.design, point.hardware.bill
     content = {
         "schema": _SCHEMA_VERSION,
         "code": code_sha256(),
         "datapath_code": _datapath_sha256(source_file(design.datapath.name)),
         "design": design.model_dump(mode="json"),
         "dram": repr(point.hardware.dram),  # a part may be a file
-        "prices": point.hardware.bill.library.model_dump(mode="json"),
+        "prices": bill.library.model_dump(mode="json") if bill else None,
         "workload": point.workload.fingerprint,
         "workload_name": point.workload.name,
         "axes": point.axes,

@@ -1,0 +1,173 @@
+"""A design with tensor cores made ready to run: rates, latencies and sizes at one precision, each checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
+from typing import Any
+
+from simulator import units
+from simulator.config.tensor_core import BITS, TensorCoreDesign
+from simulator.datapath import Datapath
+from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles
+from simulator.errors import ConfigError, MappingError
+from simulator.mapping import OperandBits
+from simulator.mapping.tensor_core import GpuPlan, Machine, Tilings, best_plan
+from simulator.study.drams import make_dram
+from simulator.study.hardware import Hardware, make_datapath, with_layers
+from simulator.workload import Op
+
+__all__ = ["GpuHardware", "build_gpu", "plan_gpu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuHardware(Hardware):
+    """A design with tensor cores.
+
+    Attributes:
+        machine: what a kernel runs on, at this precision; ``tilings``: the kernels that are tried.
+    """
+
+    design: TensorCoreDesign
+    machine: Machine
+    tilings: Tilings
+
+    @property
+    def macs_per_cycle(self) -> float:
+        """Of all tensor cores."""
+        return float(self.machine.sms * self.machine.macs_per_cycle)
+
+    @property
+    def cores(self) -> int:
+        """All multiprocessors work on one table of tiles."""
+        return 1
+
+    @property
+    def dataflow(self) -> str:
+        """None."""
+        return ""
+
+    def mapping_util(self, op: Op) -> float:
+        """Useful multiply-accumulates over what all tensor cores could do while the busiest ones are issued to."""
+        hardware = self.for_op(op)
+        issued = plan_gpu(hardware, op).nest.total("issue_cycles")
+        return op.M * op.N * op.K / (hardware.macs_per_cycle * issued)
+
+
+def build_gpu(design: TensorCoreDesign) -> GpuHardware:
+    """Resolve a design's datapath. Raises: ConfigError, one line with file, line and field."""
+    return with_layers(design, lambda options, path: _build(design, options, path))
+
+
+def _build(design: TensorCoreDesign, options: dict[str, Any], path: tuple[str | int, ...]) -> GpuHardware:
+    datapath = make_datapath(design, options, path)
+    width = _edp_bits(design, datapath)
+    if type(datapath).tile_costs is not Datapath.tile_costs:
+        raise ConfigError(
+            f"{design.where('datapath', 'name')}: what '{datapath.name}' takes depends on values; that is not modelled "
+            "on tensor cores"
+        )
+    bits = OperandBits(
+        datapath.width("act"), datapath.width("weight"), datapath.accumulation.bits, design.memory.output_bits
+    )
+    dram = make_dram(design)
+    assert isinstance(dram, IdealDram), "the record of a GPU's memory knows no other"
+    limited = design.memory.dram.model != "none"
+    return GpuHardware(
+        design=design,
+        datapath=datapath,
+        bits=bits,
+        dram=dram if limited else NO_MEMORY_LIMIT,
+        launch_cycles=units.ns_to_cycles(design.launch_us * 1e3, design.clock_mhz),
+        machine=_machine(design, width, limited),
+        tilings=_tilings(design, width),
+    )
+
+
+def _edp_bits(design: TensorCoreDesign, datapath: Datapath) -> int:
+    """Operand width of the dot-product units that run a datapath: its own, or the next wider one that there is.
+
+    Raises: ConfigError if it does not run on tensor cores, or these have no units as wide as it needs.
+    """
+    needed = datapath.tensor_core_bits
+    where = design.where("datapath", "name")
+    if needed is None:
+        raise ConfigError(f"{where}: '{datapath.name}' does not run on tensor cores; it needs PEs of its own")
+    widths = [bits for bits in BITS if getattr(design.array.edp_width, f"bits_{bits}")]
+    fitting = [bits for bits in widths if bits >= needed]
+    if not fitting:
+        field = design.where("array", "edp_width", f"bits_{needed}")
+        raise ConfigError(
+            f"{field}: '{datapath.name}' needs units of {needed} bits or more; '{design.name}' has "
+            f"{', '.join(map(str, widths)) or 'none'}"
+        )
+    return min(fitting)
+
+
+def _machine(design: TensorCoreDesign, width: int, limited: bool) -> Machine:
+    """Its rates at one width of operands; without memory limits, DRAM, L2 and shared memory are as fast as need be."""
+    array, memory = design.array, design.memory
+    l2, shared = memory.l2, memory.shared_memory
+    units_of_sub_core = array.tensor_cores * array.edp_units
+    edp_width = getattr(array.edp_width, f"bits_{width}")
+    return Machine(
+        sms=array.sms,
+        sub_cores=array.sub_cores,
+        macs_per_cycle=array.sub_cores * units_of_sub_core * edp_width,
+        mma=getattr(array.mma, f"bits_{width}"),
+        mma_warps=array.mma_warps,
+        mma_latency=array.mma_latency_cycles,
+        barrier=array.barrier_cycles,
+        registers=array.registers_kib * 256,
+        thread_registers=array.thread_registers,
+        setup_registers=design.tiling.setup_registers,
+        max_warps=array.max_warps,
+        max_blocks=array.max_blocks,
+        block_warps=array.block_warps,
+        shared_bytes=int(shared.capacity_kib * 1024),
+        block_bytes=int(shared.block_kib * 1024),
+        reserved_bytes=int(shared.reserved_kib * 1024),
+        shared_rate=shared.bytes_per_cycle if limited else inf,
+        shared_latency=shared.latency_cycles,
+        l2_bytes=int(l2.usable_kib * 1024) if l2.usable_kib else int(l2.capacity_kib * 1024),
+        l2_rate=l2.bytes_per_cycle if limited else inf,
+        l2_port=l2.sm_bytes_per_cycle if limited else inf,
+        l2_latency=l2.latency_cycles,
+        warm=l2.warm,
+        lanes=design.cuda_cores.fp32_lanes,
+        reduce_launch=units.ns_to_cycles(design.tiling.reduce_launch_us * 1e3, design.clock_mhz),
+    )
+
+
+def _tilings(design: TensorCoreDesign, width: int) -> Tilings:
+    how = design.tiling
+    tiles = tuple((m, n) for m, n in how.tiles)
+    return Tilings(
+        tiles, tuple(how.k_bytes), tuple(how.stages), width,
+        how.async_copy, how.persistent, how.m, how.n, how.k, how.split_k, how.stream_k,
+    )  # fmt: skip
+
+
+def plan_gpu(hardware: GpuHardware, op: Op) -> GpuPlan:
+    """The kernel that runs one of the op's GEMMs. Raises: ConfigError if an SM can hold none."""
+    dram = hardware.search_dram
+    shape = Op("any", op.M, op.N, op.K)
+    try:
+        return _best(shape, hardware.machine, hardware.bits, hardware.tilings, dram)
+    except MappingError as error:
+        where = hardware.design.where(*error.field)
+        raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
+
+
+@lru_cache(maxsize=4096)
+def _best(shape: Op, machine: Machine, bits: OperandBits, tilings: Tilings, dram: IdealDram) -> GpuPlan:
+    return best_plan(
+        shape,
+        machine,
+        bits,
+        tilings,
+        lambda nest: nest_cycles(nest, dram),
+        dram.bytes_per_cycle,
+        dram.latency_cycles,
+    )
