@@ -223,6 +223,10 @@ class Datapath(ABC):
         """Array cycles per reduction step: more than 1 where an operand takes several passes through a PE."""
         return 1
 
+    def outlier_columns(self, K: int, act: Encoded | None) -> int:
+        """Columns of A that it takes out of the product: of this operand, or of one with ``K`` columns; none."""
+        return 0
+
     @property
     def tensor_core_bits(self) -> int | None:
         """Operand width [bits] of the dot-product units of a tensor core that it needs; None: it cannot run on one."""

@@ -22,18 +22,19 @@ from numpy.typing import ArrayLike
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
 from simulator.datapath import Width
-from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_pipeline
+from simulator.engine import IdealDram, Timing, run_pipeline
 from simulator.errors import ConfigError, MappingError, WorkloadError
 from simulator.formats.blocks import BlockFormat
 from simulator.mapping import BufferLimits
 from simulator.mapping.fused import count_fused, fused_table, waiting_cycles
 from simulator.mapping.vector import Lanes, VectorJob, count_pass, lower_pass, vector_cycles
-from simulator.study.cores import plan_cores
 from simulator.study.building import require_systolic
+from simulator.study.cores import plan_cores
 from simulator.study.hardware import Hardware
 from simulator.study.plans import plan_op
-from simulator.study.simulate import OpResult, run_tables, scaled, simulate_op
+from simulator.study.simulate import OpResult, simulate_op
 from simulator.study.systolic import SystolicHardware
+from simulator.study.timings import NOTHING, run_tables, scaled
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass, Work, work_of
 
@@ -44,7 +45,6 @@ Side = Literal["act", "weight"]
 
 _RESULT_FORMATS = {16: "fp16", 32: "fp32"}
 """What results of so many bits are; narrower ones are codes of some scale."""
-_NOTHING = Timing(0, 0, dict.fromkeys(STALL_CAUSES, 0))
 _MOST_VALUES = 1 << 40
 _MOST_ALONG = 1 << 26
 
@@ -109,7 +109,7 @@ def time_pass(
     hardware = require_systolic(hardware, f"pass '{step.name}' needs a vector unit beside a systolic array")
     special = hardware.named(step.gemm)
     if _is_nothing(special, step):
-        return (), _NOTHING, Counts(0, 0, dram_activates=0)
+        return (), NOTHING, Counts(0, 0, dram_activates=0)
     jobs = _jobs(special, step)
     behind = _behind(hardware, steps, index) if _is_fused(special, step) else None
     if behind:
