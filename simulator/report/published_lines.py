@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -33,42 +33,38 @@ def published_figure(points: pd.DataFrame) -> Figure | None:
     panels = uniques(points["panel"])
     across = min(_ACROSS, len(panels))
     down = -(-len(panels) // across)
-    figure = Figure(figsize=(WIDTH_IN, 0.6 + 2.3 * down), layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    labels = [_label(row) for row in points.to_dict("records")]
+    colours = {name: look["facecolor"] for name, look in design_colours(uniques(labels)).items()}
+    points = points.assign(label=labels)
+    figure = Figure(figsize=(WIDTH_IN, 0.6 + 2.1 * down), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharey="row").ravel()
     for axes, panel in zip(grid, panels, strict=False):
-        _panel(axes, points[points["panel"] == panel], panel)
+        _panel(axes, points[points["panel"] == panel], panel, colours)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
 
 
-def _panel(axes: Axes, points: pd.DataFrame, title: str) -> None:
-    names = uniques(points["series"])
-    colours = design_colours(names)
-    for name in names:
-        line = points[points["series"] == name]
-        colour = colours[name]["facecolor"]
-        label = elide(name.removeprefix(f"{title}: "), 30)
-        axes.plot(
-            line["at"], line["ours"], color=colour, marker="o", markersize=3, linewidth=1.3, label=f"{label}, ours"
-        )
-        axes.plot(
-            line["at"],
-            line["paper"],
-            color=colour,
-            marker="x",
-            markersize=4,
-            linewidth=1,
-            linestyle=(0, (3, 2)),
-            label=f"{label}, paper",
-        )
+def _label(point: dict[str, Any]) -> str:
+    """A line's name without that of its panel: the same kind of line has one colour in every panel."""
+    return str(point["series"]).removeprefix(f"{point['panel']}: ")
+
+
+def _panel(axes: Axes, points: pd.DataFrame, title: str, colours: dict[str, str]) -> None:
+    for name in uniques(points["label"]):
+        line = points[points["label"] == name]
+        ours = {"marker": "o", "markersize": 3, "linewidth": 1.3, "label": f"{elide(name, 30)}, ours"}
+        paper = {"marker": "x", "markersize": 4, "linewidth": 1, "label": f"{elide(name, 30)}, paper"}
+        axes.plot(line["at"], line["ours"], color=colours[name], **ours)  # type: ignore[arg-type]
+        axes.plot(line["at"], line["paper"], color=colours[name], linestyle=(0, (3, 2)), **paper)  # type: ignore[arg-type]
     places = uniques(points["at"])
     axes.axhline(1, color=INK, linewidth=0.6)
+    axes.set_ylim(0)
     axes.set_xscale("log", base=2)
     axes.set_xticks(places, [f"{place:g}" for place in places], rotation=45, ha="right", rotation_mode="anchor")
     axes.minorticks_off()
     axes.set_xlabel(points["x"].iloc[0])
     axes.set_ylabel("times as fast")
-    axes.set_title(elide(title, 60))
+    axes.set_title(elide(title, 46))
     axes.grid(axis="y")
