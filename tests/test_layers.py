@@ -7,8 +7,8 @@ import pytest
 
 from simulator.config import load_design, load_study
 from simulator.errors import ConfigError
-from simulator.study.expand import expand
 from simulator.study.building import build
+from simulator.study.expand import expand
 from simulator.study.simulate import simulate_op
 from simulator.workload import Op
 

@@ -12,20 +12,10 @@ from numpy.typing import NDArray
 from simulator.errors import ConservationError
 from simulator.tiles import Tiles, TileTable
 
-__all__ = ["EVENT_FIELDS", "OWN_CAUSES", "STALL_CAUSES", "Timing"]
+__all__ = ["EVENT_FIELDS", "OWN_CAUSES", "STALL_CAUSES", "Timing", "shown"]
 
-STALL_CAUSES = (
-    "stall_dram_read",
-    "stall_dram_write",
-    "stall_bank",
-    "stall_outlier",
-    "stall_vector",
-    "stall_shared_memory",
-    "stall_l2",
-    "stall_sync",
-    "stall_epilogue",
-    "stall_launch",
-)
+_GPU_CAUSES = ("stall_shared_memory", "stall_l2", "stall_sync", "stall_epilogue", "stall_launch")
+STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_bank", "stall_outlier", "stall_vector", *_GPU_CAUSES)
 """Waiting for operands; for results to be written back; for words of a scratchpad whose bank is busy; for outliers; for
 passes over operands or results. On a GPU: for shared memory; for L2; for other warps and the results of instructions;
 for blocks to end whose registers are needed; for kernels to be launched."""
@@ -81,7 +71,13 @@ class Timing:
 
     def by_cause(self) -> dict[str, int]:
         """``total``, ``compute`` and one entry per stall cause."""
-        return {"total": self.total_cycles, "compute": self.compute_cycles, **self.stalls}
+        return {"total": self.total_cycles, "compute": self.compute_cycles, **shown(self.stalls)}
+
+
+def shown(stalls: dict[str, int]) -> dict[str, int]:
+    """The causes that an array of its kind has: those of GPUs are left out where none of them took a cycle."""
+    is_gpu = any(stalls.get(cause) for cause in _GPU_CAUSES)
+    return {cause: cycles for cause, cycles in stalls.items() if is_gpu or cause not in _GPU_CAUSES}
 
 
 def together(timings: Sequence[Timing], dram: dict[str, int] | None = None) -> Timing:

@@ -108,7 +108,7 @@ def energy_stacks(results: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     for part in [*parts, "total"]:
         table[part] = results[f"energy_{part}_pj"].astype(float)
     if baseline is None:
-        return table.reset_index(drop=True)
+        return table.dropna(subset=["total"]).reset_index(drop=True)  # designs without prices have no energy
     scale = over_baseline(results, "energy_total_pj", baseline) / table["total"]
     table[[*parts, "total"]] = table[[*parts, "total"]].mul(scale, axis=0)
     table = table.dropna(subset=["total"]).reset_index(drop=True)

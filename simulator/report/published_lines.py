@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -46,7 +47,7 @@ def published_figure(points: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _label(point: dict[str, Any]) -> str:
+def _label(point: Mapping[Any, Any]) -> str:
     """A line's name without that of its panel: the same kind of line has one colour in every panel."""
     return str(point["series"]).removeprefix(f"{point['panel']}: ")
 

@@ -20,9 +20,9 @@ from simulator.mapping import DIMENSIONS, Dimension, Part, can_reduce, count_red
 from simulator.mapping.counting import count
 from simulator.mapping.residency import Residency, make_resident
 from simulator.mapping.vector import VECTOR_ACTIONS
-from simulator.study.systolic import SystolicHardware
 from simulator.study.planning import GemmPlan, plan, require_feasible
 from simulator.study.reduction import no_cut_along_k
+from simulator.study.systolic import SystolicHardware
 from simulator.tiles import LoopNest, Tiles, TileTable
 from simulator.workload import Op
 

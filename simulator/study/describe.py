@@ -16,9 +16,9 @@ from simulator.config.design import BankedDramSpec, SystolicDesign
 from simulator.cost import itemise, total
 from simulator.errors import UnknownNameError
 from simulator.resources import shipped_dir, shipped_names
+from simulator.study.building import build
 from simulator.study.describe_gpu import describe_datapath, describe_gpu
 from simulator.study.drams import dram_charged, dram_part, make_dram
-from simulator.study.building import build
 from simulator.study.gpu import GpuHardware
 from simulator.study.systolic import SystolicHardware
 from simulator.tracing import open_trace

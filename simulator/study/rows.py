@@ -14,7 +14,7 @@ from simulator.config.design import SystolicDesign
 from simulator.config.tensor_core import TensorCoreDesign
 from simulator.cost import by_group, total
 from simulator.counts import Counts
-from simulator.engine import STALL_CAUSES
+from simulator.engine import STALL_CAUSES, shown
 from simulator.errors import ConservationError
 from simulator.reference import sqnr_db
 from simulator.study.expand import Point
@@ -180,7 +180,7 @@ def _axes(point: Point) -> Row:
 
 
 def _stalls(stalls: dict[str, int]) -> Row:
-    return {f"{cause}_cycles": stalls[cause] for cause in STALL_CAUSES}
+    return {f"{cause}_cycles": cycles for cause, cycles in shown(stalls).items()}
 
 
 def _dram_bytes(counts: Counts) -> Row:

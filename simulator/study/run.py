@@ -27,11 +27,11 @@ from simulator.cost import Bill
 from simulator.errors import OlivineError, OutputError
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import Point, expand
-from simulator.study.systolic import priced_actions
 from simulator.study.passes import PassResult, simulate_step
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import OpResult
 from simulator.study.store import Store, code_sha256, point_key
+from simulator.study.systolic import priced_actions
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:

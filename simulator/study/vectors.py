@@ -19,10 +19,10 @@ from simulator.formats import Encoded, TensorEncoding
 from simulator.mapping import ArrayShape
 from simulator.report.atomic import require_replaceable, write_folder
 from simulator.study.building import build
-from simulator.study.systolic import SystolicHardware
 from simulator.study.hex_memory import hex_memory, named_words, twos_complement
 from simulator.study.simulate import OpResult, simulate_op
 from simulator.study.stimulus import Stimulus
+from simulator.study.systolic import SystolicHardware
 from simulator.workload import Op
 
 __all__ = ["operand_record", "write_vectors"]

@@ -1,4 +1,4 @@
-"""Kernels worth trying for a GEMM: block and warp tiles, stages, parts of K; and how many blocks an SM holds of each."""
+"""Kernels worth trying for a GEMM: block and warp tiles, stages, parts of K; and how many blocks of each fit an SM."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What one step of the blocks of an SM takes of each of its resources, and what their beginning and their end take.
 
-Blocks that an SM holds at the same time run in step: they share all it has, and wait at the same time. A step multiplies
-``m x k`` activations and ``k x n`` weights of each of them. Its cycles on the busiest SM are the largest of
+Blocks that an SM holds at the same time run in step: they share all it has, and wait at the same time. A step
+multiplies ``m x k`` activations and ``k x n`` weights of each of them. Its cycles on the busiest SM are the largest of
 
 - *tensor cores*: matrix instructions of the busiest sub-core, one after another;
 - *shared memory*: every warp reads its fragments of both operands, and a later step's operands are written;
@@ -9,8 +9,8 @@ Blocks that an SM holds at the same time run in step: they share all it has, and
 - *latency*: instructions that add to the same sums wait for each other; then the warps of a block wait for each other,
   and for the first fragments of the next step.
 
-Their end (epilogue) hands sums through shared memory, so that rows are written whole, scales and rounds them in the FP32
-lanes and writes them to L2: the three overlap, so the longest of them counts, behind the latencies of the last
+Their end (epilogue) hands sums through shared memory, so that rows are written whole, scales and rounds them in the
+FP32 lanes and writes them to L2: the three overlap, so the longest of them counts, behind the latencies of the last
 instruction and of shared memory.
 
 All functions take one kernel, ``x``, or arrays of many (``Kernel``, ``Kernels``) and answer likewise.
@@ -135,7 +135,7 @@ def _of_set(machine: Machine, g: Grid, last: bool) -> tuple[Any, Any]:
 
 
 def _l2_cycles(machine: Machine, block_bytes: Any, together: Any, blocks: Any) -> Any:
-    """Cycles in which ``blocks`` blocks, ``together`` of them on the busiest SM, move so many bytes each from or to L2."""
+    """Cycles in which ``blocks`` blocks, ``together`` of them on the busiest SM, move so many bytes each with L2."""
     port, cache = together * block_bytes / machine.l2_port, blocks * block_bytes / machine.l2_rate
     return np.maximum(_whole(port), _whole(cache))
 
