@@ -51,6 +51,13 @@ def test_ours_by_hand():
     assert texts.iloc[0].tolist() == ["faster", "time", "Someone, 2023", "5.00", "4.00", "0.80", "2.00 – 8.00"]
 
 
+def test_a_claim_of_one_workload_is_computed_from_it_alone():
+    claims = [claim | {"workload": "b"} for claim in PUBLISHED["claims"]]
+    table = beside_paper(results(), PUBLISHED | {"claims": claims})
+    for column in ("ours", "least", "most"):
+        assert table[column].tolist() == pytest.approx([8, 4, 2 / 40])
+
+
 def test_every_sweep_point_has_its_lines():
     swept = pd.concat([results(**{"axis:array.rows": 8}), results(**{"axis:array.rows": 16}).assign(latency_s=1.0)])
     table = beside_paper(swept.reset_index(drop=True), PUBLISHED)
@@ -130,6 +137,8 @@ CLAIM = {"text": "x", "metric": "time", "design": "int4_systolic", "baseline": "
         ({"baseline": "fp"}, "claims[0].baseline: 'fp' is not among the designs; designs: int8_systolic"),
         ({"baseline": None}, "claims[0].baseline: missing key 'baseline'; time is over another design's"),
         ({"metric": "core_share"}, "claims[0].baseline: core_share is of the design's own energy; take it out"),
+        ({"workload": "one"}, "claims[0].workload: 'one' is not among the workloads; workloads: "),
+        ({"metric": "gpu_core_share", "baseline": None}, "gpu_core_share is of designs with tensor cores; 'int4"),
         ({"value": 0.0}, "claims[0].value: must be greater than 0, found 0.0"),
         ({"metric": "area"}, "claims[0].metric: found 'area'; allowed: time, energy, static_share"),
     ],

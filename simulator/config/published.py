@@ -9,16 +9,29 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from simulator.config.load import FieldError
 from simulator.config.record import Record
 
-__all__ = ["Claim", "Published", "Series"]
+__all__ = ["Claim", "Measured", "Measurement", "Published", "Series"]
 
-Metric = Literal["time", "energy", "static_share", "dram_share", "buffer_share", "core_share"]
+Metric = Literal[
+    "time",
+    "energy",
+    "static_share",
+    "dram_share",
+    "buffer_share",
+    "core_share",
+    "gpu_const_share",
+    "gpu_static_share",
+    "gpu_dram_l2_share",
+    "gpu_l1_reg_share",
+    "gpu_core_share",
+]
 
 
 class Claim(Record):
     """One published number.
 
     ``time``, ``energy``: how many times as much the baseline takes, geometric mean over the workloads. ``..._share``:
-    the part of the design's own energy. ``source`` where it is not that of all claims.
+    the part of the design's own energy, ``gpu_...`` those of a GPU. ``workload`` where it is of one alone, ``source``
+    where it is not that of all claims.
     """
 
     text: str = Field(min_length=1)
@@ -26,6 +39,7 @@ class Claim(Record):
     design: str
     baseline: str | None = None
     value: PositiveFloat
+    workload: str | None = None
     source: str = ""
 
     @model_validator(mode="after")
@@ -76,3 +90,19 @@ class Published(Record):
         if not self.claims and not self.series:
             raise FieldError(("claims",), "says nothing; give claims or series")
         return self
+
+
+class Measurement(Record):
+    """What one op of a workload took on real hardware."""
+
+    workload: str
+    op: str
+    time_us: PositiveFloat
+
+
+class Measured(Record):
+    """Times of real hardware, shown beside those of every design of the study, and a paragraph on each difference."""
+
+    source: str = Field(min_length=1)
+    times: list[Measurement] = Field(min_length=1)
+    notes: list[str] = Field(default=[])

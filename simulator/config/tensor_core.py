@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from simulator.config.design import Design, Dram
+from simulator.config.edp import EdpSumsByWidth
 from simulator.config.kernels import Host
 from simulator.config.load import FieldError
 from simulator.config.pass_kinds import FusibleKind
@@ -52,6 +53,7 @@ class TensorCoreArray(Record):
     """Streaming multiprocessors (SMs), each of equal sub-cores with a warp scheduler and tensor cores of their own.
 
     ``tensor_cores``: of one sub-core. ``edp_units``: dot-product units (FEDP, 8EDP, 16EDP) of one tensor core.
+    ``edp_sums``: how these add, for each width that there are units for.
     ``mma_warps``: warps that issue one matrix instruction together: 1, or 4 for those of a warpgroup, whose operands
     come from shared memory once for all of them. ``mma_latency_cycles``: until the next one may add to its sums.
     ``barrier_cycles``: of a block's warps for each other. ``registers_kib``, ``max_warps``, ``max_blocks``: of one SM.
@@ -64,6 +66,7 @@ class TensorCoreArray(Record):
     tensor_cores: Count
     edp_units: Count
     edp_width: EdpWidth
+    edp_sums: EdpSumsByWidth
     mma: MmaShapes = MmaShapes()
     mma_warps: Literal[1, 4] = 1
     mma_latency_cycles: Cycles
@@ -73,6 +76,17 @@ class TensorCoreArray(Record):
     max_warps: Count
     max_blocks: Count
     block_warps: Count = 32
+
+    @model_validator(mode="after")
+    def _every_width_adds(self) -> TensorCoreArray:
+        for bits in BITS:
+            field = f"bits_{bits}"
+            there, said = (getattr(x, field) is not None for x in (self.edp_width, self.edp_sums))
+            if there != said:
+                other = "edp_width" if there else "edp_sums"
+                missing = "edp_sums" if there else "edp_width"
+                raise FieldError((missing, field), f"missing; {other}.{field} says that there are such units")
+        return self
 
 
 class L2Cache(Record):
@@ -140,6 +154,7 @@ class GpuTiling(Record):
     ``tiles``: (m, n) of a block's outputs that are tried. ``k_bytes``: of operands per row and stage. ``stages``: of
     operands in shared memory at a time. ``async_copy``: they come there past the registers (``cp.async``, TMA).
     ``persistent``: a block runs one tile after another and loads the next one's operands during the last one's end.
+    ``cluster``: blocks along M that fetch what they share of W from L2 together (multicast of sm_90).
     ``split_k``: parts of K that blocks of their own take; their sums are added by a second kernel ``reduce_launch_us``
     later. ``stream_k``: all SMs get equally many steps, across the borders of tiles.
     ``setup_registers``: of each thread, for addresses and loop counters.
@@ -150,6 +165,7 @@ class GpuTiling(Record):
     stages: list[Annotated[int, Field(ge=2, le=16)]] = Field(min_length=1, max_length=16)
     async_copy: bool = True
     persistent: bool = False
+    cluster: Literal[1, 2, 4, 8] = 1
     m: PositiveInt | None = None
     n: PositiveInt | None = None
     k: PositiveInt | None = None
@@ -161,7 +177,8 @@ class GpuTiling(Record):
 
 class TensorCoreDesign(Design):
     """A GPU. ``launch_us``: from the call of a kernel until its first instruction, and from its last one until the
-    caller knows; on top of what the kernel takes, once for each.
+    caller knows; on top of what the kernel takes, once for each. ``die_mm2``: of the whole GPU, which what a datapath
+    adds to it is set beside.
 
     ``kernels``: list of kernels, by name or path, that run in place of each GEMM; null: the GEMM alone. ``host``: what
     the program takes that launches them without waiting for each, in place of ``launch_us``.
@@ -171,7 +188,9 @@ class TensorCoreDesign(Design):
     tiling: GpuTiling
     memory: GpuMemory
     cuda_cores: CudaCores
+    cost: str = "gpu_turing"
     launch_us: Annotated[float, Field(ge=0, le=1e6)]
+    die_mm2: Annotated[float, Field(gt=0, le=1e5)] | None = None
     kernels: str | None = None
     host: Host | None = None
 

@@ -49,11 +49,6 @@ class FourBitPes(Datapath):
         """Four 4-bit PEs make one 8-bit MAC."""
         return (rows, cols) if self.bits == 4 else (rows // 2, cols // 2)
 
-    @property
-    def tensor_core_bits(self) -> int:
-        """16EDP units at 4 bits, 8EDP units at 8."""
-        return self.bits
-
     def actions_per_mac(self) -> dict[str, float]:
         """Multiply-accumulates of 4-bit PEs; at 8 bits four of them, and one more addition that joins the four."""
         return {"mac_ei4_acc32": 1} if self.bits == 4 else {"mac_ei4_acc32": 4, "merge_int32": 1}

@@ -75,12 +75,6 @@ class IntMac(Datapath):
         """Exact, within ``acc_bits``."""
         return Accumulation("int", self.acc_bits)
 
-    @property
-    def tensor_core_bits(self) -> int | None:
-        """Units of the wider operand, or the next wider ones; those of 16 bits multiply floats."""
-        widest = max(self.act_bits, self.weight_bits)
-        return None if widest > 8 else 4 if widest <= 4 else 8
-
     def actions_per_mac(self) -> dict[str, float]:
         """One multiply-accumulate."""
         return {f"mac_{self._kind}": 1}

@@ -8,13 +8,19 @@ from typing import Any
 import pandas as pd
 
 from simulator.report.formatting import number
-from simulator.report.plotted import geomean, over_baseline, point_labels, uniques
+from simulator.report.plotted import GPU_CATEGORIES, geomean, over_baseline, point_labels, uniques
 
 __all__ = ["beside_paper", "beside_table", "series_points"]
 
 _QUANTITY = {"time": "time", "energy": "energy"} | {
     f"{part}_share": f"energy, share of {name}"
-    for part, name in (("static", "static"), ("dram", "DRAM"), ("buffer", "buffers"), ("core", "core"))
+    for part, name in (
+        ("static", "static"),
+        ("dram", "DRAM"),
+        ("buffer", "buffers"),
+        ("core", "core"),
+        *((f"gpu_{category}", label) for category, label in GPU_CATEGORIES.items()),
+    )
 }
 
 
@@ -71,9 +77,8 @@ def series_points(results: pd.DataFrame, published: Mapping[str, Any]) -> pd.Dat
 
 def _values(results: pd.DataFrame, claim: Mapping[str, Any]) -> pd.Series:
     """What a claim is about, one value per workload that it is about."""
+    results = results[results["workload"] == claim["workload"]] if claim.get("workload") else results
     own = results["design"] == claim["design"]
-    if claim.get("workload"):
-        own &= results["workload"] == claim["workload"]
     if claim["metric"].endswith("_share"):
         part = claim["metric"].removesuffix("_share")
         return (results[f"energy_{part}_pj"] / results["energy_total_pj"])[own]

@@ -15,6 +15,7 @@ from simulator.report import captions
 from simulator.report.atomic import write_bytes
 from simulator.report.beside import series_points
 from simulator.report.comparison import area_figure, cycles_figure, energy_figure
+from simulator.report.measured import measured_caption, measured_figure
 from simulator.report.per_op import per_op_figure
 from simulator.report.plotted import uniques
 from simulator.report.published_lines import published_figure
@@ -61,6 +62,7 @@ class _Plan:
 
 
 _PLANS = (
+    _Plan("measured", "Beside measurements", measured_figure, measured_caption),
     _Plan("speedup", "Speedup", speedup_figure, captions.speedup),
     _Plan("energy", "Energy by component", energy_figure, captions.energy),
     _Plan("sqnr_energy", "Accuracy against energy", tradeoff_figure, captions.tradeoff),

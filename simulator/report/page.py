@@ -17,6 +17,7 @@ from simulator.report.figures import FigureFile
 from simulator.report.formatting import ABSENT, is_missing, number
 from simulator.report.headline import headline_cards
 from simulator.report.inline_svg import inline_svg
+from simulator.report.measured import measured_table
 from simulator.report.op_table import op_table
 from simulator.report.tables import TEXT_COLUMNS, summary_table
 
@@ -36,7 +37,7 @@ def write_page(
 
     Raises: OutputError if it cannot be written.
     """
-    published = manifest.get("published")
+    published, measured = manifest.get("published"), manifest.get("measured")
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     page = _template().render(
         manifest=manifest,
@@ -47,6 +48,7 @@ def write_page(
         summary=summary_table(results),
         text_columns=TEXT_COLUMNS,
         beside=beside_table(results, published) if published else None,
+        measured=measured_table(layers) if measured else None,
         figures=[_figure(f) for f in figures if not f.name.startswith("layers_")],
         op_figures=[_figure(f) for f in figures if f.name.startswith("layers_")],
         ops=op_table(layers, results),

@@ -35,7 +35,7 @@ def write_report(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, man
 
     run_dir = Path(run_dir)
     _write_records(run_dir, results, layers, manifest)
-    _write_tables(run_dir / "tables", results, manifest)
+    _write_tables(run_dir / "tables", results, layers, manifest)
     figures = write_figures(results, layers, manifest, run_dir)
     return write_page(run_dir, results, layers, manifest, figures)
 
@@ -65,20 +65,23 @@ def _write_records(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, m
     write_bytes(run_dir / "manifest.json", f"{text}\n".encode())
 
 
-def _write_tables(folder: Path, results: pd.DataFrame, manifest: Mapping[str, Any]) -> None:
+def _write_tables(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Mapping[str, Any]) -> None:
     from simulator.report.beside import beside_table
+    from simulator.report.measured import measured_table
     from simulator.report.tables import latex_table, markdown_table, summary_table
 
     published = manifest.get("published")
     written = {"summary": summary_table(results)}
     if published:
         written["published"] = beside_table(results, published)
+    if manifest.get("measured"):
+        written["measured"] = measured_table(layers)
     for name, table in written.items():
         write_bytes(folder / f"{name}.md", markdown_table(table).encode("utf-8"))
         write_bytes(folder / f"{name}.tex", latex_table(table).encode("utf-8"))
-    if not published:  # of an earlier run
+    for name in {"published", "measured"} - set(written):  # of an earlier run
         for kind in ("md", "tex"):
-            (folder / f"published.{kind}").unlink(missing_ok=True)
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
 
 
 def _storable(frame: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ERROR_COLUMNS", "TEXT_COLUMNS", "latex_table", "markdown_table", "summary_table", "terminal_table"]
 
-TEXT_COLUMNS = ("Design", "Workload", "Exact", "Format", "Claim", "Quantity", "Source", "Point")
+TEXT_COLUMNS = ("Design", "Workload", "Exact", "Format", "Claim", "Quantity", "Source", "Point", "Op")
 ERROR_COLUMNS = {"Encoding SQNR (dB)": "sqnr_quantisation_db", "Arithmetic SQNR (dB)": "sqnr_arithmetic_db"}
 """The two parts of the error: of the codes, and of sums that round."""
 

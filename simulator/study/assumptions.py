@@ -44,6 +44,9 @@ ASSUMPTIONS = (
     "drain or second weight register, although fold_overlap full has one. PEs that were not synthesised on NanGate45 "
     "are transferred from three open libraries by a sibling's ratio (hardware/). They are good as ratios first and as"
     " absolute values second.",
+    "A graphics card draws its constant power, and each SM static power as it has a thread block or none, over the "
+    "whole run, launches included; its clock stays whatever it draws. Bits between two levels and operations of logic "
+    "have one price each, measured on older GPUs or synthesised, and scaled (docs/costs.md).",
     "SQNR of a workload is that of the mean, over ops, of noise power over signal power, against float64 products of "
     "the stored tensors. Encoding SQNR is that of the infinitely precise product of the same codes, arithmetic SQNR "
     "that of what the accumulator rounds away. A trace stored in FP16 loses nothing in FP16, so an FP16 design shows "

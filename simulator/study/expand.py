@@ -10,8 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.config import Source, Study, load_design, named_at
+from simulator.config import Design, Source, Study, load_design, named_at
 from simulator.config.catalogue import Reference
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.errors import ConfigError, CostError, did_you_mean
 from simulator.study.building import build, require_systolic
 from simulator.study.hardware import Hardware
@@ -60,7 +61,9 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     _require_distinct(source, "workloads", [w.name for w in workloads])
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
-    _require_claims(study, source, names, [w.name for w in workloads])
+    _require_claims(study, source, [family[0].hardware.design for family in families], [w.name for w in workloads])
+    _require_series(study, source, names, [w.name for w in workloads])
+    _require_measured(study, source, workloads)
     if study.normalise != "none":
         families = _sized(study, source, families, names)
     points = [
@@ -180,21 +183,48 @@ def _require_baseline(study: Study, source: Source, names: Sequence[str]) -> Non
         raise ConfigError(f"{source.where(('baseline',))}: '{study.baseline}' is not among the designs{hint}")
 
 
-def _require_claims(study: Study, source: Source, designs: Sequence[str], workloads: Sequence[str]) -> None:
-    """Published claims and lines are about designs and workloads of the study. Raises: ConfigError."""
-    published = study.published
-    for kind in ("claims", "series") if published else ():
-        for i, said in enumerate(getattr(published, kind)):
-            about = [("design", said.design), ("baseline", said.baseline)]
-            for field, name in about:
-                _require_known(source, ("published", kind, i, field), name, designs, "designs")
-            for at, name in enumerate(getattr(said, "workloads", ())):
-                _require_known(source, ("published", kind, i, "workloads", at), name, workloads, "workloads")
+def _require_claims(study: Study, source: Source, designs: Sequence[Design], workloads: Sequence[str]) -> None:
+    """Published claims are about designs and workloads of the study. Raises: ConfigError."""
+    names = [design.name for design in designs]
+    gpus = [design.name for design in designs if isinstance(design, TensorCoreDesign)]
+    for i, claim in enumerate(study.published.claims if study.published else ()):
+        place = ("published", "claims", i)
+        _require_named(source, (*place, "design"), claim.design, "designs", names)
+        _require_named(source, (*place, "baseline"), claim.baseline, "designs", names)
+        _require_named(source, (*place, "workload"), claim.workload, "workloads", workloads)
+        if claim.metric.startswith("gpu_") and claim.design not in gpus:
+            where = source.where(("published", "claims", i, "metric"))
+            raise ConfigError(f"{where}: {claim.metric} is of designs with tensor cores; '{claim.design}' has none")
 
 
-def _require_known(
-    source: Source, path: tuple[str | int, ...], name: str | None, known: Sequence[str], what: str
+def _require_series(study: Study, source: Source, designs: Sequence[str], workloads: Sequence[str]) -> None:
+    """Published lines are about designs and workloads of the study. Raises: ConfigError."""
+    for i, series in enumerate(study.published.series if study.published else ()):
+        place = ("published", "series", i)
+        _require_named(source, (*place, "design"), series.design, "designs", designs)
+        _require_named(source, (*place, "baseline"), series.baseline, "designs", designs)
+        for at, name in enumerate(series.workloads):
+            _require_named(source, (*place, "workloads", at), name, "workloads", workloads)
+
+
+def _require_named(
+    source: Source, path: tuple[str | int, ...], name: str | None, kinds: str, known: Sequence[str]
 ) -> None:
     if name is not None and name not in known:
-        hint = did_you_mean(name, known) or f"; {what}: {', '.join(known)}"
-        raise ConfigError(f"{source.where(path)}: '{name}' is not among the {what}{hint}")
+        hint = did_you_mean(name, known) or f"; {kinds}: {', '.join(known)}"
+        raise ConfigError(f"{source.where(path)}: '{name}' is not among the {kinds}{hint}")
+
+
+def _require_measured(study: Study, source: Source, workloads: Sequence[Workload]) -> None:
+    """Measured times are of ops of the study, one each. Raises: ConfigError."""
+    ops = {workload.name: [op.name for op in workload.ops] for workload in workloads}
+    seen: set[tuple[str, str]] = set()
+    for i, time in enumerate(study.measured.times if study.measured else ()):
+        for field, name, known in (("workload", time.workload, ops), ("op", time.op, ops.get(time.workload, ()))):
+            if name not in known:
+                where = source.where(("measured", "times", i, field))
+                hint = did_you_mean(name, known) or f"; {field}s: {', '.join(list(known)[:5])}"
+                raise ConfigError(f"{where}: '{name}' is not a {field} of the study{hint}")
+        if (time.workload, time.op) in seen:
+            raise ConfigError(f"{source.where(('measured', 'times', i))}: '{time.op}' is measured twice; remove one")
+        seen.add((time.workload, time.op))

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
 from typing import Any
 
 from simulator import units
-from simulator.config.tensor_core import BITS, TensorCoreDesign
+from simulator.config.tensor_core import BITS, TensorCoreArray, TensorCoreDesign
+from simulator.cost import Bill, make_gpu_bill, price_dram
 from simulator.datapath import Datapath
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles
-from simulator.errors import ConfigError, MappingError
+from simulator.errors import ConfigError, CostError, MappingError
 from simulator.mapping import OperandBits
 from simulator.mapping.cuda_cores import CudaCores
 from simulator.mapping.tensor_core import GpuPlan, Machine, Tilings, best_plan
+from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.drams import make_dram
+from simulator.study.edp import edp_orders
 from simulator.study.hardware import Hardware, make_datapath, with_layers
+from simulator.study.libraries import gpu_library_of
 from simulator.workload import Op
 
-__all__ = ["GpuHardware", "build_gpu", "cuda_cores_of", "plan_gpu"]
+__all__ = ["GpuHardware", "build_gpu", "cuda_cores_of", "multipliers", "plan_gpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,8 @@ def build_gpu(design: TensorCoreDesign) -> GpuHardware:
 def _build(design: TensorCoreDesign, options: dict[str, Any], path: tuple[str | int, ...]) -> GpuHardware:
     datapath = make_datapath(design, options, path)
     width = _edp_bits(design, datapath)
-    if type(datapath).tile_costs is not Datapath.tile_costs and design.kernels is None:
+    answered = type(datapath).kernel_costs is not Datapath.kernel_costs or design.kernels is not None
+    if type(datapath).tile_costs is not Datapath.tile_costs and not answered:
         raise ConfigError(
             f"{design.where('datapath', 'name')}: what '{datapath.name}' takes on tensor cores is what software runs "
             "there; name its kernels (docs/gpu_programs.md)"
@@ -81,32 +86,54 @@ def _build(design: TensorCoreDesign, options: dict[str, Any], path: tuple[str | 
         bits=bits,
         dram=dram if limited else NO_MEMORY_LIMIT,
         launch_cycles=units.ns_to_cycles(design.launch_us * 1e3, design.clock_mhz),
-        machine=_machine(design, width, limited),
+        bill=_bill(design, datapath),
+        machine=_machine(design, width, dram, limited),
         tilings=_tilings(design, width),
     )
+
+
+def _bill(design: TensorCoreDesign, datapath: Datapath) -> Bill:
+    """Prices of what the design does. Raises: ConfigError naming what has none."""
+    standard = design.memory.dram.standard
+    try:
+        library, scaling = gpu_library_of(design, design.cost)
+        dram = price_dram(library, standard)
+        parts = datapath.edp_parts(multipliers(design.array))
+        bill = make_gpu_bill(library, parts, _actions(datapath), design.array.sms, design.clock_mhz, dram)
+    except CostError as error:
+        raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+    return replace(bill, scaling=scaling, dram_standard=standard or "")
+
+
+def _actions(datapath: Datapath) -> list[str]:
+    """Every action that a run on tensor cores can count."""
+    own = {*datapath.edp_actions_per_mac(), *datapath.actions_per_output(), *datapath.data_dependent_actions()}
+    return sorted(own | set(VECTOR_ACTIONS.values()))
+
+
+def multipliers(array: TensorCoreArray) -> dict[int, int]:
+    """Width of operands -> products of all tensor cores in a cycle, for each width that they have."""
+    units = array.sms * array.sub_cores * array.tensor_cores * array.edp_units
+    widths = {bits: getattr(array.edp_width, f"bits_{bits}") for bits in BITS}
+    return {bits: units * width for bits, width in widths.items() if width}
 
 
 def _edp_bits(design: TensorCoreDesign, datapath: Datapath) -> int:
     """Operand width of the dot-product units that run a datapath: its own, or the next wider one that there is.
 
-    Raises: ConfigError if it does not run on tensor cores, or these have no units as wide as it needs.
+    Raises: ConfigError if it does not run on tensor cores, or these have no units that it needs.
     """
-    needed = datapath.tensor_core_bits
-    where = design.where("datapath", "name")
-    if needed is None:
-        raise ConfigError(f"{where}: '{datapath.name}' does not run on tensor cores; it needs PEs of its own")
-    widths = [bits for bits in BITS if getattr(design.array.edp_width, f"bits_{bits}")]
-    fitting = [bits for bits in widths if bits >= needed]
-    if not fitting:
-        field = design.where("array", "edp_width", f"bits_{needed}")
+    orders = edp_orders(design.array)
+    refusal = datapath.why_no_edp(orders)
+    unit = datapath.edp_unit(orders)
+    if refusal or unit is None:
         raise ConfigError(
-            f"{field}: '{datapath.name}' needs units of {needed} bits or more; '{design.name}' has "
-            f"{', '.join(map(str, widths)) or 'none'}"
+            f"{design.where('datapath', 'name')}: '{datapath.name}' cannot run on '{design.name}'; {refusal}"
         )
-    return min(fitting)
+    return unit
 
 
-def _machine(design: TensorCoreDesign, width: int, limited: bool) -> Machine:
+def _machine(design: TensorCoreDesign, width: int, dram: IdealDram, limited: bool) -> Machine:
     """Its rates at one width of operands; without memory limits, DRAM, L2 and shared memory are as fast as need be."""
     array, memory = design.array, design.memory
     l2, shared = memory.l2, memory.shared_memory
@@ -136,6 +163,8 @@ def _machine(design: TensorCoreDesign, width: int, limited: bool) -> Machine:
         l2_port=l2.sm_bytes_per_cycle if limited else inf,
         l2_latency=l2.latency_cycles,
         warm=l2.warm,
+        dram_rate=float(dram.bytes_per_cycle) if limited else inf,
+        cluster=design.tiling.cluster,
         lanes=design.cuda_cores.fp32_lanes,
         reduce_launch=units.ns_to_cycles(design.tiling.reduce_launch_us * 1e3, design.clock_mhz),
     )

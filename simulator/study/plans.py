@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from simulator.counts import Counts
-from simulator.datapath import TileCosts
+from simulator.datapath import KernelJob, TileCosts
+from simulator.datapath.edp import EdpRun
 from simulator.engine import Timing
 from simulator.errors import ConfigError
+from simulator.formats import Encoded
 from simulator.mapping.tensor_core import GpuPlan, count_gpu
 from simulator.study.cores import CorePlan, plan_cores
+from simulator.study.edp import edp_orders, edp_run
 from simulator.study.gpu import GpuHardware, plan_gpu
 from simulator.study.hardware import Hardware
 from simulator.study.planning import require_affordable, require_feasible_op
@@ -24,7 +27,10 @@ __all__ = ["KernelPlan", "Plan", "plan_op", "require_registers"]
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """One GEMM as a kernel on tensor cores: what ``CorePlan`` is for a systolic array."""
+    """One GEMM as a kernel on tensor cores: what ``CorePlan`` is for a systolic array.
+
+    ``costs``: what its values add to what is loaded from DRAM, if they do.
+    """
 
     hardware: GpuHardware
     op: Op
@@ -35,7 +41,8 @@ class KernelPlan:
     @cached_property
     def tables(self) -> tuple[TileTable, ...]:
         """Its steps, a row for each."""
-        return (self.gemm.table,)
+        table = self.gemm.table
+        return (table if self.costs is None else _with_loads(table, self.costs),)
 
     @property
     def nest(self) -> LoopNest:
@@ -47,16 +54,36 @@ class KernelPlan:
         """What runs side by side."""
         return [self.tables]
 
+    def costs_of(self, act: Encoded | None, weight: Encoded | None, seed: int) -> TileCosts | None:
+        """What these values add, or such as are drawn."""
+        return self.hardware.datapath.kernel_costs(KernelJob(self.gemm.table.rows, act, weight, seed))
+
     @property
     def tiles(self) -> int:
         """Steps of all sets of blocks."""
         return len(self.gemm.nest)
 
+    @cached_property
+    def sums(self) -> EdpRun:
+        """How the tensor cores add."""
+        return edp_run(edp_orders(self.hardware.design.array), self.gemm)
+
     def counts(self, timing: Timing, ran: Sequence[Tiles]) -> Counts:
         """Counts of one GEMM."""
-        burst = self.hardware.dram.burst_bytes
-        counted = count_gpu(self.gemm, ran[0], self.hardware.datapath, timing.total_cycles, burst)
-        return replace(counted, compute_cycles=timing.compute_cycles)
+        launch, burst = self.hardware.launch_cycles, self.hardware.dram.burst_bytes
+        counted = count_gpu(self.gemm, ran[0], self.hardware.datapath, timing.total_cycles, launch, burst)
+        added = counted.actions | (self.costs.actions if self.costs else {})
+        return replace(counted, compute_cycles=timing.compute_cycles, actions=added)
+
+
+def _with_loads(table: TileTable, costs: TileCosts) -> TileTable:
+    """The table with more to load. A kernel's time depends on nothing else of values."""
+    waiting = costs.outlier_cycles + costs.vector_cycles
+    assert not waiting.any(), "tensor cores wait for no values"
+    rows = table.rows.copy()
+    rows["act_load_bytes"] += costs.act_load_bytes
+    rows["weight_load_bytes"] += costs.weight_load_bytes
+    return replace(table, rows=rows)
 
 
 Plan = CorePlan | KernelPlan

@@ -12,7 +12,7 @@ from simulator import units
 from simulator.config import Design, kind_of
 from simulator.config.design import SystolicDesign
 from simulator.config.tensor_core import TensorCoreDesign
-from simulator.cost import by_group, total
+from simulator.cost import by_category, by_group, total
 from simulator.counts import Counts
 from simulator.engine import STALL_CAUSES, shown
 from simulator.errors import ConservationError
@@ -69,7 +69,6 @@ def layer_row(point: Point, result: Result) -> Row:
     """One op or pass of a point; cycles, bytes and energy cover all of its GEMMs or repetitions."""
     op, timing = result.op, result.timing
     quality = result.quality if isinstance(result, OpResult) else None
-    groups = by_group(result.energy)
     return {
         "design": point.hardware.design.name,
         "workload": point.workload.name,
@@ -90,7 +89,7 @@ def layer_row(point: Point, result: Result) -> Row:
         **_count_columns(result.counts),
         "mapping_util": point.hardware.mapping_util(op) if isinstance(op, Op) else math.nan,
         "compute_util": _compute_util(point, [result]) if isinstance(op, Op) else math.nan,
-        **_energy(result.energy, groups),
+        **_energy(op.name, result.energy),
         "sqnr_db": quality.sqnr_db if quality else math.nan,
         **{column: _sqnr([quality], kind) if quality else math.nan for column, kind in _ERRORS.items()},
         "exact": quality.exact if quality else None,
@@ -124,7 +123,7 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         "mapping_util": sum(point.hardware.mapping_util(r.op) * r.op.macs for r in gemms) / counts.macs,
         "compute_util": _compute_util(point, results),
         **_dram_bytes(counts),
-        **_energy(energy, by_group(energy)),
+        **_energy(point.label, energy),
         "area_total_um2": total(area) if area else math.nan,
         "edp_js": total(energy) * 1e-12 * latency_s if energy else math.nan,
         **_quality(gemms),
@@ -217,10 +216,19 @@ _ONE_WAY = {
 }
 
 
-def _energy(energy: Row, groups: Row) -> Row:
+def _energy(name: str, energy: Row) -> Row:
+    """The total, its four groups and, of a GPU, its five categories; nothing is known without prices.
+
+    Raises: ConservationError if either do not sum to the total.
+    """
+    whole, groups, categories = total(energy), by_group(energy), by_category(energy)
     if not energy:
         return {"energy_total_pj": math.nan, **{f"energy_{group}_pj": math.nan for group in groups}}
-    return {"energy_total_pj": total(energy), **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
+    for split in (groups, categories):
+        if split and not math.isclose(total(split), whole, rel_tol=1e-9):
+            raise ConservationError(f"{name}: {', '.join(split)} sum to {total(split)} pJ, the total is {whole}")
+    row = {"energy_total_pj": whole, **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
+    return row | {f"energy_gpu_{category}_pj": pj for category, pj in categories.items()}
 
 
 def _compute_util(point: Point, results: Sequence[Result]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import signal
 import sys
@@ -23,6 +24,7 @@ import simulator
 from simulator import datapath as datapaths
 from simulator.config import Source, Study, load_study
 from simulator.config.catalogue import Reference
+from simulator.config.published import Measured
 from simulator.cost import Bill
 from simulator.errors import OlivineError, OutputError
 from simulator.study.assumptions import ASSUMPTIONS
@@ -117,7 +119,7 @@ def execute(
         if progress:
             progress(done, len(missing), points[i].label)
     simulated = time.perf_counter()
-    results, layers_table = _tables([stored[key] for key in keys], record.baseline)
+    results, layers_table = _tables([stored[key] for key in keys], record)
     timings = {
         "simulate_s": simulated - started,
         "points_run": len(missing),
@@ -208,15 +210,30 @@ def _run_point(point: Point, fidelity: Any, seed: int) -> PointResult:
     return point_row(point, results, fidelity, seed), layers, mismatches
 
 
-def _tables(stored: list[tuple[Row, list[Row]]], baseline: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _tables(stored: list[tuple[Row, list[Row]]], study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pandas as pd
 
     rows = [dict(row) for row, _ in stored]
-    add_ratios(rows, baseline)
+    add_ratios(rows, study.baseline)
+    if study.measured:
+        stored = [(row, _with_measured(row, layers, study.measured)) for row, layers in stored]
     results = pd.DataFrame(rows)
     columns = [*CONTRACT_COLUMNS, *(c for c in results.columns if c not in CONTRACT_COLUMNS)]
     layers_table = pd.DataFrame([layer for _, layers in stored for layer in layers])
     return results[columns], layers_table.astype(dict.fromkeys(SHAPE_COLUMNS, "Int64"))
+
+
+def _with_measured(row: Row, layers: list[Row], measured: Measured) -> list[Row]:
+    """Layers with what they took, and what was measured of them (empty where nothing was)."""
+    times = {(time.workload, time.op): time.time_us for time in measured.times}
+    return [
+        layer
+        | {
+            "simulated_us": layer["total_cycles"] / row["clock_mhz"],
+            "measured_us": times.get((layer["workload"], layer["op"]), math.nan),
+        }
+        for layer in layers
+    ]
 
 
 def _report(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
@@ -240,6 +257,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "fidelity": study.fidelity,
         "baseline": study.baseline,
         "published": study.published.model_dump() if study.published else None,
+        "measured": study.measured.model_dump() if study.measured else None,
         "study_resolved": source.data,
         "designs": [_design_record(p) for p in designs.values()],
         "workloads": [

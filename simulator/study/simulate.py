@@ -14,14 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
-from simulator.datapath import Datapath, Job
+from simulator.datapath import Datapath, Job, TileCosts
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
-from simulator.study.cores import CorePlan
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
-from simulator.study.plans import Plan, plan_op, require_registers
+from simulator.study.plans import KernelPlan, Plan, plan_op, require_registers
 from simulator.study.programs import program_hardware, run_program
 from simulator.study.quality import Quality, check_values
 from simulator.study.storage import storage_of
@@ -89,7 +88,8 @@ def simulate_op(
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
         values = [_values(hardware, *pair, plan, fidelity) for pair in operands]
-        quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
+        sums = plan.sums if isinstance(plan, KernelPlan) else None
+        quality = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
     tiles, known = plan.tiles, operands if tensors is not None else [(None, None)] * op.count
     if program := program_hardware(hardware):
         runs = [run_program(program, op, act, fidelity) for act, _ in known]
@@ -136,10 +136,14 @@ def _gemm_seed(seed: int, op: Op, index: int) -> int:
     return int(np.random.SeedSequence([seed, crc32(op.name.encode()), index]).generate_state(1, np.uint64)[0])
 
 
-def _job(hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
-    assert isinstance(plan, CorePlan), "nothing on tensor cores depends on values"
+def _added(
+    hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: Encoded | None, seed: int
+) -> TileCosts | None:
+    """What values add to the tiles of one GEMM."""
+    if isinstance(plan, KernelPlan):
+        return plan.costs_of(act, weight, seed)
     array = plan.hardware.array
-    return Job(
+    job = Job(
         op.M,
         op.N,
         op.K,
@@ -154,15 +158,17 @@ def _job(hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: En
         hardware.search_dram.bytes_per_cycle,
         plan.starts,
     )
+    return hardware.datapath.tile_costs(job)
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:
-    """Results of one GEMM: from the datapath, or from the registers of its arrays."""
+    """Results of one GEMM: from the datapath, on tensor cores in their order, or from the registers of its arrays."""
+    if isinstance(plan, KernelPlan):
+        return hardware.datapath.edp_matmul(act, weight, plan.sums)
     if fidelity != "pe_array":
         return hardware.datapath.matmul(act, weight)
     from simulator.study.registers import run_registers
 
-    assert isinstance(plan, CorePlan), "see require_registers"
     return run_registers(plan.hardware, act, weight, plan.tables[0])
 
 
@@ -209,7 +215,7 @@ def _costs(
     first: tuple[Plan, list[Timing]] | None = None
     timings, counts = [], []
     for index, (act, weight) in enumerate(operands):
-        costs = hardware.datapath.tile_costs(_job(hardware, op, plan, act, weight, _gemm_seed(seed, op, index)))
+        costs = _added(hardware, op, plan, act, weight, _gemm_seed(seed, op, index))
         whole = plan if costs is None else replace(plan, costs=costs)
         phases = [run_tables(hardware, tables, fidelity) for tables in whole.phases]
         first = (whole, phases) if first is None else first

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from simulator import units
-from simulator.config import load_cost, load_scaling, load_sram_at, named_at
-from simulator.config.cost import CostLibrary
 from simulator.config.design import Scratchpad, SystolicDesign
 from simulator.cost import Bill, make_bill, price_dram
-from simulator.cost.scaling import factors, scale_library
 from simulator.datapath import Datapath
 from simulator.engine import NO_MEMORY_LIMIT, GlobalBuffer
 from simulator.errors import ConfigError, CostError
@@ -20,6 +16,7 @@ from simulator.mapping.scratchpads import Memories, Pad
 from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.drams import dram_charged, make_dram
 from simulator.study.hardware import Hardware, make_datapath, with_layers
+from simulator.study.libraries import library_of
 from simulator.study.vector_parts import vector_parts
 from simulator.workload import Op
 
@@ -157,27 +154,12 @@ def _bill(design: SystolicDesign, datapath: Datapath) -> Bill:
     standard, gb_s = dram_charged(design)
     cores = design.cores.count
     try:
-        library, scaling = _library(design)
+        library, scaling = library_of(design)
         dram = price_dram(library, standard)
         bill = make_bill(library, parts, priced_actions(datapath), design.memory, design.clock_mhz, dram, gb_s, cores)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
     return replace(bill, scaling=scaling, dram_standard=standard or "")
-
-
-def _library(design: SystolicDesign) -> tuple[CostLibrary, str]:
-    """The design's price list, scaled to its node if that is another, and how it was."""
-    label, _ = design._source.origin(("cost",)) if design._source else ("", None)
-    near = Path(label).parent
-    with named_at(design.where("cost")):
-        library = load_cost(design.cost, near=near)
-    if design.node_nm is None or design.node_nm == library.node_nm:
-        return library, ""
-    by = factors(load_scaling(), library.node_nm, design.node_nm)
-    sram = load_sram_at(design.cost, design.node_nm, near=near)
-    pads = f"made for {design.node_nm:g} nm" if sram else "scaled likewise"
-    how = f"logic {by} with DeepScaleTool, scratchpads {pads}, DRAM as it is"
-    return scale_library(library, by, sram), how
 
 
 def _parts(design: SystolicDesign, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:

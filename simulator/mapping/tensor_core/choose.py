@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from simulator.mapping.blocking import OperandBits
-from simulator.mapping.tensor_core.kernels import Kernels, Tilings, kernels
+from simulator.mapping.tensor_core.kernels import Tilings, kernels
 from simulator.mapping.tensor_core.machine import Machine
-from simulator.mapping.tensor_core.steps import epilogue_cycles, grid, reduction_cycles, step_cycles
-from simulator.mapping.tensor_core.table import GpuPlan
-from simulator.mapping.tensor_core.traffic import dram_bytes
+from simulator.mapping.tensor_core.table import Costs, GpuPlan, costs_of
 from simulator.tiles import LoopNest
 from simulator.workload import Op
 
@@ -39,29 +37,24 @@ def best_plan(
     Raises: MappingError if an SM can hold none.
     """
     found = kernels(op, machine, bits, how)
-    about = estimate(op, machine, bits, found, bytes_per_cycle, latency, how.persistent)
-    order = np.argsort(about, kind="stable")[:_TRIED]
-    plans = [GpuPlan(op, machine, bits, found.at(int(i)), how.persistent) for i in order]
+    costs = costs_of(op, machine, bits, found)
+    about = estimate(machine, costs, bytes_per_cycle, latency, how.persistent)
+    order = [int(i) for i in np.argsort(about, kind="stable")[:_TRIED]]
+    plans = [GpuPlan(op, machine, bits, found.at(i), costs.at(i), how.persistent) for i in order]
     return min(plans, key=lambda plan: (cycles(plan.nest), plan.grid.blocks))
 
 
-def estimate(
-    op: Op,
-    machine: Machine,
-    bits: OperandBits,
-    x: Kernels,
-    bytes_per_cycle: float,
-    latency: int,
-    persistent: bool,
-) -> Any:
+def estimate(machine: Machine, costs: Costs, bytes_per_cycle: float, latency: int, persistent: bool) -> Any:
     """About the cycles that each kernel takes: its sets one after another, or DRAM if that is slower."""
-    g = grid(op, machine, x)
-    d = dram_bytes(op, machine, bits, x, g)
-    on_chip = np.zeros(len(x.m))
-    for last, times in ((False, g.sets - 1), (True, 1)):
-        step = step_cycles(machine, bits, x, g, last)
+    g, d = costs.grid, costs.dram
+    total: Any = costs.reduction + np.where(d.act + d.weight, latency, 0)
+    for step, end, times, share in (
+        (costs.step, costs.ends[0], g.sets - 1, 1 - g.last / g.blocks),
+        (costs.last, costs.ends[1], 1, g.last / g.blocks),
+    ):
         begin = machine.l2_latency + step.l2 + machine.shared_latency
-        around = 0 if persistent and not last else begin + epilogue_cycles(machine, bits, x, g, last)
-        on_chip = on_chip + times * (g.steps * step.whole + around)
-    off_chip = (d.act + d.weight) / bytes_per_cycle + latency
-    return np.maximum(on_chip, off_chip + around) + reduction_cycles(op, machine, bits, x)
+        off_chip = (d.act + d.weight) * share / bytes_per_cycle
+        total = (
+            total + np.maximum(times * g.steps * step.whole, off_chip) + (0 if persistent else times) * (begin + end)
+        )
+    return total

@@ -40,28 +40,40 @@ class _Work:
     instructions: int
 
 
-def count_gpu(plan: GpuPlan, tiles: Tiles, datapath: Datapath, cycles: int, burst_bytes: int) -> Counts:
-    """Counts of one GEMM that took ``cycles``. Raises: ConservationError if tiles lose MACs or bytes."""
-    op, bits = plan.op, plan.bits
+def count_gpu(
+    plan: GpuPlan, tiles: Tiles, datapath: Datapath, cycles: int, launch_cycles: int, burst_bytes: int
+) -> Counts:
+    """Counts of one GEMM that took ``cycles``, its launch too.
+
+    Raises: ConservationError if tiles lose MACs or bytes.
+    """
+    op = plan.op
     macs = op.M * op.N * op.K
     if tiles.total("macs") != macs:
         raise ConservationError(f"{op.name}: the tiles have {tiles.total('macs')} MACs, the GEMM has {macs}")
     work = _work(plan)
-    traffic = _dram(plan, tiles, burst_bytes) | _l2(plan, tiles) | _shared(plan, work) | _registers(plan, work)
+    traffic = _dram(plan, tiles, burst_bytes) | _l2(plan) | _shared(plan, work) | _registers(plan, work)
     _require_compulsory(plan, traffic)
     actions: dict[str, float] = defaultdict(float)
     for per_one, times in (
-        (datapath.actions_per_mac(), macs),
-        (datapath.actions_per_operand("act"), traffic["registers", "act"].read_bits * bits.act.values / bits.act.bits),
-        (
-            datapath.actions_per_operand("weight"),
-            traffic["registers", "weight"].read_bits * bits.weight.values / bits.weight.bits,
-        ),
+        (datapath.edp_actions_per_mac(), macs),
         (datapath.actions_per_output(), op.M * op.N),
     ):
         for action, n in per_one.items():
             actions[action] += n * times
-    return Counts(macs, cycles, dict(actions), traffic, tiles.compute_cycles)
+    active = _active_sm_cycles(plan, cycles, launch_cycles)
+    return Counts(macs, cycles, dict(actions), traffic, tiles.compute_cycles, active_sm_cycles=active)
+
+
+def _active_sm_cycles(plan: GpuPlan, cycles: int, launch_cycles: int) -> int:
+    """Cycles in which an SM has a block, over all of them: none has one while a kernel is launched, and those that the
+    last set of blocks leaves out have none for as long as that takes on chip.
+    """
+    g, sms, costs = plan.grid, plan.machine.sms, plan.costs
+    ran, working = cycles - launch_cycles, min(g.last, sms)
+    last_set = plan.beginning(costs.last) + g.steps * int(costs.last.whole) + int(costs.ends[1])
+    idle = ran if g.sets == 1 else min(last_set, ran)
+    return sms * ran - (sms - working) * idle
 
 
 def _work(plan: GpuPlan) -> _Work:
@@ -83,12 +95,13 @@ def _dram(plan: GpuPlan, tiles: Tiles, burst_bytes: int) -> dict[tuple[str, str]
     return found | {("dram", "out"): Traffic(write_bits=8 * results, writes=-(-results // burst_bytes))}
 
 
-def _l2(plan: GpuPlan, tiles: Tiles) -> dict[tuple[str, str], Traffic]:
+def _l2(plan: GpuPlan) -> dict[tuple[str, str], Traffic]:
     outputs, bits, splits = plan.op.M * plan.op.N, plan.bits, plan.kernel.splits
     found = {}
-    for side, asked in zip(("act", "weight"), plan.l2, strict=True):
-        filled = tiles.total(f"{side}_load_bytes")
-        found["l2", side] = _lines(8 * asked, 8 * filled)
+    sides = (("act", bits.act, plan.costs.dram.act), ("weight", bits.weight, plan.costs.dram.weight))
+    for (side, width, loaded), asked in zip(sides, plan.costs.l2, strict=True):
+        filled = 8 * int(loaded) * width.bits // width.dram_bits  # L2 has what DRAM may hold packed in full width
+        found["l2", side] = _lines(8 * asked, filled)
     parts = outputs * splits * bits.accumulator if splits > 1 else 0
     if plan.kernel.stream:
         parts = (plan.grid.blocks - 1) * plan.kernel.m * plan.kernel.n * bits.accumulator
@@ -100,8 +113,8 @@ def _shared(plan: GpuPlan, work: _Work) -> dict[tuple[str, str], Traffic]:
     act, weight = x.m // x.warps_m * bits.act.row_bits(x.k), x.n // x.warps_n * bits.weight.row_bits(x.k)
     sums = (work.steps if x.stream else g.blocks * g.steps) // g.steps * x.m * x.n * bits.accumulator
     return {
-        ("shared_memory", "act"): _words(work.steps * work.groups * act, 8 * plan.l2[0]),
-        ("shared_memory", "weight"): _words(work.steps * work.groups * weight, 8 * plan.l2[1]),
+        ("shared_memory", "act"): _words(work.steps * work.groups * act, 8 * plan.costs.l2[0]),
+        ("shared_memory", "weight"): _words(work.steps * work.groups * weight, 8 * plan.costs.l2[1]),
         ("shared_memory", "out"): _words(sums, sums),
     }
 
@@ -130,7 +143,7 @@ def _words(read_bits: int, written_bits: int) -> Traffic:
 def _require_compulsory(plan: GpuPlan, traffic: dict[tuple[str, str], Traffic]) -> None:
     """Every operand comes out of L2 at least once, and out of DRAM unless it was there. Raises: ConservationError."""
     op, bits = plan.op, plan.bits
-    there = plan.machine.warm and not plan.dram.full
+    there = plan.machine.warm and not plan.costs.dram.full
     for side, rows, width in (("act", op.M, bits.act), ("weight", op.N, bits.weight)):
         needed = {"l2": rows * width.row_bits(op.K), "dram": 0 if there else rows * width.dram_row_bits(op.K)}
         for level, least in needed.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Literal, NamedTuple
 
@@ -90,44 +91,78 @@ class Kernels(NamedTuple):
 
 
 def kernels(op: Op, machine: Machine, bits: OperandBits, how: Tilings) -> Kernels:
-    """All kernels that an SM can hold. Raises: MappingError if there is none."""
-    tiles = [(how.m or m, how.n or n) for m, n in how.tiles]
-    ks = [how.k] if how.k else [b * 8 // how.bits for b in how.k_bytes]
-    splits = _SPLITS if how.split_k == "auto" else (1,) if how.split_k == "off" else (how.split_k,)
-    streams = {"off": (0,), "on": (1,), "auto": (0, 1)}[how.stream_k]
-    axes = product(dict.fromkeys(tiles), dict.fromkeys(ks), _WARPS, how.stages, splits, streams)
-    table = np.array([(*t, k, *w, s, p, x, 1) for t, k, w, s, p, x in axes], np.int64)
-    found = Kernels(*table.T)
-    found = found.chosen(_sensible(op, machine, bits, found, how.split_k == "auto"))
-    if len(found.m):
-        found = found._replace(resident=_resident(machine, bits, found, how.async_copy))
-        found = found.chosen(found.resident > 0)
-    if not len(found.m):
+    """All kernels that an SM can hold and that make sense for a GEMM. Raises: MappingError if there is none."""
+    whole = _resident_kernels(machine, bits, how)
+    if not len(whole.m):
         raise MappingError(
             "no block of tiling.tiles, k_bytes and stages has warps that its instructions, registers and shared memory "
             "allow; try smaller tiles or fewer stages",
             ("tiling",),
         )
-    return found
+    found = _streamed(op, machine, whole, how)
+    free = how.split_k == "auto"
+    splits = _SPLITS if free else (1,) if how.split_k == "off" else (int(how.split_k),)
+    found += [_split(op, machine, whole, parts, free) for parts in splits if how.stream_k != "on"]
+    joined = Kernels(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    if not len(joined.m):
+        field = "stream_k" if how.stream_k == "on" else "split_k"
+        raise MappingError(
+            "no kernel has so many parts of K, or a step for each SM; leave it to auto", ("tiling", field)
+        )
+    return joined
 
 
-def _sensible(op: Op, machine: Machine, bits: OperandBits, x: Kernels, free: bool) -> NDArray[np.bool_]:
-    """Warp tiles of whole instructions, K in whole units, no empty parts of K, and, where that is ``free``, none at all
-    if blocks fill all SMs without (CUTLASS, efficient_gemm.md: split-K is for grids that do not)."""
-    m, n, k = machine.mma
-    if machine.mma_warps > 1:
-        whole = (x.m % (m * x.warps_m) == 0) & (x.n % (8 * x.warps_n) == 0)
-    else:
-        whole = (x.m % (m * x.warps_m) == 0) & (x.n % (n * x.warps_n) == 0)
+def _streamed(op: Op, machine: Machine, x: Kernels, how: Tilings) -> list[Kernels]:
+    """Stream-K variants, if they are wanted, of kernels that have a step for each SM."""
+    if how.stream_k == "off":
+        return []
+    steps = ceil_div(op.M, x.m) * ceil_div(op.N, x.n) * ceil_div(op.K, x.k)
+    fitting = x.chosen(steps >= machine.sms)
+    return [fitting._replace(stream=np.ones_like(fitting.m))]
+
+
+def _split(op: Op, machine: Machine, x: Kernels, parts: int, free: bool) -> Kernels:
+    """Those kernels whose steps make so many parts of K, none of them empty; where that is ``free``, none whose blocks
+    fill all SMs without (CUTLASS, efficient_gemm.md: split-K is for grids that do not), and none whose partial sums L2
+    does not hold.
+    """
+    if parts == 1:
+        return x
     steps = ceil_div(op.K, x.k)
-    split = ceil_div(steps, ceil_div(steps, np.minimum(x.splits, steps))) == x.splits
-    tiles = ceil_div(op.M, x.m) * ceil_div(op.N, x.n)
-    split &= (x.splits == 1) | (tiles < machine.sms) | (not free)
-    streams = (x.stream == 0) | ((x.splits == 1) & (tiles * steps >= machine.sms))
+    makes = ceil_div(steps, ceil_div(steps, np.minimum(parts, steps))) == parts
+    if free:
+        tiles = ceil_div(op.M, x.m) * ceil_div(op.N, x.n)
+        makes &= (tiles < machine.sms) & (op.M * op.N * 4 * parts <= machine.l2_bytes)
+    fitting = x.chosen(makes)
+    return fitting._replace(splits=np.full_like(fitting.m, parts))
+
+
+@lru_cache(maxsize=256)
+def _resident_kernels(machine: Machine, bits: OperandBits, how: Tilings) -> Kernels:
+    """Kernels of whole instructions that an SM can hold; of those that differ in nothing but stages, and of which an SM
+    holds equally many blocks, the one of most stages.
+    """
+    tiles = [(how.m or m, how.n or n) for m, n in how.tiles]
+    ks = [how.k] if how.k else [b * 8 // how.bits for b in how.k_bytes]
+    axes = product(dict.fromkeys(tiles), dict.fromkeys(ks), _WARPS, sorted(how.stages, reverse=True))
+    found = Kernels(*np.array([(*t, k, *w, s, 1, 0, 1) for t, k, w, s in axes], np.int64).T)
+    found = found.chosen(_whole_instructions(machine, bits, found))
+    found = found._replace(resident=_resident(machine, bits, found, how.async_copy))
+    found = found.chosen(found.resident > 0)
+    alike = np.stack([found.m, found.n, found.k, found.warps_m, found.warps_n, found.resident])
+    _, first = np.unique(alike, axis=1, return_index=True)
+    return Kernels(*(column[np.sort(first)] for column in found))
+
+
+def _whole_instructions(machine: Machine, bits: OperandBits, x: Kernels) -> NDArray[np.bool_]:
+    """Warp tiles of whole instructions, K in whole instructions and packed units, and no more warps than a block may
+    have. An instruction of a group of warps may be narrower than its widest (``wgmma``: any multiple of 8).
+    """
+    m, n, k = machine.mma
+    n = 8 if machine.mma_warps > 1 else n
     warps = x.warps_m * x.warps_n * machine.mma_warps
-    return np.asarray(
-        whole & (x.k % k == 0) & (x.k % bits.k_align == 0) & split & streams & (warps <= machine.block_warps)
-    )
+    fits = (x.m % (m * x.warps_m) == 0) & (x.n % (n * x.warps_n) == 0) & (x.k % k == 0)
+    return np.asarray(fits & (x.k % bits.k_align == 0) & (warps <= machine.block_warps))
 
 
 def _resident(machine: Machine, bits: OperandBits, x: Kernels, async_copy: bool) -> Ints:

@@ -24,6 +24,8 @@ class Machine:
         shared_rate, shared_latency: bytes per cycle of an SM's shared memory; cycles of a load.
         l2_bytes: of what all SMs read, that the cache holds; ``l2_rate``, ``l2_port``: bytes per cycle of all SMs
             together and of one; ``l2_latency``: cycles; ``warm``: operands that fit are there before the GEMM begins.
+        dram_rate: bytes per cycle of DRAM.
+        cluster: blocks along M that fetch what they share of W from L2 together (clusters of sm_90).
         lanes: FP32 lanes of an SM.
         reduce_launch: cycles between a kernel that leaves partial sums and the one that adds them.
     """
@@ -51,6 +53,8 @@ class Machine:
     l2_port: float
     l2_latency: int
     warm: bool
+    dram_rate: float
+    cluster: int
     lanes: int
     reduce_launch: int
 

@@ -95,7 +95,8 @@ def step_cycles(machine: Machine, bits: OperandBits, x: Any, g: Grid, last: bool
     each = each * machine.mma_cycles * together
     read = groups * (m * bits.act.row_bits(x.k) + n * bits.weight.row_bits(x.k))
     written = x.m * bits.act.row_bits(x.k) + x.n * bits.weight.row_bits(x.k)
-    asked = ceil_div(g.m * bits.act.row_bits(x.k) + g.n * bits.weight.row_bits(x.k), 8)
+    clusters = ceil_div(g.rows, np.minimum(machine.cluster, g.rows))
+    asked = ceil_div(g.m * bits.act.row_bits(x.k) + ceil_div(g.n * bits.weight.row_bits(x.k) * clusters, g.rows), 8)
     chained = np.maximum(each, machine.mma_latency) * (x.k // mma_k)
     return StepCycles(
         _whole(each * (x.k // mma_k)),

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from simulator.mapping.blocking import OperandBits
-from simulator.mapping.tensor_core.kernels import Kernel, Kernels
 from simulator.mapping.tensor_core.machine import Machine, ceil_div
 from simulator.mapping.tensor_core.steps import Grid
 from simulator.workload import Op
@@ -52,12 +51,12 @@ class DramBytes:
     full: Any
 
 
-def l2_bytes(op: Op, bits: OperandBits, x: Kernel | Kernels, g: Grid) -> tuple[Any, Any]:
+def l2_bytes(op: Op, machine: Machine, bits: OperandBits, g: Grid) -> tuple[Any, Any]:
     """Bytes of activations and weights that all blocks ask L2 for: each row of A once per block along N, each column of
-    W once per block along M.
+    W once per block (or cluster of them) along M.
     """
     act, weight = _operand_bytes(op, bits)
-    return act * g.cols, weight * g.rows
+    return act * g.cols, weight * ceil_div(g.rows, np.minimum(machine.cluster, g.rows))
 
 
 def _operand_bytes(op: Op, bits: OperandBits) -> tuple[int, int]:
@@ -65,7 +64,7 @@ def _operand_bytes(op: Op, bits: OperandBits) -> tuple[int, int]:
     return -(-op.M * bits.act.row_bits(op.K) // 8), -(-op.N * bits.weight.row_bits(op.K) // 8)
 
 
-def dram_bytes(op: Op, machine: Machine, bits: OperandBits, x: Kernel | Kernels, g: Grid) -> DramBytes:
+def dram_bytes(op: Op, machine: Machine, bits: OperandBits, x: Any, g: Grid) -> DramBytes:
     """See above."""
     chip = _operand_bytes(op, bits)
     full = sum(chip) + op.M * op.N * bits.output // 8 > machine.l2_bytes
@@ -100,20 +99,22 @@ def _band(across: Any, along: Any, width: int, at_once: Any, held: Any, passing:
     """
     wide = np.minimum(width, across)
     band_blocks = along * wide
-    sets = ceil_div(band_blocks, np.minimum(at_once, band_blocks))
+    bands_at_once = np.maximum(at_once // band_blocks, 1)
     band = held * wide / across
     slab = passing * np.minimum(ceil_div(at_once, wide), along) / along
-    kept = np.where(band + slab <= capacity, 1, sets)
-    return np.where(passing + band <= capacity, 1, ceil_div(across, wide)), kept
+    kept = np.where(band + slab <= capacity, 1, ceil_div(band_blocks, at_once))
+    passes = ceil_div(ceil_div(across, wide), bands_at_once)
+    return np.where(passing + band <= capacity, 1, passes), kept
 
 
-def _first_share(machine: Machine, x: Kernel | Kernels, g: Grid, width: Any, along_n: Any) -> tuple[Any, Any]:
+def _first_share(machine: Machine, x: Any, g: Grid, width: Any, along_n: Any) -> tuple[Any, Any]:
     """Parts of A and of W that the blocks which run first ask for; parts of K are numbered last."""
     tiles, parts = g.rows * g.cols, np.asarray(x.splits)
     at_once = machine.sms * g.together
     blocks = np.minimum(at_once, tiles)
     of_k = np.minimum(ceil_div(at_once, tiles), parts) / parts
-    across = np.minimum(width, blocks)
-    along = np.minimum(ceil_div(blocks, width), np.where(along_n, g.rows, g.cols))
+    long, wide = np.where(along_n, (g.rows, g.cols), (g.cols, g.rows))
+    along = np.minimum(ceil_div(blocks, width), long)
+    across = np.minimum(width * ceil_div(blocks, width * long), wide)
     rows, cols = np.where(along_n, along, across), np.where(along_n, across, along)
     return rows / g.rows * of_k, cols / g.cols * of_k
