@@ -7,6 +7,7 @@ import pytest
 
 import simulator as sim
 from simulator.config import load_design
+from simulator.datapath.edp import EdpOrder
 from simulator.errors import ConfigError
 from simulator.mapping.tensor_core import slices
 from simulator.resources import shipped_names
@@ -111,9 +112,26 @@ def test_cuts_change_bits_of_floats_and_none_of_integers():
 # What a design says and refuses
 
 
-def test_generations_add_as_measured():
-    orders = {name: edp_orders(load_design(name).array)[16] for name in ("rtx2080ti_fp16", "a100")}
-    assert {(o.group, o.extra_bits, o.rounding, o.fraction_bits) for o in orders.values()} == {(8, 1, "zero", 23)}
+@pytest.mark.parametrize(
+    ("name", "bits", "order"),
+    [
+        ("rtx2080ti_fp16", 16, EdpOrder(8, 1)),
+        ("a100", 16, EdpOrder(8, 1)),
+        ("h100", 16, EdpOrder(16, 2)),
+        ("h200", 8, EdpOrder(32, -10, fraction_bits=13)),
+    ],
+)
+def test_generations_add_as_measured(name, bits, order):
+    assert edp_orders(load_design(name).array)[bits] == order
+
+
+def test_fp8_runs_on_hopper_and_its_sums_are_coarse():
+    """13 fraction bits: every sum is a multiple of 2^-13 of its own power of two."""
+    rng = np.random.default_rng(4)
+    design = load_design("h100", set={"datapath": {"name": "fp8_mac"}})
+    found = sim.simulate_gemm(design, a=rng.standard_normal((16, 512)), w=rng.standard_normal((512, 16)))
+    assert found.exact
+    assert not (found.accumulators.view(np.uint32) & ((1 << 10) - 1)).any()
 
 
 @pytest.mark.parametrize(

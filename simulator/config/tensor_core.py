@@ -104,6 +104,13 @@ class L2Cache(Record):
     latency_cycles: Cycles
     warm: bool = False
 
+    @model_validator(mode="after")
+    def _no_more_than_all_is_usable(self) -> L2Cache:
+        if self.usable_kib is not None and self.usable_kib > self.capacity_kib:
+            message = f"{self.usable_kib:g} KiB are more than capacity_kib, {self.capacity_kib:g}"
+            raise FieldError(("usable_kib",), message)
+        return self
+
 
 class SharedMemory(Record):
     """The scratchpad of an SM. ``block_kib``: at most, of one block; ``reserved_kib``: of each block, by the system."""

@@ -7,8 +7,8 @@ next accumulator. A product's exponent is the sum of its operands' exponent fiel
 lies in [0, 4); subnormal operands have the smallest field, zeros none. What is below 2^-126 is an FP32 subnormal.
 
 That is how NVIDIA's tensor cores have been found to add: Fasi, Higham, Mikaitis and Pranesh (PeerJ Computer Science
-7:e330, 2021) for V100, T4 and A100; Li et al. (FTTN, CCGrid 2024) for H100; Khattak and Mikaitis (arXiv 2512.07004,
-2025) and Xie et al. (MMA-Sim, arXiv 2511.10909, 2025), whose models equal the hardware bit for bit:
+7:e330, 2021) for V100, T4 and A100; Li et al. (FTTN, arXiv 2403.00232, 2024) for H100; Khattak and Mikaitis (arXiv
+2512.07004, 2025) and Xie et al. (MMA-Sim, arXiv 2511.10909, 2025), whose models equal the hardware bit for bit:
 
 | generation | operands | group | extra bits | fraction of the result |
 | --- | --- | --- | --- | --- |

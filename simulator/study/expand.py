@@ -224,7 +224,7 @@ def _require_measured(study: Study, source: Source, workloads: Sequence[Workload
             if name not in known:
                 where = source.where(("measured", "times", i, field))
                 hint = did_you_mean(name, known) or f"; {field}s: {', '.join(list(known)[:5])}"
-                raise ConfigError(f"{where}: '{name}' is not a {field} of the study{hint}")
+                raise ConfigError(f"{where}: '{name}' is no {field} of the study{hint}")
         if (time.workload, time.op) in seen:
             raise ConfigError(f"{source.where(('measured', 'times', i))}: '{time.op}' is measured twice; remove one")
         seen.add((time.workload, time.op))

@@ -10,7 +10,7 @@ from simulator.counts import Counts
 from simulator.datapath import KernelJob, TileCosts
 from simulator.datapath.edp import EdpRun
 from simulator.engine import Timing
-from simulator.errors import ConfigError
+from simulator.errors import ConfigError, WorkloadError
 from simulator.formats import Encoded
 from simulator.mapping.tensor_core import GpuPlan, count_gpu
 from simulator.study.cores import CorePlan, plan_cores
@@ -23,6 +23,9 @@ from simulator.tiles import LoopNest, Tiles, TileTable
 from simulator.workload import Op
 
 __all__ = ["KernelPlan", "Plan", "plan_op", "require_registers"]
+
+
+_MOST_ROWS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,12 @@ class KernelPlan:
 
     @cached_property
     def tables(self) -> tuple[TileTable, ...]:
-        """Its steps, a row for each."""
+        """Its steps, a row for each. Raises: WorkloadError if they would fill any memory."""
+        if self.tiles > _MOST_ROWS:
+            raise WorkloadError(
+                f"op '{self.op.name}': {self.tiles} steps on '{self.hardware.design.name}'; at most {_MOST_ROWS} can "
+                "be looked at one by one (event, timelines, values that decide loads); use pipeline or split the op"
+            )
         table = self.gemm.table
         return (table if self.costs is None else _with_loads(table, self.costs),)
 

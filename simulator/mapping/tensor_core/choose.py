@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.errors import MappingError
 from simulator.mapping.blocking import OperandBits
 from simulator.mapping.tensor_core.kernels import Tilings, kernels
 from simulator.mapping.tensor_core.machine import Machine
@@ -18,6 +19,8 @@ __all__ = ["best_plan", "estimate"]
 
 _TRIED = 8
 """Kernels of least estimated cycles that the pipeline decides between."""
+_MOST_STEPS = 1 << 26
+"""Of all sets of a kernel: beyond it, going through them takes seconds."""
 
 
 def best_plan(
@@ -38,8 +41,11 @@ def best_plan(
     """
     found = kernels(op, machine, bits, how)
     costs = costs_of(op, machine, bits, found)
+    short = costs.grid.sets * costs.grid.steps <= _MOST_STEPS
+    if not short.any():
+        raise MappingError(f"more than {_MOST_STEPS} steps of every kernel; split the op", ("tiling", "tiles"))
     about = estimate(machine, costs, bytes_per_cycle, latency, how.persistent)
-    order = [int(i) for i in np.argsort(about, kind="stable")[:_TRIED]]
+    order = [int(i) for i in np.argsort(np.where(short, about, np.inf), kind="stable")[:_TRIED] if short[i]]
     plans = [GpuPlan(op, machine, bits, found.at(i), costs.at(i), how.persistent) for i in order]
     return min(plans, key=lambda plan: (cycles(plan.nest), plan.grid.blocks))
 
