@@ -28,8 +28,8 @@ from simulator.engine.dram_banked import serve
 from simulator.engine.event import run_events
 from simulator.engine.pe_array import run_os_array
 from simulator.mapping import ArrayShape, Blocking, BufferLimits, OperandBits, candidates, lower, nest_of, table_of
+from simulator.study.building import build
 from simulator.study.drams import banked_dram
-from simulator.study.hardware import build
 from simulator.study.planning import _best_plan
 from simulator.study.simulate import simulate_op
 from simulator.workload import Op

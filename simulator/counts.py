@@ -43,12 +43,14 @@ class Counts:
         actions: priced action -> how often.
         traffic: (level, operand) -> traffic; levels ``dram``, ``global_buffer`` if there is one, ``act_buffer``,
             ``weight_buffer``, ``out_buffer``, ``edge`` of the array (written: what enters it, read: what leaves it) and
-            its ``registers`` (written: hops), operands ``act``, ``weight``, ``out``.
+            its ``registers`` (written: hops), of a GPU ``dram``, ``l2``, ``shared_memory`` and ``registers``; operands
+            ``act``, ``weight``, ``out``.
         compute_cycles: those of ``cycles`` in which the array is not stalled.
         otherwise: (level, convention) -> bits by which that way of counting its traffic differs from ``traffic``, which
             may be negative; conventions ``per_mac`` of the operands, and ``per_mac/accumulator``, ``per_mac/output``
             and ``per_edge/output`` of sums (see ``config.cost.Conventions``).
         dram_activates: rows opened off chip; None where the model of DRAM knows no rows.
+        active_sm_cycles: cycles in which a multiprocessor had a thread block, over all of them; 0 on a systolic array.
     """
 
     macs: int
@@ -58,6 +60,7 @@ class Counts:
     compute_cycles: int = 0
     otherwise: dict[tuple[str, str], Traffic] = field(default_factory=dict)
     dram_activates: int | None = None
+    active_sm_cycles: float = 0
 
     def level(self, name: str) -> Traffic:
         """Traffic of one memory level, all operands."""
@@ -91,6 +94,7 @@ class Counts:
             self.compute_cycles * count,
             {key: more.times(count) for key, more in self.otherwise.items()},
             None if self.dram_activates is None else self.dram_activates * count,
+            self.active_sm_cycles * count,
         )
 
     def __add__(self, other: Counts) -> Counts:
@@ -106,6 +110,7 @@ class Counts:
             self.compute_cycles + other.compute_cycles,
             _sum(self.otherwise, other.otherwise),
             None if ours is None or theirs is None else ours + theirs,
+            self.active_sm_cycles + other.active_sm_cycles,
         )
 
     def require_compulsory(self, act_bits: int, weight_bits: int, out_bits: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TILE_DTYPE", "LoopNest", "TileTable", "Tiles", "same_as_before"]
+__all__ = ["OWN_CYCLES", "TILE_DTYPE", "LoopNest", "TileTable", "Tiles", "same_as_before"]
 
 TILE_DTYPE = np.dtype(
     [
@@ -33,6 +33,8 @@ TILE_DTYPE = np.dtype(
         ("weight_global_tile", np.int64),  # likewise; both without meaning where nothing comes from the global buffer
         ("sum_load_bytes", np.int64),  # DRAM -> out buffer: unfinished sums that come back
         ("store_bytes", np.int64),  # out buffer -> DRAM: finished outputs, or sums that make room; 0 if they stay
+        ("evicted_bytes", np.int64),  # cache -> DRAM: results that what this tile loads pushes out
+        ("frees_output", np.bool_),  # its results leave the out buffer without DRAM: once they have left the array
         ("opens_output", np.bool_),  # takes a place in the out buffer that the tile before did not have
         ("fill_cycles", np.int64),  # from its operands being there until it may enter an idle array (held operand)
         ("issue_cycles", np.int64),  # the array is taken: the next tile may enter after them
@@ -42,9 +44,16 @@ TILE_DTYPE = np.dtype(
         ("outlier_cycles", np.int64),  # on top of issue_cycles: the array waits for outliers (data dependent)
         ("vector_cycles", np.int64),  # on top of issue_cycles: it waits for passes over operands or results
         ("conflict_cycles", np.int64),  # on top of issue_cycles: words of a scratchpad wait for their bank
+        ("shared_cycles", np.int64),  # on top of issue_cycles: the shared memory of a multiprocessor is slower
+        ("l2_cycles", np.int64),  # on top of both: the cache that all multiprocessors share is slower
+        ("sync_cycles", np.int64),  # on top of all three: warps wait for each other and for what they have begun
         ("macs", np.int64),  # useful multiply-accumulates
     ]
 )
+
+
+OWN_CYCLES = ("conflict_cycles", "outlier_cycles", "vector_cycles", "shared_cycles", "l2_cycles", "sync_cycles")
+"""Columns of cycles that a tile holds the array beyond issuing."""
 
 
 def same_as_before(rows: NDArray[Any], *columns: str) -> NDArray[np.bool_]:
@@ -82,8 +91,9 @@ class Tiles(ABC):
 
     @property
     def load_bytes(self) -> NDArray[np.int64]:
-        """Bytes from DRAM that a tile of each row waits for."""
-        return np.asarray(sum(self.rows[c] for c in ("act_load_bytes", "weight_load_bytes", "sum_load_bytes")))
+        """Bytes from DRAM that a tile of each row waits for, and those that they push out to it."""
+        parts = ("act_load_bytes", "weight_load_bytes", "sum_load_bytes", "evicted_bytes")
+        return np.asarray(sum(self.rows[c] for c in parts))
 
     @property
     def global_bytes(self) -> NDArray[np.int64]:
@@ -92,9 +102,8 @@ class Tiles(ABC):
 
     @property
     def array_cycles(self) -> NDArray[np.int64]:
-        """Cycles that a tile of each row holds the array: issue, bank conflicts and data-dependent waiting."""
-        parts = ("issue_cycles", "conflict_cycles", "outlier_cycles", "vector_cycles")
-        return np.asarray(sum(self.rows[c] for c in parts))
+        """Cycles that a tile of each row holds the array: issue, and all that comes on top of it."""
+        return np.asarray(sum(self.rows[c] for c in ("issue_cycles", *OWN_CYCLES)))
 
     @property
     def fill_drain_cycles(self) -> int:

@@ -11,7 +11,7 @@ from simulator.config import load_cost
 from simulator.cost import area_um2, by_group, energy_pj, total
 from simulator.counts import Counts, Traffic
 from simulator.errors import ConfigError
-from simulator.study.hardware import build
+from simulator.study.building import build
 
 PUBLISHED_BANKS = {
     "cost": "olive_isca23",
@@ -35,13 +35,6 @@ def test_area_of_the_published_array():
     assert area == {"pe": pytest.approx(pes), "decoder": pytest.approx(four_bit + eight_bit)}
     shares = [round(100 * part / total(area), 1) for part in (four_bit, eight_bit, pes)]
     assert shares == [2.2, 1.5, 96.3]
-
-
-def test_area_of_the_decoders_of_a_gpu():
-    """OliVe, ISCA 2023, Table 10: shares of a die of 754 mm2, 12 nm."""
-    parts = load_cost("olive_isca23").parts
-    shares = [count * parts[f"gpu_decoder_ovp{bits}"].area_um2 / 754e6 for bits, count in ((4, 139_264), (8, 69_632))]
-    assert [round(100 * share, 3) for share in shares] == [0.250, 0.166]
 
 
 def test_published_energy_by_hand():
@@ -195,7 +188,7 @@ def test_libraries_of_two_conventions_are_not_mixed(tmp_path):
         ({"conventions": {"static": "all"}}, "conventions.operand_reads: missing key 'operand_reads' (and 4 more)"),
         (
             {"conventions": PHYSICAL | {"static": "none"}},
-            "conventions.static: found 'none'; allowed: all, dram_background_only",
+            "conventions.static: found 'none'; allowed: all, dram_background_only, board",
         ),
         ({"node_nm": 22}, "sram.node_nm: 45 nm in a library of 22 nm; say conventions.nodes: mixed"),
         (

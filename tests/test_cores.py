@@ -12,8 +12,8 @@ from simulator.config import load_cost, load_design
 from simulator.datapath import Width
 from simulator.errors import ConfigError, WorkloadError
 from simulator.mapping import ArrayShape, OperandBits, split
+from simulator.study.building import build
 from simulator.study.cores import plan_cores
-from simulator.study.hardware import build
 from simulator.study.passes import simulate_pass, time_pass
 from simulator.study.simulate import simulate_op
 from simulator.workload import Op, Pass

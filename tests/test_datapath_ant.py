@@ -10,7 +10,7 @@ from simulator.config import load_design
 from simulator.datapath import OptionError
 from simulator.errors import AccumulatorOverflowError
 from simulator.formats import Encoded
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.study.simulate import simulate_op
 from simulator.workload import Op
 from tests import naive

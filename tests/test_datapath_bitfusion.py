@@ -13,7 +13,7 @@ import simulator as sim
 from simulator import datapath
 from simulator.datapath import OptionError
 from simulator.errors import AccumulatorOverflowError
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.workload import Op
 from tests import naive, naive_fused, naive_int_float
 from tests.datapaths import on_the_arrays, same_bits, stored

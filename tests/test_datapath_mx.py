@@ -17,7 +17,7 @@ from simulator.datapath import OptionError
 from simulator.errors import AccumulatorOverflowError, ConfigError, EncodingError
 from simulator.formats import Encoded
 from simulator.reference.floats import matmul_in_blocks
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.study.quality import check_values
 from tests import naive_blocks, naive_floats
 from tests.datapaths import encoded_pair, fold, reference, same_bits, seeds, stored

@@ -10,7 +10,7 @@ from simulator import datapath, formats
 from simulator.datapath import OptionError
 from simulator.errors import AccumulatorOverflowError, ConfigError
 from simulator.formats import Encoded
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.study.simulate import simulate_op
 from simulator.workload import Op
 from tests import naive, naive_fused, naive_outlier

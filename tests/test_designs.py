@@ -7,7 +7,7 @@ import pytest
 
 from simulator.config import load_design
 from simulator.resources import shipped_dir, shipped_names
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.study.simulate import simulate_op
 from simulator.tracing import open_trace
 from simulator.workload import Op

@@ -12,7 +12,7 @@ from simulator.config import load_cost, load_dram
 from simulator.cost import by_group, energy_pj
 from simulator.counts import Counts, Traffic
 from simulator.errors import ConfigError
-from simulator.study.hardware import build
+from simulator.study.building import build
 
 LIBRARY = load_cost("open")
 STANDARDS = ("ddr4", "gddr6", "hbm2e", "lpddr5")

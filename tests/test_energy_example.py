@@ -19,7 +19,7 @@ SECTIONS = {"open": SMALL, "olive_isca23": SMALL | PUBLISHED_BANKS}
 
 def lines(section: str) -> list[tuple[str, float, str, float, float]]:
     """Component, count, of what, price and energy of each line of a section's table."""
-    body = TEXT.split(f"## What it costs: `{section}`")[1].split("\n## ")[0]
+    body = TEXT.split(f"## What it costs: `{section}`")[1].split("\n#")[0]
     rows = re.findall(r"^\| (\w+) \| ([\d,]+) \| ([\w -]+) \| ([\d.,]+) \| ([\d.,]+) \|$", body, re.MULTILINE)
     assert len(rows) == 10 + (section == "open")
     return [(name, number(count), of, number(each), number(pj)) for name, count, of, each, pj in rows]
@@ -87,3 +87,31 @@ def test_the_counts_are_those_of_the_text():
     assert counts["decoder"] == 2 * M * K / 2
     assert counts["register"] == M * N * K * 14 + sum(range(1, rows + 1)) * cols * 32
     assert counts["out_buffer"] == M * N * 32 == result.bytes["out_buffer"]["read"] * 8
+
+
+def test_a_product_on_a_graphics_card():
+    """The lines of the last section, and what is always drawn."""
+    body = TEXT.split("# The energy of a product on a graphics card")[1]
+    rows = re.findall(r"^\| (\w+) \| ([\d,]+) \| ([\w ]+) \| ([\d.,]+) \| ([\d.,]+) \|$", body, re.MULTILINE)
+    assert len(rows) == 9
+    by_hand = defaultdict(float)
+    for name, count, _, each, nj in rows:
+        assert number(count) * number(each) * 1e-6 == pytest.approx(number(nj), rel=5e-5), name
+        by_hand[name] += number(nj) * 1e3
+    pinned = {"tiling.m": 128, "tiling.n": 128, "tiling.split_k": 1}
+    result = sim.simulate_gemm(sim.load_design("rtx2080ti_olive", set=pinned), M=512, N=512, K=512)
+    always = {name: result.energy_pj[name] for name in ("board", "sm_active", "sm_idle")}
+    rest = {name: pj for name, pj in result.energy_pj.items() if name not in always and name != "total"}
+    assert rest == pytest.approx(dict(by_hand), rel=1e-4)
+    assert sum(rest.values()) == pytest.approx(278.6e6, rel=1e-3)
+    launch = result.cycles["stall_launch"]
+    ran, pj_per_mw = result.cycles["total"] - launch, 1e3 / 1545
+    assert always == pytest.approx(
+        {
+            "board": 32325.22 * pj_per_mw * (ran + launch),
+            "sm_active": 611.8594 * pj_per_mw * 16 * ran,
+            "sm_idle": 282.7917 * pj_per_mw * (52 * ran + 68 * launch),
+        },
+        rel=1e-6,
+    )
+    assert sum(always.values()) > result.energy_pj["total"] / 2

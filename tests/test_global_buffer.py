@@ -18,8 +18,8 @@ from simulator.engine.event import run_event_cores
 from simulator.engine.pipeline import run_pipeline_cores
 from simulator.errors import ConfigError, ConservationError
 from simulator.mapping.residency import make_resident
+from simulator.study.building import build
 from simulator.study.describe import describe_design
-from simulator.study.hardware import build
 from simulator.study.passes import time_pass
 from simulator.study.simulate import simulate_op, timing_of
 from simulator.study.timeline import gemm_timeline

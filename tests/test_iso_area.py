@@ -13,7 +13,7 @@ import simulator as sim
 from simulator.config.study import Sizing
 from simulator.cost.iso_area import Shapes, largest_array, smallest_array
 from simulator.errors import CostError
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.study.sizing import area_by_shape, sized
 from tests.test_conventions import PUBLISHED_BANKS
 

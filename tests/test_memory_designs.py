@@ -13,8 +13,8 @@ from simulator.config import load_design, load_dram
 from simulator.errors import ConfigError
 from simulator.report.timeline import TRACKS
 from simulator.resources import shipped_dir
+from simulator.study.building import build
 from simulator.study.describe import describe_design, list_names
-from simulator.study.hardware import build
 from simulator.study.verify import verify_design
 from simulator.study.workloads import resolve_workload
 from simulator.workload import Op

@@ -17,8 +17,8 @@ from simulator.config import load_design, load_workload
 from simulator.errors import OlivineError
 from simulator.report.throughput import throughput_axis, throughput_figure, throughput_lines
 from simulator.resources import shipped_names
+from simulator.study.building import build
 from simulator.study.expand import expand
-from simulator.study.hardware import build
 from simulator.study.simulate import simulate_op
 from simulator.study.totals import totals_of
 from simulator.study.workloads import resolve_workload

@@ -24,7 +24,7 @@ from simulator.mapping.fused import waiting_cycles
 from simulator.mapping.scratchpads import Memories, Pad
 from simulator.mapping.vector import VECTOR_ACTIONS, Lanes, VectorJob, actions_of, count_pass, lower_pass, vector_cycles
 from simulator.resources import shipped_names
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.study.passes import simulate_pass, simulate_step
 from simulator.workload import PASS_KINDS, WORK, Op, Pass, work_of
 from tests import naive_passes as naive

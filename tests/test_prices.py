@@ -163,4 +163,4 @@ def test_a_fused_unit_pays_for_its_flexibility():
 
 
 def test_files_made_to_be_extended_are_no_price_lists():
-    assert price_lists() == ["olive_isca23", "open"]
+    assert price_lists() == ["gpu_turing", "olive_isca23", "open"]

@@ -11,8 +11,8 @@ import simulator as sim
 from simulator.config import load_cost, load_scaling, load_sram_at, price_lists
 from simulator.cost.scaling import factors, scale_library
 from simulator.errors import ConfigError
+from simulator.study.building import build
 from simulator.study.describe import describe_design
-from simulator.study.hardware import build
 from tests.test_conventions import PUBLISHED_BANKS
 
 TABLE = load_scaling()

@@ -17,10 +17,10 @@ from simulator.config import load_cost, load_study
 from simulator.cost import energy_pj, total
 from simulator.report import tornado
 from simulator.study import sensitivity as analysis
+from simulator.study.building import build
 from simulator.study.constants import changed_library, find_constants
 from simulator.study.counted import from_record, to_record
 from simulator.study.expand import lay_out
-from simulator.study.hardware import build, repriced
 from simulator.study.operands import random_tensors
 from simulator.study.simulate import count_op, simulate_op
 from simulator.workload import Op
@@ -164,9 +164,7 @@ def test_what_is_never_charged_moves_nothing(tmp_path):
         for way in ("low", "high"):
             assert (table[f"{metric}_ratio_{way}"] == table[f"{metric}_ratio"]).all()
     hardware = build(sim.load_design("int8_systolic"))
-    other = repriced(
-        hardware, lambda library: changed_library(library, ("actions", "mac_fp16_acc32", "energy_pj"), 9.0)
-    )
+    other = hardware.repriced(lambda library: changed_library(library, ("actions", "mac_fp16_acc32", "energy_pj"), 9.0))
     assert other.bill.library.actions["mac_fp16_acc32"].energy_pj == pytest.approx(9 * 13.23054)
     counts = simulate_op(hardware, Op("x", 40, 50, 60)).counts
     assert energy_pj(other.bill, counts) == energy_pj(hardware.bill, counts)
@@ -184,8 +182,7 @@ def test_energy_is_the_sum_of_what_its_prices_make_it(study):
         counts = count_op(hardware, Op("x", 70, 200, 130))
         whole = total(energy_pj(hardware.bill, counts))
         more = math.fsum(
-            total(energy_pj(repriced(hardware, lambda lib, c=c: changed_library(lib, c.path, 1.2)).bill, counts))
-            - whole
+            total(energy_pj(hardware.repriced(lambda lib, c=c: changed_library(lib, c.path, 1.2)).bill, counts)) - whole
             for c in prices
         )
         assert more == pytest.approx(0.2 * whole, rel=1e-9)

@@ -18,7 +18,7 @@ from simulator.formats import Encoded
 from simulator.mapping import ArrayShape, OperandBits, lower
 from simulator.resources import shipped_dir
 from simulator.study import registers
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.study.planning import plan
 from simulator.tracing import open_trace
 from simulator.workload import Op

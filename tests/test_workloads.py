@@ -16,7 +16,7 @@ import simulator as sim
 from simulator.config import load_design, load_workload
 from simulator.errors import OlivineError, TraceError, WorkloadError
 from simulator.resources import shipped_dir
-from simulator.study.hardware import build
+from simulator.study.building import build
 from simulator.study.simulate import simulate_op
 from simulator.study.workloads import resolve_workload
 from simulator.tracing import open_trace

@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 
 from simulator.config.cost import CostLibrary, ScalingTable, SramTable
 from simulator.config.cost_bases import beneath, require_same_conventions
-from simulator.config.design import Design
+from simulator.config.design import Design, SystolicDesign
 from simulator.config.dram import DramPart
 from simulator.config.foreign import FOREIGN, Reader, read_document, with_dims
+from simulator.config.kernels import KernelList
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
 from simulator.config.model_json import read_model_json
 from simulator.config.record import Record
 from simulator.config.scalesim_config import read_scalesim_config
 from simulator.config.sram_table import has_node, with_macros
 from simulator.config.study import Study
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.config.workload import WorkloadSpec
 from simulator.errors import ConfigError, NoSuchFileError, UnknownNameError, did_you_mean
 from simulator.resources import shipped_dir, shipped_names
@@ -28,9 +30,11 @@ __all__ = [
     "Reference",
     "find_file",
     "is_path",
+    "kind_of",
     "load_cost",
     "load_design",
     "load_dram",
+    "load_kernels",
     "load_scaling",
     "load_sram_at",
     "load_study",
@@ -47,12 +51,15 @@ _FOLDERS = {
     "design": "configs/designs",
     "cost": "configs/cost",
     "DRAM": "configs/dram",
+    "kernel list": "configs/kernels",
     "study": "configs/studies",
     "workload": "workloads",
 }
 _READERS: dict[str, Reader] = {".cfg": read_scalesim_config}
 """Ending of a file's name -> what reads other tools' designs."""
 
+_KINDS: dict[str, type[Design]] = {"systolic": SystolicDesign, "tensor_core": TensorCoreDesign}
+"""``array.kind`` -> the record of such a design."""
 _NO_LISTS = ("logic_", "dram_", "scaling_")
 """Beginnings of the names of cost files that hold one kind of price, to be extended by a whole library, or factors."""
 
@@ -78,9 +85,21 @@ def load_design(
     for label, changes in [("set", set or {}), *overlays]:
         source = _for_datapath(source, changes.get("datapath.name"))
         source = apply_overrides(_for_dram(source, changes.get("memory.dram.model")), changes, label=label)
-    design = validate(source, Design)
+    design = validate(source, _KINDS[_kind_written(source)])
     design._source = source
     return design
+
+
+def _kind_written(source: Source) -> str:
+    """The kind of array that a document is about; what is none is a complaint that validation makes."""
+    array = source.data.get("array")
+    kind = array.get("kind", "systolic") if isinstance(array, dict) else "systolic"
+    return kind if isinstance(kind, str) and kind in _KINDS else "systolic"
+
+
+def kind_of(design: Design) -> str:
+    """``array.kind`` of a design."""
+    return next(kind for kind, model in _KINDS.items() if isinstance(design, model))
 
 
 def load_cost(ref: Reference, *, near: Path | None = None) -> CostLibrary:
@@ -105,6 +124,11 @@ def load_scaling() -> ScalingTable:
 def load_dram(ref: Reference, set: Mapping[str, Any] | None = None, *, near: Path | None = None) -> DramPart:
     """A DRAM part by shipped name, path or mapping, with overrides by dotted path. Raises: ConfigError."""
     return validate(apply_overrides(_read(ref, "DRAM", near), set or {}, label="set"), DramPart)
+
+
+def load_kernels(ref: Reference, *, near: Path | None = None) -> KernelList:
+    """A kernel list by shipped name, path or mapping. Raises: ConfigError."""
+    return validate(_read(ref, "kernel list", near), KernelList)
 
 
 def load_study(ref: Reference) -> tuple[Study, Source]:

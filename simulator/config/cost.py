@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from simulator.config.gpu_prices import GpuPrices
 from simulator.config.load import FieldError
 from simulator.config.record import Record
 
@@ -31,7 +32,8 @@ class Conventions(Record):
     ``sum_bits``: a sum in the out scratchpad has the width of the accumulator, or of a stored result.
     ``core_energy``: every action has its price, and what does nothing is clock-gated; or every part of the array draws
     its ``dynamic_pj_per_cycle`` while the array is not stalled, and its leakage always, whatever it does.
-    ``static``: everything leaks over the makespan and DRAM draws its background power; or only the latter is charged.
+    ``static``: everything leaks over the makespan and DRAM draws its background power; or only the latter is charged;
+    or what was measured of a whole card (``gpu.power``), which has all of it in it.
     ``area``: scratchpads are in it, or only the core is.
     ``nodes``: every price is of the library's node; or prices are of several nodes, and each source says of which.
     """
@@ -39,7 +41,7 @@ class Conventions(Record):
     operand_reads: Literal["per_edge", "per_mac"]
     sum_bits: Literal["accumulator", "output"]
     core_energy: Literal["per_mac", "full_array_per_cycle"]
-    static: Literal["all", "dram_background_only"]
+    static: Literal["all", "dram_background_only", "board"]
     area: Literal["all", "core_only"]
     nodes: Literal["one", "mixed"]
 
@@ -61,12 +63,14 @@ class Part(Record):
     """What one part of an array takes and leaks. An area of 0: another part's area has it in it, as the source says.
 
     ``dynamic_pj_per_cycle``: what it draws while the array runs, under ``core_energy: full_array_per_cycle``.
+    ``node_nm``: of this price, where it is another than the library's.
     """
 
     component: str
     area_um2: NonNegativeFloat
     leakage_nw: NonNegativeFloat
     dynamic_pj_per_cycle: NonNegativeFloat | None = None
+    node_nm: PositiveFloat | None = None
     source: str = Field(min_length=8)
 
 
@@ -139,6 +143,7 @@ class CostLibrary(Record):
     """A named price list, of one technology node unless its conventions say otherwise.
 
     ``dram``: what off-chip memory costs unless a design picks one of ``drams`` by name (``memory.dram.standard``).
+    ``gpu``: what designs of tensor cores need besides; null: this library has no prices of them.
     """
 
     name: str
@@ -151,6 +156,7 @@ class CostLibrary(Record):
     sram: SramTable
     dram: DramPrices
     drams: dict[str, DramPrices] = Field(default_factory=dict)
+    gpu: GpuPrices | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> CostLibrary:
@@ -159,6 +165,8 @@ class CostLibrary(Record):
             raise FieldError(("sram", "node_nm"), message)
         if self.conventions.area == "all" and not all(macro.area_mm2 for macro in self.sram.macros):
             raise FieldError(("sram", "macros"), "a macro has no area, but conventions.area charges scratchpads")
+        if (self.conventions.static == "board") != (self.gpu is not None):
+            raise FieldError(("conventions", "static"), "'board' goes with the key 'gpu', and that with 'board'")
         if self.conventions.core_energy == "full_array_per_cycle":
             for name, part in self.parts.items():
                 if part.dynamic_pj_per_cycle is None:

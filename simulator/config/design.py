@@ -26,6 +26,7 @@ __all__ = [
     "OperandScratchpad",
     "Quantisation",
     "Scratchpad",
+    "SystolicDesign",
     "Tiling",
     "VectorUnit",
 ]
@@ -36,7 +37,7 @@ Side = Annotated[int, Field(gt=0, le=65536)]
 class Array(Record):
     """The PE array and its dataflow."""
 
-    kind: Literal["systolic"] = "systolic"
+    kind: Literal["systolic", "tensor_core"] = "systolic"
     rows: Side
     cols: Side
     dataflow: Literal["os", "ws", "is"] = "os"
@@ -142,6 +143,7 @@ class Dram(Record):
     """Off-chip memory. ``none``: no memory limits, a GEMM's total is its compute time, outlier stalls and what the
     vector unit does apart. ``ideal``: a rate and a latency.
 
+    ``sustained``: share of the bandwidth that long streams reach; what refresh, turnarounds and row misses leave of it.
     ``outstanding_bursts``: reads that a core's DMA may wait for at a time; null: no limit.
     ``standard``: which of the price list's ``drams`` is charged; null: the list's own ``dram``.
     """
@@ -150,6 +152,7 @@ class Dram(Record):
     bandwidth_gb_s: Annotated[float, Field(ge=1e-3, le=1e6)] = 64.0
     latency_ns: Annotated[float, Field(ge=0, le=1e9)] = 100.0
     burst_bytes: Annotated[int, Field(gt=0, le=1 << 20)] = 64
+    sustained: Annotated[float, Field(gt=0, le=1)] = 1.0
     outstanding_bursts: Annotated[int, Field(gt=0, le=1 << 20)] | None = None
     standard: str | None = None
 
@@ -225,7 +228,7 @@ class VectorUnit(Record):
 
 
 class Design(Record):
-    """Everything that decides cycles, energy, area and values of a run.
+    """Everything that decides cycles, energy, area and values of a run: what all kinds of array share.
 
     ``node_nm``: the technology node that prices are scaled to; null: the price list's own.
     """
@@ -233,15 +236,9 @@ class Design(Record):
     name: str = Field(min_length=1, max_length=100)
     description: str = ""
     clock_mhz: Annotated[float, Field(ge=1e-3, le=1e6)]
-    array: Array
     datapath: DatapathSpec
     layers: list[Layer] = Field(default=[], max_length=1000)
     quantisation: Quantisation = Quantisation()
-    tiling: Tiling = Tiling()
-    memory: Memory
-    cores: Cores = Cores()
-    vector_unit: VectorUnit = VectorUnit()
-    cost: str = "open"
     node_nm: Annotated[float, Field(gt=0)] | None = None
 
     _source: Source | None = PrivateAttr(default=None)
@@ -259,3 +256,14 @@ class Design(Record):
     def where(self, *path: str | int) -> str:
         """Where a field was written (``file:line: dotted.path``), for messages."""
         return self._source.where(path) if self._source else ".".join(map(str, path))
+
+
+class SystolicDesign(Design):
+    """A systolic array with its scratchpads."""
+
+    array: Array
+    tiling: Tiling = Tiling()
+    memory: Memory
+    cores: Cores = Cores()
+    vector_unit: VectorUnit = VectorUnit()
+    cost: str = "open"

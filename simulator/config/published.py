@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from simulator.config.load import FieldError
 from simulator.config.record import Record
 
-__all__ = ["Beside", "Claim", "OtherStudy", "Published"]
+__all__ = ["Beside", "Claim", "Measured", "Measurement", "OtherStudy", "Published", "Series"]
 
-Metric = Literal["time", "energy", "static_share", "dram_share", "buffer_share", "core_share"]
+Metric = Literal[
+    "time",
+    "energy",
+    "static_share",
+    "dram_share",
+    "buffer_share",
+    "core_share",
+    "gpu_const_share",
+    "gpu_static_share",
+    "gpu_dram_l2_share",
+    "gpu_l1_reg_share",
+    "gpu_core_share",
+]
 
 
 class Claim(Record):
     """One published number.
 
     ``time``, ``energy``: how many times as much the baseline takes, geometric mean over the workloads. ``..._share``:
-    the part of the design's own energy. ``source`` where it is not that of all claims.
+    the part of the design's own energy, ``gpu_...`` those of a GPU. ``workload`` where it is of one alone, ``source``
+    where it is not that of all claims.
     """
 
     text: str = Field(min_length=1)
@@ -26,6 +39,7 @@ class Claim(Record):
     design: str
     baseline: str | None = None
     value: PositiveFloat
+    workload: str | None = None
     source: str = ""
 
     @model_validator(mode="after")
@@ -37,11 +51,60 @@ class Claim(Record):
         return self
 
 
+class Series(Record):
+    """A published line: how many times as much time the baseline takes, for one workload after another.
+
+    ``workloads``, ``at``, ``values``: names, places along ``x`` and published numbers, as many of each. ``panel``:
+    series that are drawn together.
+    """
+
+    text: str = Field(min_length=1)
+    panel: str = ""
+    design: str
+    baseline: str
+    x: str = Field(min_length=1)
+    workloads: list[str] = Field(min_length=2, max_length=100)
+    at: list[PositiveFloat | PositiveInt]
+    values: list[PositiveFloat]
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _has_as_many_of_each(self) -> Series:
+        for field in ("at", "values"):
+            if len(getattr(self, field)) != len(self.workloads):
+                found = f"{len(getattr(self, field))} for {len(self.workloads)} workloads"
+                raise FieldError((field,), f"as many as workloads, found {found}")
+        return self
+
+
 class Published(Record):
-    """Claims of a paper, and a paragraph on each difference."""
+    """Claims and lines of a paper, and a paragraph on each difference."""
 
     source: str = Field(min_length=1)
-    claims: list[Claim] = Field(min_length=1)
+    claims: list[Claim] = Field(default=[])
+    series: list[Series] = Field(default=[])
+    notes: list[str] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Published:
+        if not self.claims and not self.series:
+            raise FieldError(("claims",), "says nothing; give claims or series")
+        return self
+
+
+class Measurement(Record):
+    """What one op of a workload took on real hardware."""
+
+    workload: str
+    op: str
+    time_us: PositiveFloat
+
+
+class Measured(Record):
+    """Times of real hardware, shown beside those of every design of the study, and a paragraph on each difference."""
+
+    source: str = Field(min_length=1)
+    times: list[Measurement] = Field(min_length=1)
     notes: list[str] = Field(default=[])
 
 

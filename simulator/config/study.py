@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from simulator.config.load import FieldError
-from simulator.config.published import Beside, Published
+from simulator.config.published import Beside, Measured, Published
 from simulator.config.record import Record
 
 __all__ = ["Fidelity", "Sizing", "Steps", "Study"]
@@ -55,6 +55,7 @@ class Study(Record):
     fidelity: Fidelity = "pipeline"
     seed: NonNegativeInt = 0
     published: Published | None = None
+    measured: Measured | None = None
     beside: Beside | None = None
 
     @model_validator(mode="after")

@@ -10,6 +10,8 @@ from typing import Any
 from simulator import units
 from simulator.config.cost import Conventions, CostLibrary, DramPrices
 from simulator.config.design import Memory
+from simulator.config.gpu_prices import GpuPrices
+from simulator.cost.gpu import LEVELS, level_energy, standing_energy
 from simulator.cost.sram import SramPrice, price_sram
 from simulator.counts import Counts, Traffic
 from simulator.errors import CostError, did_you_mean
@@ -24,15 +26,16 @@ __all__ = [
     "energy_pj",
     "itemise",
     "make_bill",
+    "make_gpu_bill",
     "price_dram",
     "total",
 ]
 
 BUFFERS = ("act_buffer", "weight_buffer", "out_buffer")
 ENERGY_GROUPS = {
-    "static": ("leakage_logic", "leakage_sram", "dram_background"),
+    "static": ("leakage_logic", "leakage_sram", "dram_background", "board", "sm_active", "sm_idle"),
     "dram": ("dram_read", "dram_write", "dram_activate"),
-    "buffer": ("global_buffer", *BUFFERS),
+    "buffer": ("global_buffer", *BUFFERS, *LEVELS),
 }
 """Components of the summary columns; every other component is ``core``."""
 
@@ -43,6 +46,7 @@ class Bill:
 
     ``dram_standard``: which of the library's ``drams`` is charged; empty for its own ``dram``.
     ``scaling``: how the library was taken to another node, in words; empty if it was not.
+    ``sms``: multiprocessors of a GPU; 0 for a systolic array.
     Raises on construction by ``make_bill`` only.
     """
 
@@ -54,6 +58,13 @@ class Bill:
     dram_channels: int = 1
     dram_standard: str = ""
     scaling: str = ""
+    sms: int = 0
+
+    @property
+    def gpu(self) -> GpuPrices:
+        """Prices of a GPU; a bill with ``sms`` has them."""
+        assert self.library.gpu is not None, "a bill of multiprocessors from a library without prices of them"
+        return self.library.gpu
 
     @property
     def logic_leakage_mw(self) -> float:
@@ -93,6 +104,17 @@ def make_bill(
     return Bill(library, dict(parts), buffers, clock_mhz, dram, dram.channels(dram_gb_s))
 
 
+def make_gpu_bill(
+    library: CostLibrary, parts: Mapping[str, int], actions: Iterable[str], sms: int, clock_mhz: float, dram: DramPrices
+) -> Bill:
+    """Look up what a GPU's datapath does, and ``parts`` that it adds to the die. Raises: CostError."""
+    for part in parts:
+        _require("part", part, library.parts, library.name)
+    for action in actions:
+        _require("action", action, library.actions, library.name)
+    return Bill(library, dict(parts), {}, clock_mhz, dram, sms=sms)
+
+
 def _sram(library: CostLibrary, memory: Memory, name: str) -> SramPrice:
     """Price of one on-chip memory. Raises: CostError with its field."""
     pad = getattr(memory, name)
@@ -124,6 +146,8 @@ def energy_pj(bill: Bill, counts: Counts) -> dict[str, float]:
     Raises: CostError naming an action without a price.
     """
     library = bill.library
+    if bill.sms:
+        return _of_gpu(bill, bill.gpu, counts)
     energy = _of_actions(bill, counts) if library.conventions.core_energy == "per_mac" else _of_parts(bill, counts)
     for name, sram in bill.buffers.items():
         moved = _charged(library.conventions, counts, name)
@@ -132,6 +156,16 @@ def energy_pj(bill: Bill, counts: Counts) -> dict[str, float]:
     for name, mw in _static_mw(bill).items():
         energy[name] = units.mw_to_pj_per_cycle(mw, bill.clock_mhz) * counts.cycles
     return energy
+
+
+def _of_gpu(bill: Bill, gpu: GpuPrices, counts: Counts) -> dict[str, float]:
+    """Actions at the level of finished products, CUDA cores with their overhead, memories, and power that always is."""
+    energy = {part: pj * gpu.logic.factor for part, pj in _of_actions(bill, counts).items()}
+    lanes = sum(n for action, n in counts.actions.items() if bill.library.actions[action].component == "vector")
+    if lanes:
+        energy["cuda_core"] = gpu.cuda_core.energy_pj * lanes
+    energy |= level_energy(gpu, counts) | _of_dram(bill.dram, counts)
+    return energy | standing_energy(gpu.power, bill.clock_mhz, bill.sms, counts)
 
 
 def _of_dram(dram: DramPrices, counts: Counts) -> dict[str, float]:

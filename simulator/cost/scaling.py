@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from simulator.config.cost import Action, CostLibrary, Part, ScalingTable, SramMacro, SramTable
 from simulator.errors import CostError
 
-__all__ = ["Factors", "factors", "scale_library"]
+__all__ = ["Factors", "factors", "parts_at", "scale_library"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def scale_library(library: CostLibrary, by: Factors, sram: SramTable | None) -> 
             "name": f"{library.name}@{by.to_nm:g}nm",
             "node_nm": by.to_nm,
             "actions": _actions(library.actions, by, said),
-            "parts": _parts(library.parts, by, said),
+            "parts": {name: _part(part, by, said) for name, part in library.parts.items()},
             "sram": sram or _sram(library.sram, by, said),
         }
     )
@@ -73,18 +73,33 @@ def _actions(actions: Mapping[str, Action], by: Factors, said: str) -> dict[str,
     }
 
 
-def _parts(parts: Mapping[str, Part], by: Factors, said: str) -> dict[str, Part]:
-    return {
-        name: part.model_copy(
-            update={
-                "area_um2": part.area_um2 * by.area,
-                "leakage_nw": part.leakage_nw * by.leakage,
-                "dynamic_pj_per_cycle": _times(part.dynamic_pj_per_cycle, by.energy),
-                "source": part.source + said,
-            }
+def parts_at(library: CostLibrary, table: ScalingTable, node_nm: float) -> CostLibrary:
+    """The library, which is at that node, with those parts whose prices are of nodes of their own taken there too.
+
+    Raises: CostError if a node is not among the published ones.
+    """
+    own = {name: part for name, part in library.parts.items() if part.node_nm is not None}
+    moved = {}
+    for name, part in own.items():
+        by = factors(table, part.node_nm or node_nm, node_nm)
+        moved[name] = _part(
+            part.model_copy(update={"node_nm": None}), by, f"; scaled from {by.from_nm:g} to {by.to_nm:g} nm"
         )
-        for name, part in parts.items()
-    }
+    return library.model_copy(update={"parts": library.parts | moved})
+
+
+def _part(part: Part, by: Factors, said: str) -> Part:
+    """A part at another node; one whose price is of a node of its own stays for ``parts_at``."""
+    if part.node_nm is not None:
+        return part
+    return part.model_copy(
+        update={
+            "area_um2": part.area_um2 * by.area,
+            "leakage_nw": part.leakage_nw * by.leakage,
+            "dynamic_pj_per_cycle": _times(part.dynamic_pj_per_cycle, by.energy),
+            "source": part.source + said,
+        }
+    )
 
 
 def _times(value: float | None, factor: float) -> float | None:

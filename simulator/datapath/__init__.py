@@ -3,7 +3,7 @@
 from simulator.datapath import gobo
 from simulator.datapath.base import Accumulation, Datapath, Gate, Lane, Operand
 from simulator.datapath.blame import blamed
-from simulator.datapath.job import Job, TileCosts
+from simulator.datapath.job import Job, KernelJob, TileCosts
 from simulator.datapath.registry import ENTRY_POINT_GROUP, OptionError, create, get, load_file, names, register
 from simulator.datapath.width import Width
 
@@ -13,6 +13,7 @@ __all__ = [
     "Datapath",
     "Gate",
     "Job",
+    "KernelJob",
     "Lane",
     "Operand",
     "OptionError",

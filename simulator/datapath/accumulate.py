@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simulator.errors import AccumulatorOverflowError
 
-__all__ = ["exact_product", "fits", "require_finite", "require_fit"]
+__all__ = ["exact_product", "fits", "require_finite", "require_fit", "require_sums_fit"]
 
 _EXACT_FLOAT32, _EXACT_FLOAT64 = 1 << 24, 1 << 53
 _SHORTEST_FLOAT32 = 128
@@ -54,22 +54,34 @@ def _blocks(length: int, step: int) -> Iterator[slice]:
 
 
 @njit(cache=True)
-def _first_overflow(act, weight, rows, cols, low, high):
-    """Index of the first of the outputs (rows[i], cols[i]) with a partial sum outside [low, high], or -1."""
+def _first_overflow(act, weight, rows, cols, group, low, high):
+    """Index of the first of the outputs (rows[i], cols[i]) with a sum outside [low, high] after a group, or -1."""
+    K = act.shape[1]
     for i in range(len(rows)):
         acc = np.int64(0)
-        for k in range(act.shape[1]):
-            acc += np.int64(act[rows[i], k]) * np.int64(weight[cols[i], k])
+        for first in range(0, K, group):
+            for k in range(first, min(first + group, K)):
+                acc += np.int64(act[rows[i], k]) * np.int64(weight[cols[i], k])
             if acc < low or acc > high:
                 return i
     return -1
 
 
-def require_fit(act: NDArray[np.integer], weight: NDArray[np.integer], acc_bits: int, name: str) -> None:
+def require_fit(
+    act: NDArray[np.integer],
+    weight: NDArray[np.integer],
+    acc_bits: int,
+    name: str,
+    group: int = 1,
+    at: tuple[int, int] = (0, 0),
+) -> None:
     """Hold every partial sum of integer operands (M, K) and (N, K), k = 0, 1 ... K-1, to ``acc_bits``.
 
     Where even the sum of all magnitudes fits, every partial sum does; only other outputs are walked step by step.
 
+    Args:
+        group: products that are added at once.
+        at: output that the first row of both operands makes, for messages.
     Raises: AccumulatorOverflowError naming the first output that leaves ``acc_bits``.
     """
     if fits(act, weight, acc_bits):
@@ -77,12 +89,25 @@ def require_fit(act: NDArray[np.integer], weight: NDArray[np.integer], acc_bits:
     half, magnitudes = 1 << (acc_bits - 1), _magnitudes(weight)
     for block in _blocks(len(act), _BLOCK[0]):
         rows, cols = np.nonzero(exact_product(_magnitudes(act[block]), magnitudes) >= half)
-        bad = _first_overflow(act[block], weight, rows, cols, -half, half - 1)
+        bad = _first_overflow(act[block], weight, rows, cols, group, -half, half - 1)
         if bad >= 0:
-            where = (block.start + int(rows[bad]), int(cols[bad]))
-            raise AccumulatorOverflowError(
-                f"{name}: a partial sum of output {where} leaves the {acc_bits}-bit accumulator"
-            )
+            raise _overflow(name, (at[0] + block.start + int(rows[bad]), at[1] + int(cols[bad])), acc_bits)
+
+
+def require_sums_fit(sums: NDArray[np.int64], acc_bits: int, name: str, at: tuple[int, int] = (0, 0)) -> None:
+    """Hold partial sums (M, N) to ``acc_bits``; ``at`` is the output of the first one.
+
+    Raises: AccumulatorOverflowError naming the first that leaves it.
+    """
+    half = 1 << (acc_bits - 1)
+    bad = (sums < -half) | (sums >= half)
+    if bad.any():
+        row, col = divmod(int(np.argmax(bad)), sums.shape[1])
+        raise _overflow(name, (at[0] + row, at[1] + col), acc_bits)
+
+
+def _overflow(name: str, where: tuple[int, int], acc_bits: int) -> AccumulatorOverflowError:
+    return AccumulatorOverflowError(f"{name}: a partial sum of output {where} leaves the {acc_bits}-bit accumulator")
 
 
 def _magnitudes(x: NDArray[Any]) -> NDArray[np.int64]:

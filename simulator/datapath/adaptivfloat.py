@@ -12,6 +12,7 @@ less than the worst case, ``K * (31 << 7)^2``: 32 bits hold any 136 products, 40
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -69,6 +70,10 @@ class AdaptivFloat(Datapath):
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """PEs with pass-through registers; nothing at the edges."""
         return {f"pe_af8_acc{self.acc_bits}": rows * cols}
+
+    def edp_parts(self, multipliers: Mapping[int, int]) -> dict[str, int]:
+        """An adder and a shifter per 8-bit multiplier; its fields need no decoder (``assumed``)."""
+        return {"gpu_lane_ei8": multipliers.get(8, 0)}
 
     def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
         """Exponent-integer words: the fields of a code."""

@@ -13,6 +13,7 @@ three types; that four PEs make an int8 product as in OliVe's section 4.5, with 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,6 +111,17 @@ class Ant(FourBitPes):
             "decoder_flint4": rows + cols,
             "merge_adder32": (rows // 2) * (cols // 2),
         }
+
+    def edp_actions_per_mac(self) -> dict[str, float]:
+        """At 8 bits that of an 8EDP, which multiplies int8 as it is."""
+        return super().edp_actions_per_mac() if self.bits == 4 else {"mac_int8x8_acc32": 1}
+
+    def edp_parts(self, multipliers: Mapping[int, int]) -> dict[str, int]:
+        """As OliVe's (``assumed``): a decoder for each operand value that enters an EDP at 4 bits, and an adder and a
+        shifter per multiplier.
+        """
+        four = multipliers.get(4, 0)
+        return {"gpu_decoder_flint4": 2 * four, "gpu_lane_ei4": four}
 
     def decoded_words(self, encoded: Encoded) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         """Exponents and integers, (R, K)."""

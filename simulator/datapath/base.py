@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.datapath.job import Job, TileCosts
+from simulator.datapath.job import Job, KernelJob, TileCosts
+from simulator.datapath.on_tensor_cores import OnTensorCores
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, Granularity, TensorEncoding
 from simulator.formats.base import Calibration
@@ -91,7 +92,7 @@ class Lane:
     held_gate: Gate | None = None
 
 
-class Datapath(ABC):
+class Datapath(OnTensorCores, ABC):
     """One kind of processing element. A subclass is a frozen dataclass in a file of its own, made known by
     ``@register("name")``; its fields are the options a design may set.
 
@@ -223,6 +224,10 @@ class Datapath(ABC):
         """Array cycles per reduction step: more than 1 where an operand takes several passes through a PE."""
         return 1
 
+    def outlier_columns(self, K: int, act: Encoded | None) -> int:
+        """Columns of A that it takes out of the product: of this operand, or of one with ``K`` columns; none."""
+        return 0
+
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """Priced actions of one operand value entering the array at its edge (decoders)."""
         return {}
@@ -234,6 +239,13 @@ class Datapath(ABC):
     def data_dependent_actions(self) -> tuple[str, ...]:
         """Names of all actions that ``tile_costs`` may count."""
         return ()
+
+    def kernel_costs(self, job: KernelJob) -> TileCosts | None:
+        """What values add to a kernel of tensor cores, as ``tile_costs`` says it of a systolic array: bytes on the way
+        from DRAM, and actions. None: nothing ever. One whose ``tile_costs`` are not nothing runs on tensor cores only
+        with an answer of its own.
+        """
+        return None
 
     def tile_costs(self, job: Job) -> TileCosts | None:
         """What depends on the values of one GEMM, tile by tile, or None where nothing does.

@@ -13,6 +13,7 @@ steps, more than 500 standard deviations of an operand whose fine scale is calib
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -107,6 +108,13 @@ class BiScaled(Datapath):
     def area_bill(self, rows: int, cols: int) -> dict[str, int]:
         """PEs with pass-through registers, an index decoder per row and column."""
         return {f"pe_bs6_acc{self.acc_bits}": rows * cols, "decoder_biscaled": rows + cols}
+
+    def edp_parts(self, multipliers: Mapping[int, int]) -> dict[str, int]:
+        """An index decoder for each operand value that enters an EDP at 8 bits, and an adder and a shifter per
+        multiplier (``assumed``).
+        """
+        eight = multipliers.get(8, 0)
+        return {"decoder_biscaled": 2 * eight, "gpu_lane_ei8": eight}
 
     def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[np.int64]:
         """Exponent-integer words: the exponent is the shift of a wide value, else 0."""

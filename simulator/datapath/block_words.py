@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from simulator.datapath.edp import EdpOperand
 from simulator.datapath.minifloat import E4M3, Fields
 from simulator.errors import EncodingError
 from simulator.formats import Encoded
@@ -72,6 +73,8 @@ class BlockOperand:
     Attributes:
         shift, significand: (R, K) int8; an element is ``significand << shift`` units.
         scale: (R, B) int8, an integer; power: (R, B) int16. A block's unit is worth ``scale * 2^power``.
+        man_bits: fraction bits of an element's significand; scale_man_bits: of a scale's; unit: power of two of an
+            element's unit, which ``power`` includes.
     """
 
     shift: NDArray[np.int8]
@@ -79,6 +82,9 @@ class BlockOperand:
     scale: NDArray[np.int8]
     power: NDArray[np.int16]
     block: int
+    man_bits: int = 0
+    scale_man_bits: int = 0
+    unit: int = 0
 
     def integers(self) -> NDArray[np.int32]:
         """Elements in units, (R, K)."""
@@ -87,6 +93,17 @@ class BlockOperand:
     def units(self) -> NDArray[np.float64]:
         """What a unit of each block is worth, (R, B), exact."""
         return np.ldexp(self.scale.astype(np.float64), self.power)
+
+    def for_edp(self, exact: int) -> EdpOperand:
+        """Values, scales included, and the exponent fields of element and scale of each, or, where ``exact`` neighbours
+        of a block are added in fixed point, the field of their scale.
+        """
+        K = self.shift.shape[1]
+        values = self.integers() * np.repeat(self.units(), self.block, axis=1)[:, :K]
+        field = self.power.astype(np.int64) + self.scale_man_bits
+        if exact > 1:
+            return EdpOperand(values, np.repeat(field - self.unit, self.block // exact, axis=1)[:, : -(-K // exact)])
+        return EdpOperand(values, np.repeat(field, self.block, axis=1)[:, :K] + self.shift + self.man_bits)
 
     def words(self) -> NDArray[np.int64]:
         """Significand, shift, scale, power and end of block of every step, (R, K)."""
@@ -121,6 +138,11 @@ class BlockLayout:
         return 1 + self.fields.exp_bits + self.fields.man_bits if self.fields else 8
 
     @property
+    def unit(self) -> int:
+        """Power of two of an element's unit."""
+        return self.fields.unit if self.fields else _INT8_UNIT
+
+    @property
     def largest(self) -> int:
         """Largest magnitude of an element, in units."""
         return self.fields.largest if self.fields else 128
@@ -133,10 +155,13 @@ class BlockLayout:
         R, K = len(encoded.codes), encoded.length
         elements, scales = np.empty((R, K), np.uint8), np.empty((R, -(-K // self.block)), np.uint8)
         _unpack(encoded.codes, self.bits, self.block, elements, scales)
-        scale, power = self._scales(scales, user)
+        scaled = self._scales(scales, user)
+        scale_bits = E4M3.man_bits if self.e4m3_scales else 0
         if self.fields is None:
-            return BlockOperand(np.zeros((R, K), np.int8), elements.view(np.int8), scale, power, self.block)
-        return BlockOperand(*self.fields.split(elements, user), scale, power, self.block)
+            parts = np.zeros((R, K), np.int8), elements.view(np.int8)
+            return BlockOperand(*parts, *scaled, self.block, -self.unit, scale_bits, self.unit)
+        parts = self.fields.split(elements, user)
+        return BlockOperand(*parts, *scaled, self.block, self.fields.man_bits, scale_bits, self.unit)
 
     def _scales(self, scales: NDArray[np.uint8], user: str) -> tuple[NDArray[np.int8], NDArray[np.int16]]:
         """Integers and powers of two of scale bytes (R, B), the elements' unit included in the powers."""
@@ -145,7 +170,7 @@ class BlockLayout:
             row, block = (int(i) for i in np.unravel_index(int(np.argmax(illegal)), scales.shape))
             byte = scales[row, block]
             raise EncodingError(f"{user}: block {block} of row {row}: 0x{byte:02x} is no scale of {self.name}")
-        unit = np.int16(self.fields.unit if self.fields else _INT8_UNIT)
+        unit = np.int16(self.unit)
         if self.e4m3_scales:
             shift, scale = E4M3.split(scales, user)
             return scale, shift + np.int16(unit + E4M3.unit)

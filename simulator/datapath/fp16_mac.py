@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from simulator import formats
 from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.edp import EdpRun, edp_matmul, float_operand
 from simulator.datapath.float_sums import mac_in_order, matmul_in_order
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, Format, TensorEncoding
 
 __all__ = ["Fp16Mac"]
+
+_LOWEST_EXPONENT = -14
+"""Of FP16 numbers, and of its subnormals."""
 
 
 @njit(cache=True)
@@ -79,3 +83,20 @@ class Fp16Mac(Datapath):
     def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
         return matmul_in_order(self.edge_words(act, "act"), self.edge_words(weight, "weight"))
+
+    @property
+    def edp_widths(self) -> tuple[int, ...]:
+        """FEDP."""
+        return (16,)
+
+    @property
+    def edp_multiplies_floats(self) -> bool:
+        """FP16."""
+        return True
+
+    def edp_matmul(self, act: Encoded, weight: Encoded, run: EdpRun) -> NDArray[Any]:
+        """See ``edp``: FP16 products, FP32 accumulators."""
+        a = float_operand(self.edge_words(act, "act"), _LOWEST_EXPONENT)
+        w = float_operand(self.edge_words(weight, "weight"), _LOWEST_EXPONENT)
+        regions = run.over(len(act.codes), len(weight.codes), act.length)
+        return edp_matmul(a, w, self.edp_order(run.orders), regions)

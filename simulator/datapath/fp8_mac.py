@@ -4,8 +4,8 @@ Each operand is E4M3 or E5M2 (OCP 8-bit floating point specification 1.0, 2023),
 either, widened inside to 5 exponent bits and a significand of 4. A product has 8 significant bits and a magnitude from
 2^-32 to below 2^32: it is exact in FP32, and only the addition rounds, to nearest even. Codes of NaN and infinity are
 refused.
-Inputs and FP32 sums are those of the matrix units of Hopper-class GPUs; one addition per product, k = 0, 1 ... K-1, is
-``assumed`` (those units add several products at a time, in an order that is not published).
+In an array each product takes one addition, k = 0, 1 ... K-1, which is ``assumed``. Tensor cores add groups of products
+at once, with as few as 13 fraction bits (``edp``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from simulator import formats
 from simulator.datapath import minifloat
 from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.edp import EdpOperand, EdpRun, edp_matmul, float_operand
 from simulator.datapath.float_sums import mac_in_order, matmul_in_order
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, Format
@@ -75,3 +76,18 @@ class Fp8Mac(Datapath):
     def matmul(self, act: Encoded, weight: Encoded) -> NDArray[Any]:
         """See ``Datapath.matmul``."""
         return matmul_in_order(self.edge_words(act, "act"), self.edge_words(weight, "weight"))
+
+    @property
+    def edp_multiplies_floats(self) -> bool:
+        """FP8, on 8-bit units that can."""
+        return True
+
+    def edp_matmul(self, act: Encoded, weight: Encoded, run: EdpRun) -> NDArray[Any]:
+        """See ``edp``: FP8 products, FP32 accumulators."""
+        regions = run.over(len(act.codes), len(weight.codes), act.length)
+        operands = self._edp_operand(act, "act"), self._edp_operand(weight, "weight")
+        return edp_matmul(*operands, self.edp_order(run.orders), regions)
+
+    def _edp_operand(self, encoded: Encoded, operand: Operand) -> EdpOperand:
+        fields = _FIELDS[self.act if operand == "act" else self.weight]
+        return float_operand(self.edge_words(encoded, operand), fields.lowest_exponent)

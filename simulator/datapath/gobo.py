@@ -21,7 +21,7 @@ The second operand of a GEMM is encoded like weights even where it is none by na
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -33,6 +33,7 @@ from pydantic import Field
 from simulator import formats
 from simulator.datapath.base import Accumulation, Datapath, Gate, Operand
 from simulator.datapath.coordinator import coordinator_batch, coordinator_cycles
+from simulator.datapath.edp import EdpOrder
 from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import register
@@ -266,6 +267,10 @@ class Gobo(Datapath):
     def why_not(self) -> str:
         """An outlier waits in the queue while its step goes on."""
         return "its outlier unit adds to sums, cycles later, that must still be where they were"
+
+    def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
+        """Its PEs have no multipliers, dot-product units nothing else."""
+        return "its PEs add activations by index; gobo_dram is GOBO on tensor cores"
 
     def constants(self, act: Encoded, weight: Encoded) -> NDArray[np.float64]:
         """The dictionary."""

@@ -2,6 +2,7 @@
 
 Weights are 3- or 4-bit indices and a list of outliers in DRAM. On their way into the weight scratchpad each index
 becomes its dictionary entry and each listed outlier its value, all of them FP16; from there on this is ``fp16_mac``.
+On a GPU that is the way into L2, which holds, gives and is filled with FP16 values.
 
 Decompressors take as many values per cycle as the DRAM port delivers, so they never hold up a load; they put outliers
 in their places at no time of their own (both ``assumed``). The list is loaded with a tile's weights and not kept.
@@ -22,7 +23,7 @@ from simulator import formats
 from simulator.datapath.base import Operand
 from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.gobo import Share, indices
-from simulator.datapath.job import Job, TileCosts
+from simulator.datapath.job import Job, KernelJob, TileCosts
 from simulator.datapath.registry import register
 from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bernoulli, column_ranges
 from simulator.datapath.width import Width
@@ -93,6 +94,27 @@ class GoboDram(Fp16Mac):
             weight_load_bytes=np.where(loaded, self._listed(job) * (LISTED_BITS // 8), 0),
             actions={"decompress_gobo_value": values},
         )
+
+    def kernel_costs(self, job: KernelJob) -> TileCosts:
+        """The part of the list that belongs to the weights of each load, and their decompression. Outliers are where
+        they are listed, spread evenly over the loads of a GEMM, or drawn.
+        """
+        loaded = np.diff(np.cumsum(job.tiles["weight_load_bytes"]) * 8 // self.index_bits, prepend=0)
+        listed = self._drawn(loaded, job.seed) if job.weight is None else self._spread(loaded, job.weight)
+        return replace(
+            TileCosts.none(job.tiles),
+            weight_load_bytes=listed * (LISTED_BITS // 8),
+            actions={"decompress_gobo_value": int(loaded.sum())},
+        )
+
+    def _drawn(self, loaded: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        return np.random.default_rng(seed).binomial(loaded, self.outlier_share)
+
+    def _spread(self, loaded: NDArray[np.int64], weight: Encoded) -> NDArray[np.int64]:
+        """As many of all outliers as the load has of all weights; whole ones, none lost."""
+        values = len(weight.codes) * weight.length
+        before = np.cumsum(loaded) * len(weight.extras["outlier_position"])
+        return np.diff(-(-before // values), prepend=0)
 
     def _listed(self, job: Job) -> NDArray[Any]:
         """Outliers among the weights of each tile."""

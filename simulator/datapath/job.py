@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from simulator.formats import Encoded
 
-__all__ = ["Job", "TileCosts"]
+__all__ = ["Job", "KernelJob", "TileCosts"]
 
 
 def _no_timing(steps: int, rows: int, cols: int) -> tuple[int, int]:
@@ -70,6 +70,21 @@ class Job:
         if self.dataflow == "os":
             return n_folds, m_folds
         return (n_folds, once) if self.dataflow == "ws" else (once, -(-self.tiles["m"] // self.cols))
+
+
+@dataclass(frozen=True)
+class KernelJob:
+    """One GEMM as one kernel of tensor cores runs it.
+
+    Attributes:
+        tiles: table of ``tiles.TILE_DTYPE``: steps of sets of blocks, and what each loads from DRAM.
+        act, weight: operands, or None when only shapes are known; seed: of what is drawn then.
+    """
+
+    tiles: NDArray[Any]
+    act: Encoded | None
+    weight: Encoded | None
+    seed: int
 
 
 @dataclass(frozen=True)

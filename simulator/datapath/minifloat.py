@@ -52,6 +52,11 @@ class Fields:
         return 2 - (1 << (self.exp_bits - 1)) - self.man_bits
 
     @property
+    def lowest_exponent(self) -> int:
+        """Of normal numbers; subnormal ones have it too."""
+        return self.unit + self.man_bits
+
+    @property
     def largest(self) -> int:
         """Largest magnitude, in units."""
         field, mantissa = divmod(self.top, 1 << self.man_bits)

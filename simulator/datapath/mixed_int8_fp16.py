@@ -24,7 +24,7 @@ and values at 16 bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -35,6 +35,7 @@ from pydantic import Field
 
 from simulator import formats
 from simulator.datapath.base import Accumulation, Datapath, Lane, Operand
+from simulator.datapath.edp import EdpOrder, EdpRun
 from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.int_mac import IntMac
 from simulator.datapath.job import Job, TileCosts
@@ -126,6 +127,10 @@ class MixedInt8Fp16(Datapath):
         """A is FP16 in DRAM, and split and quantised as it comes in."""
         return "fp16" if operand == "act" else super().stored_format(operand)
 
+    def outlier_columns(self, K: int, act: Encoded | None) -> int:
+        """Those found in an operand, or as many as are assumed."""
+        return min(self.outlier_dims, K) if act is None else len(act.extras["outlier_column"])
+
     def actions_per_mac(self) -> dict[str, float]:
         """Of the int8 array, zeros included."""
         return _INT8.actions_per_mac()
@@ -181,6 +186,20 @@ class MixedInt8Fp16(Datapath):
         """See ``Datapath.matmul``. Raises: AccumulatorOverflowError if an integer sum leaves int32."""
         halves = self._halves(act, weight)
         return self.merge([_INT8.matmul(act, weight), *(_FP16.matmul(*pair) for pair in halves)], act, weight)
+
+    @property
+    def edp_widths(self) -> tuple[int, ...]:
+        """Of the int8 part; the outlier columns are a product of their own on the FP16 units."""
+        return _INT8.edp_widths
+
+    def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
+        """Both kinds of units are needed."""
+        return _INT8.why_no_edp(orders) or _FP16.why_no_edp(orders)
+
+    def edp_matmul(self, act: Encoded, weight: Encoded, run: EdpRun) -> NDArray[Any]:
+        """As ``matmul``, on 8-bit and FP16 units. The product of outlier columns is not cut along K (``assumed``)."""
+        halves = [_FP16.edp_matmul(*pair, EdpRun(run.orders)) for pair in self._halves(act, weight)]
+        return self.merge([_INT8.edp_matmul(act, weight, run), *halves], act, weight)
 
     def lanes(self, act: Encoded, weight: Encoded, rows: int, cols: int) -> Sequence[Lane]:
         """The int8 array and, if there are outlier columns, the FP16 array."""

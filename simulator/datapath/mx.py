@@ -28,6 +28,8 @@ addition share a cycle; a PE that puts a register between them drains one cycle 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +42,7 @@ from simulator.datapath import minifloat
 from simulator.datapath.accumulate import require_finite
 from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.block_words import BlockLayout, mac_in_blocks
+from simulator.datapath.edp import EdpOrder, EdpRun, edp_matmul
 from simulator.datapath.registry import OptionError, register
 from simulator.formats import Encoded, Format
 
@@ -181,6 +184,43 @@ class Mx(Datapath):
             _add_block(integers[:, part], weight_t[part], units[b], weight_units[b], sums, out)
         require_finite(out, self.name)
         return out
+
+    @property
+    def edp_multiplies_floats(self) -> bool:
+        """And scales, on units for elements of 4 bits, or of 8 or fewer."""
+        return True
+
+    @property
+    def edp_scale_block(self) -> int:
+        """A block."""
+        return self._act.block
+
+    def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
+        """Besides what units there are: what they add in fixed point fits the adder of ``edp``."""
+        refusal = super().why_no_edp(orders)
+        if refusal or self.edp_order(orders).exact == 1:
+            return refusal
+        order = self.edp_order(orders)
+        bits = order.kept_bits + (order.group * self._largest_product * 4).bit_length()
+        return f"a group's sum may need {bits} bits, of which there are 53" if bits > 53 else ""
+
+    def edp_matmul(self, act: Encoded, weight: Encoded, run: EdpRun) -> NDArray[Any]:
+        """See ``edp``; a product has the exponents of both elements and both scales.
+
+        Raises: AccumulatorOverflowError naming the first output that leaves FP32.
+        """
+        order = self.edp_order(run.orders)
+        a, w = self._act.read(act, self.name), self._weight.read(weight, self.name)
+        regions = run.over(len(act.codes), len(weight.codes), act.length)
+        out = edp_matmul(a.for_edp(order.exact), w.for_edp(order.exact), order, regions)
+        require_finite(out, self.name)
+        return out
+
+    @property
+    def _largest_product(self) -> int:
+        """Largest product of two elements, rounded up to an integer."""
+        act, weight = self._act, self._weight
+        return math.ceil(math.ldexp(act.largest * weight.largest, act.unit + weight.unit))
 
     @property
     def _act(self) -> BlockLayout:

@@ -22,7 +22,7 @@ value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -34,6 +34,7 @@ from pydantic import Field
 from simulator import formats
 from simulator.datapath.accumulate import exact_product, require_fit
 from simulator.datapath.base import Accumulation, Datapath, Gate, Operand
+from simulator.datapath.edp import EdpOrder
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.outlier_groups import GroupedOutliers, waiting_cycles, waiting_cycles_held
 from simulator.datapath.packed_integers import signed_integers
@@ -222,6 +223,10 @@ class OlAccel(Datapath):
     def why_not(self) -> str:
         """A streamed weight meets all columns of its row."""
         return "a lane multiplies an outlier weight by one activation, and a streamed one meets a group of them"
+
+    def why_no_edp(self, orders: Mapping[int, EdpOrder]) -> str:
+        """Outliers need 16-bit integer multipliers beside every group of PEs."""
+        return "its outlier lanes and 16-bit integer multipliers have no place in dot-product units"
 
     @property
     def unfinished_bits(self) -> int:

@@ -14,6 +14,7 @@ product all the same, and overflow is judged where a step's sum is accumulated.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -140,6 +141,17 @@ class Ovp(FourBitPes):
             "decoder_ovp8": rows // 2 + cols // 2,
             "merge_adder32": (rows // 2) * (cols // 2),
         }
+
+    def edp_actions_per_mac(self) -> dict[str, float]:
+        """At 8 bits a MAC of an 8EDP, whose multipliers are as wide; and a pair decode."""
+        return super().edp_actions_per_mac() if self.bits == 4 else {"mac_ei8_acc32": 1, "decode_ovp8_pair": 1}
+
+    def edp_parts(self, multipliers: Mapping[int, int]) -> dict[str, int]:
+        """A pair decoder for every two operand values that enter an EDP at 4 and at 8 bits, so one per multiplier, and
+        an adder and a shifter per 4-bit multiplier (Figure 6 and Table 10).
+        """
+        four, eight = (multipliers.get(width, 0) for width in (4, 8))
+        return {"gpu_decoder_ovp4": four, "gpu_decoder_ovp8": eight, "gpu_lane_ei4": four}
 
     @property
     def _decoder4(self) -> str:

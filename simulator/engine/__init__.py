@@ -6,7 +6,7 @@ from simulator.engine.global_buffer import GlobalBuffer
 from simulator.engine.memory import Dram
 from simulator.engine.nest import nest_cycles, run_nest
 from simulator.engine.pipeline import run_pipeline, run_pipeline_cores
-from simulator.engine.timing import EVENT_FIELDS, OWN_CAUSES, STALL_CAUSES, Timing
+from simulator.engine.timing import EVENT_FIELDS, OWN_CAUSES, STALL_CAUSES, Timing, shown
 
 __all__ = [
     "EVENT_FIELDS",
@@ -23,4 +23,5 @@ __all__ = [
     "run_nest",
     "run_pipeline",
     "run_pipeline_cores",
+    "shown",
 ]

@@ -213,7 +213,7 @@ class _Core:
                 opened += 1
             else:
                 yield self.env.timeout(cycles)
-            if self.stores[tile]:
+            if self.stores[tile] or self.table.rows["frees_output"][tile]:
                 closers.append(tile)
             self.events[tile, 3] = self.env.now
             self.left[tile].succeed()

@@ -40,7 +40,8 @@ def _waits(nest: LoopNest, dram: IdealDram) -> Waits:
             dram.channel_cycles(kinds["store_bytes"]),
         ]
     )
-    flags = np.stack([kinds["opens_output"], kinds["store_bytes"] > 0])
+    closes = (kinds["store_bytes"] > 0) | kinds["frees_output"]
+    flags = np.stack([kinds["opens_output"], closes, nest.load_bytes > 0])
     depths = operand_depth(nest), nest.out_buffer_depth or len(nest)
     return Waits(*_run(nest.counts, durations, flags, dram.latency_cycles, *depths))
 
@@ -49,10 +50,10 @@ def _waits(nest: LoopNest, dram: IdealDram) -> Waits:
 def _run(counts, durations, flags, latency, depth, out_depth):
     """``Waits`` of the loops' tiles; durations (6, kinds): load, array, first result, drain, fill, store."""
     load, array, first_result, drain, fill, store = durations
-    opens, closes = flags
+    opens, closes, loads = flags
     left = np.zeros(depth, np.int64)  # when the latest tiles left the array, in a ring
     stored = np.zeros(out_depth, np.int64)  # ends of the latest stores, in a ring
-    opened = i = channel = end = finish = gaps = frozen = 0
+    opened = i = channel = end = finish = gaps = unloaded = frozen = 0
     before = -1  # the kind of the tile whose results are next on the channel
     for x in range(counts[0]):
         for y in range(counts[1]):
@@ -64,11 +65,15 @@ def _run(counts, durations, flags, latency, depth, out_depth):
                     channel = max(arrived, channel) + load[kind]
                     arrived = channel + latency
                 if before >= 0 and closes[before]:
-                    channel = max(end + drain[before], channel) + store[before]
-                    stored[(opened - 1) % out_depth] = channel
-                    finish = max(finish, channel)
+                    out = end + drain[before]
+                    if store[before] > 0:
+                        channel = out = max(out, channel) + store[before]
+                    stored[(opened - 1) % out_depth] = out
+                    finish = max(finish, out)
                 start = max(end, arrived + fill[kind])
                 gaps += start - end
+                if not loads[kind]:
+                    unloaded += start - end
                 end = start + array[kind]
                 if opens[kind]:
                     place_free = stored[opened % out_depth]
@@ -80,9 +85,9 @@ def _run(counts, durations, flags, latency, depth, out_depth):
                 before = kind
                 i += 1
     results_out = end + drain[before]
-    if closes[before]:
+    if store[before] > 0:
         finish = max(finish, max(results_out, channel) + store[before])
-    return gaps, frozen, results_out, finish
+    return gaps, unloaded, frozen, results_out, finish
 
 
 @njit(cache=True)

@@ -12,7 +12,8 @@ places for tiles in each scratchpad. Rules:
    fill it), and holds it for its issue and stall cycles. If it needs another place in the out scratchpad than the tile
    before, it freezes when its first result would leave before there is one: before the store that frees the place taken
    ``out_depth`` places earlier has ended.
-5. Store i may be asked for when the tile's last result has left the array, a drain after its issue has ended.
+5. Store i may be asked for when the tile's last result has left the array, a drain after its issue has ended. A tile
+   whose results leave without DRAM (``frees_output``) frees its place in the out scratchpad then.
 
 6. What a tile finds in the global buffer is asked for once all of it is there and what the tile loads from DRAM, if
    anything, has left the DMA free. The port serves requests as the channel does (rule 2) and holds the DMA meanwhile;
@@ -66,7 +67,8 @@ def run_pipeline_cores(tables: Sequence[TileTable], dram: Dram, buffer: GlobalBu
     if buffer is not None:
         durations.append(buffer.channel_cycles(_joined([t.global_bytes for t in tables])))
         found, brought = bringers(tables), np.full(len(loads), -1)
-    flags = np.stack([_joined([t.rows["opens_output"] for t in tables]), stores > 0])
+    opens, frees = (_joined([t.rows[f"{name}_output"] for t in tables]) for name in ("opens", "frees"))
+    flags = np.stack([opens, stores > 0, frees & (stores == 0)])
     run = _Run(layout, np.stack(durations), flags, found, *_empty(len(tables), len(loads)), brought)
     counts: dict[str, int] = {}
     if isinstance(dram, IdealDram):

@@ -6,9 +6,9 @@ DRAM, then (BUFFERED) what comes from the buffer. A core's arrival depends on wh
 earliest is always next; it is NEVER while a block that it wants is not in the buffer.
 
 ``layout`` (cores, 4): first tile, tiles, operand and output places of a core. ``durations`` (6 or 7, T) are in the
-order of ``DURATIONS``; ``flags`` (2, T): whether a tile takes a place in the out scratchpad, and whether it stores.
-``stored`` (T,): per core a ring of when the store that frees each of its places in the out scratchpad has ended; PLACE
-is the one taken last, -1 at first.
+order of ``DURATIONS``; ``flags`` (3, T): whether a tile takes a place in the out scratchpad, whether it stores, and
+whether it leaves that place without a store, once its results are out. ``stored`` (T,): per core a ring of when each of
+its places in the out scratchpad is free again; PLACE is the one taken last, -1 at first.
 
 Only with a global buffer (None without, so that nothing of it is compiled): the last row of ``durations``;
 ``bringers`` (2, T), which tiles bring the blocks that a tile finds there, -1: none; ``brought`` (T,), when what a tile
@@ -96,6 +96,8 @@ def _advance(c, layout, durations, flags, bringers, state, stored, events, broug
                 state[c, ARRIVAL] = max(ready, state[c, DMA_FREE])
                 return
             events[i, 4] = events[i, 5] = ready
+            if flags[2, i]:
+                stored[layout[c, 0] + state[c, PLACE]] = ready
         else:
             if step > 0:
                 _compute(c, i - 1, layout, durations, flags, state, stored, events)

@@ -12,13 +12,22 @@ from numpy.typing import NDArray
 from simulator.errors import ConservationError
 from simulator.tiles import Tiles, TileTable
 
-__all__ = ["EVENT_FIELDS", "OWN_CAUSES", "STALL_CAUSES", "Timing"]
+__all__ = ["EVENT_FIELDS", "OWN_CAUSES", "STALL_CAUSES", "Timing", "shown"]
 
-STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_bank", "stall_outlier", "stall_vector")
+_GPU_CAUSES = ("stall_shared_memory", "stall_l2", "stall_sync", "stall_epilogue", "stall_launch")
+STALL_CAUSES = ("stall_dram_read", "stall_dram_write", "stall_bank", "stall_outlier", "stall_vector", *_GPU_CAUSES)
 """Waiting for operands; for results to be written back; for words of a scratchpad whose bank is busy; for outliers; for
-passes over operands or results."""
+passes over operands or results. On a GPU: for shared memory; for L2; for other warps and the results of instructions;
+for blocks to end whose registers are needed; for kernels to be launched."""
 
-OWN_CAUSES = {"outlier_cycles": "stall_outlier", "vector_cycles": "stall_vector", "conflict_cycles": "stall_bank"}
+OWN_CAUSES = {
+    "outlier_cycles": "stall_outlier",
+    "vector_cycles": "stall_vector",
+    "conflict_cycles": "stall_bank",
+    "shared_cycles": "stall_shared_memory",
+    "l2_cycles": "stall_l2",
+    "sync_cycles": "stall_sync",
+}
 """Columns of cycles that a tile holds the array beyond issuing -> their cause."""
 
 EVENT_FIELDS = ("load_start", "load_end", "compute_start", "compute_end", "store_start", "store_end")
@@ -53,9 +62,22 @@ class Timing:
         """The timing of each core that had work."""
         return self.cores or (self,)
 
+    def launched(self, cycles: int) -> Timing:
+        """The same after so many cycles in which a kernel is launched; the events keep the kernel's own time."""
+        if not cycles:
+            return self
+        stalls = self.stalls | {"stall_launch": self.stalls["stall_launch"] + cycles}
+        return replace(self, total_cycles=self.total_cycles + cycles, stalls=stalls)
+
     def by_cause(self) -> dict[str, int]:
         """``total``, ``compute`` and one entry per stall cause."""
-        return {"total": self.total_cycles, "compute": self.compute_cycles, **self.stalls}
+        return {"total": self.total_cycles, "compute": self.compute_cycles, **shown(self.stalls)}
+
+
+def shown(stalls: dict[str, int]) -> dict[str, int]:
+    """The causes that an array of its kind has: those of GPUs are left out where none of them took a cycle."""
+    is_gpu = any(stalls.get(cause) for cause in _GPU_CAUSES)
+    return {cause: cycles for cause, cycles in stalls.items() if is_gpu or cause not in _GPU_CAUSES}
 
 
 def together(timings: Sequence[Timing], dram: dict[str, int] | None = None) -> Timing:
@@ -69,12 +91,14 @@ class Waits(NamedTuple):
 
     Attributes:
         before_tiles: cycles in which the array waited for a tile to enter, the first fill included.
+        before_unloaded: of them, before tiles that load nothing from DRAM nor a global buffer.
         frozen: cycles that tiles held the array beyond their own.
         results_out: when the last tile's last result has left the array.
         end: when all is done.
     """
 
     before_tiles: int
+    before_unloaded: int
     frozen: int
     results_out: int
     end: int
@@ -84,8 +108,15 @@ def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
     """Split the makespan of a run with these events by cause. Raises: as ``by_waits``."""
     before = np.concatenate([[0], events[:-1, 3]])
     gaps, frozen = events[:, 2] - before, events[:, 3] - events[:, 2] - table.array_cycles
+    unloaded = (table.load_bytes == 0) & (table.global_bytes == 0)
     results_out = int(events[-1, 3] + table.rows["drain_cycles"][-1])
-    waits = Waits(int(gaps.sum()), int(frozen.sum()), results_out, max(results_out, int(events[:, 5].max())))
+    waits = Waits(
+        int(gaps.sum()),
+        int(gaps[unloaded].sum()),
+        int(frozen.sum()),
+        results_out,
+        max(results_out, int(events[:, 5].max())),
+    )
     return by_waits(table, waits, events)
 
 
@@ -93,19 +124,28 @@ def by_waits(tiles: Tiles, waits: Waits, events: NDArray[np.int64] | None = None
     """Split the makespan of a run by cause.
 
     A gap before a tile belongs to DRAM reads: its operands are on their way, or enter the idle array late; only the
-    first fill is the array's own. A tile frozen in the array waits for write-back, and so does whoever waits after the
-    last result has left the array.
+    first fill is the array's own. A tile that loads nothing waits for the cache. A tile frozen in the array waits for
+    write-back, and so does whoever waits after the last result has left the array; where results leave without DRAM,
+    for them to be out.
 
     Raises: ConservationError if causes do not sum to the total or compute differs from the closed form.
     """
     fill, drain = int(tiles.rows["fill_cycles"][0]), int(tiles.rows["drain_cycles"][-1])
     stalls = dict.fromkeys(STALL_CAUSES, 0) | own_stalls(tiles)
-    stalls["stall_dram_read"] = waits.before_tiles - fill
-    stalls["stall_dram_write"] = waits.frozen + waits.end - waits.results_out
+    cached = waits.before_unloaded - (fill if not first_loads(tiles) else 0)
+    stalls["stall_dram_read"] = waits.before_tiles - fill - cached
+    stalls["stall_l2"] += cached
+    stalls["stall_epilogue" if tiles.rows["frees_output"].any() else "stall_dram_write"] = waits.frozen
+    stalls["stall_dram_write"] += waits.end - waits.results_out
     compute = fill + tiles.total("issue_cycles") + drain
     timing = Timing(waits.end, compute, stalls, events, tiles.fill_drain_cycles)
     check(timing, tiles)
     return timing
+
+
+def first_loads(tiles: Tiles) -> bool:
+    """Whether the first tile loads anything from DRAM or a global buffer."""
+    return bool(tiles.load_bytes[0] or tiles.global_bytes[0])
 
 
 def own_stalls(tiles: Tiles) -> dict[str, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from simulator.report.comparison import shown_panels
@@ -21,7 +24,7 @@ from simulator.report.plotted import (
 from simulator.report.speedup import speedup_strips
 from simulator.report.throughput import MAX_COLUMNS
 
-__all__ = ["area", "cycles", "energy", "per_op", "speedup", "throughput", "tradeoff"]
+__all__ = ["area", "cycles", "energy", "per_op", "published", "speedup", "throughput", "tradeoff"]
 
 
 def speedup(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> str:
@@ -43,6 +46,15 @@ def throughput(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None
         "New tokens of all sequences per second, and energy of one of them, static energy included; logarithmic axes. "
         "Dashed: what DRAM alone would allow, all bytes of a step at its full rate; where the solid line is below it, "
         f"the array or the vector unit is what a step waits for.{rest}"
+    )
+
+
+def published(manifest: Mapping[str, Any]) -> str:
+    """Caption of the figure of published lines."""
+    source = manifest["published"]["source"]
+    return (
+        f"Latency of the baseline over that of each design; dashed and crossed: {source}; with dots: computed here. "
+        "Above the line at 1 a design is faster than its baseline."
     )
 
 

@@ -10,9 +10,11 @@ from simulator.report.formatting import ENERGY_PJ, choose_unit, elide, number
 from simulator.report.plotted import (
     ENERGY_PARTS,
     GEOMEAN,
+    GPU_CATEGORIES,
     area_parts,
     cycle_parts,
     cycle_shares,
+    energy_parts,
     energy_stacks,
     uniques,
 )
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["MAX_PANELS", "area_figure", "cycles_figure", "energy_figure", "shown_panels"]
 
 MAX_PANELS = 24
-_ENERGY_LABELS = {"static": "static", "dram": "DRAM", "buffer": "buffers", "core": "core"}
 
 
 def shown_panels(table: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
@@ -53,18 +54,19 @@ def _panels(table: pd.DataFrame, keys: list[str], notes: pd.Series) -> list[Pane
 @styled
 def energy_figure(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> Figure | None:
     """Energy by component, over the baseline's total (or in joules without one), the total at the end of each bar."""
-    table = energy_stacks(results, baseline)
+    table, keys = energy_stacks(results, baseline), list(energy_parts(results))
     if table.empty:
         return None
     xlabel = f"energy, {elide(baseline or '', 40)} = 1"
     notes = table["total"].map(lambda v: f"{v:.2f}")
     if baseline is None:
         unit = choose_unit(table["total"], ENERGY_PJ)
-        table[[*ENERGY_PARTS, "total"]] /= unit.worth
+        table[[*keys, "total"]] /= unit.worth
         xlabel = f"energy ({unit.name})"
         notes = table["total"].map(number)
-    parts = [Part(name, _ENERGY_LABELS[name], part_colour(name)) for name in ENERGY_PARTS]
-    return stacked_figure(_panels(table, list(ENERGY_PARTS), notes), parts, xlabel, mark=1.0 if baseline else None)
+    labels = ENERGY_PARTS | GPU_CATEGORIES
+    parts = [Part(name, labels[name], part_colour(name)) for name in keys]
+    return stacked_figure(_panels(table, keys, notes), parts, xlabel, mark=1.0 if baseline else None)
 
 
 @styled

@@ -11,6 +11,7 @@ from simulator.report.formatting import (
     BYTES,
     ENERGY_PJ,
     TIME_S,
+    Unit,
     choose_unit,
     decibels,
     elide,
@@ -19,7 +20,7 @@ from simulator.report.formatting import (
     number,
     verdict,
 )
-from simulator.report.plotted import axes_of, axis_names, point_labels, uniques
+from simulator.report.plotted import GPU_CATEGORIES, axes_of, axis_names, point_labels, uniques
 from simulator.report.tables import ERROR_COLUMNS
 
 __all__ = ["MAX_ROWS", "Cell", "Column", "OpTable", "op_table"]
@@ -100,6 +101,7 @@ def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[
         **_fill_drain(layers),
         f"Time ({time.name})": _numbers(seconds / time.worth),
         f"Energy ({energy.name})": _numbers(layers["energy_total_pj"] / energy.worth),
+        **_gpu_energy(layers, energy),
         f"DRAM ({size.name})": _numbers(moved / size.worth),
         **_scratchpads(layers),
         "Mapping util. (%)": _numbers(100 * layers["mapping_util"]),
@@ -112,6 +114,16 @@ def _number_columns(layers: pd.DataFrame, seconds: pd.Series) -> dict[str, list[
         "Exact": [Cell({True: "yes", False: "NO", None: ABSENT}[verdict(v)], None) for v in layers["exact"]],
     }
     return {name: cells for name, cells in columns.items() if any(cell.text != ABSENT for cell in cells)}
+
+
+def _gpu_energy(layers: pd.DataFrame, unit: Unit) -> dict[str, list[Cell]]:
+    """Energy by the categories of GPUs, in one unit."""
+    columns = {label: f"energy_gpu_{category}_pj" for category, label in GPU_CATEGORIES.items()}
+    return {
+        f"{label[0].upper()}{label[1:]} ({unit.name})": _numbers(layers[column] / unit.worth)
+        for label, column in columns.items()
+        if column in layers
+    }
 
 
 def _scratchpads(layers: pd.DataFrame) -> dict[str, list[Cell]]:

@@ -18,6 +18,7 @@ from simulator.report.figures import FigureFile
 from simulator.report.formatting import ABSENT, is_missing, number
 from simulator.report.headline import headline_cards
 from simulator.report.inline_svg import inline_svg
+from simulator.report.measured import measured_table
 from simulator.report.op_table import op_table
 from simulator.report.tables import TEXT_COLUMNS, summary_table
 
@@ -37,7 +38,7 @@ def write_page(
 
     Raises: OutputError if it cannot be written.
     """
-    published = manifest.get("published")
+    published, measured = manifest.get("published"), manifest.get("measured")
     page = render(
         "index.html.j2",
         manifest=manifest,
@@ -46,6 +47,7 @@ def write_page(
         text_columns=TEXT_COLUMNS,
         beside=beside_table(results, published) if published else None,
         accountings=accountings_table(manifest["beside"]) if manifest.get("beside") else None,
+        measured=measured_table(layers) if measured else None,
         figures=[figure_view(f) for f in figures if not f.name.startswith("layers_")],
         op_figures=[figure_view(f) for f in figures if f.name.startswith("layers_")],
         ops=op_table(layers, results),

@@ -13,6 +13,7 @@ from simulator.report.formatting import field_text, is_missing, verdict
 __all__ = [
     "ENERGY_PARTS",
     "GEOMEAN",
+    "GPU_CATEGORIES",
     "MAX_OPS",
     "area_parts",
     "axes_of",
@@ -20,6 +21,7 @@ __all__ = [
     "best_points",
     "cycle_parts",
     "cycle_shares",
+    "energy_parts",
     "energy_stacks",
     "exactness",
     "geomean",
@@ -33,7 +35,15 @@ __all__ = [
 ]
 
 GEOMEAN = "geometric mean"
-ENERGY_PARTS = ("static", "dram", "buffer", "core")
+ENERGY_PARTS = {"static": "static", "dram": "DRAM", "buffer": "buffers", "core": "core"}
+GPU_CATEGORIES = {
+    "const": "constant",
+    "static": "static",
+    "dram_l2": "DRAM + L2",
+    "l1_reg": "shared memory + registers",
+    "core": "core",
+}
+"""What energy is split into, and how it is called: for any design, and as studies of GPUs do."""
 MAX_OPS = 100
 SHORTEST = 400
 """Ops that take less than this part of the longest one are not drawn: no pixel would be theirs."""
@@ -96,6 +106,14 @@ def speedups(results: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, means.assign(workload=GEOMEAN)], ignore_index=True)[[*_KEYS, "speedup"]]
 
 
+def energy_parts(results: pd.DataFrame) -> dict[str, str]:
+    """What energy is split into, part -> column: GPUs' categories where all designs are GPUs."""
+    of_gpus = {part: f"energy_gpu_{part}_pj" for part in GPU_CATEGORIES}
+    if all(column in results and results[column].notna().all() for column in of_gpus.values()):
+        return of_gpus
+    return {part: f"energy_{part}_pj" for part in ENERGY_PARTS}
+
+
 def energy_stacks(results: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     """Columns point, workload, design, one per energy component and total.
 
@@ -103,12 +121,13 @@ def energy_stacks(results: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     its total is the geometric mean of the totals, split as the arithmetic mean of the normalised components is.
     Without one, values are pJ.
     """
-    parts = list(ENERGY_PARTS)
+    columns = energy_parts(results)
+    parts = list(columns)
     table = _keyed(results)
-    for part in [*parts, "total"]:
-        table[part] = results[f"energy_{part}_pj"].astype(float)
+    for part, column in (columns | {"total": "energy_total_pj"}).items():
+        table[part] = results[column].astype(float)
     if baseline is None:
-        return table.reset_index(drop=True)
+        return table.dropna(subset=["total"]).reset_index(drop=True)  # designs without prices have no energy
     scale = over_baseline(results, "energy_total_pj", baseline) / table["total"]
     table[[*parts, "total"]] = table[[*parts, "total"]].mul(scale, axis=0)
     table = table.dropna(subset=["total"]).reset_index(drop=True)

@@ -35,7 +35,7 @@ def write_report(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, man
 
     run_dir = Path(run_dir)
     _write_records(run_dir, results, layers, manifest)
-    _write_tables(run_dir / "tables", results, manifest)
+    _write_tables(run_dir / "tables", results, layers, manifest)
     figures = write_figures(results, layers, manifest, run_dir)
     return write_page(run_dir, results, layers, manifest, figures)
 
@@ -65,21 +65,24 @@ def _write_records(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, m
     write_bytes(run_dir / "manifest.json", f"{text}\n".encode())
 
 
-def _write_tables(folder: Path, results: pd.DataFrame, manifest: Mapping[str, Any]) -> None:
+def _write_tables(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Mapping[str, Any]) -> None:
     from simulator.report.accountings import accountings_table
     from simulator.report.beside import beside_table
+    from simulator.report.measured import measured_table
     from simulator.report.tables import latex_table, markdown_table, summary_table
 
     published, beside = manifest.get("published"), manifest.get("beside")
     written = {"summary": summary_table(results)}
     if published:
         written["published"] = beside_table(results, published)
+    if manifest.get("measured"):
+        written["measured"] = measured_table(layers)
     if beside:
         written["accountings"] = accountings_table(beside)
     for name, table in written.items():
         write_bytes(folder / f"{name}.md", markdown_table(table).encode("utf-8"))
         write_bytes(folder / f"{name}.tex", latex_table(table).encode("utf-8"))
-    for name in {"published", "accountings"} - set(written):  # of an earlier run
+    for name in {"published", "measured", "accountings"} - set(written):  # of an earlier run
         for kind in ("md", "tex"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
 

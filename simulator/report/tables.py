@@ -39,6 +39,7 @@ TEXT_COLUMNS = (
     "Constant",
     "Moves most",
     "Reason",
+    "Op",
 )
 ERROR_COLUMNS = {"Encoding SQNR (dB)": "sqnr_quantisation_db", "Arithmetic SQNR (dB)": "sqnr_arithmetic_db"}
 """The two parts of the error: of the codes, and of sums that round."""

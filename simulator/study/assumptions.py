@@ -44,6 +44,13 @@ ASSUMPTIONS = (
     "drain or second weight register, although fold_overlap full has one. PEs that were not synthesised on NanGate45 "
     "are transferred from three open libraries by a sibling's ratio (hardware/). They are good as ratios first and as"
     " absolute values second.",
+    "On tensor cores a GEMM is one kernel, the one of least cycles here, which need not be the library's; blocks that "
+    "an SM holds run in step, all SMs alike; what L2 holds follows from the order of blocks and its size. Results are "
+    "written to L2, and to DRAM only as loads push them out or after the kernel. The clock never drops, whatever "
+    "power is drawn; instruction fetches, address translation and bank conflicts cost nothing (docs/tensor_cores.md).",
+    "A graphics card draws its constant power, and each SM static power as it has a thread block or none, over the "
+    "whole run, launches included; its clock stays whatever it draws. Bits between two levels and operations of logic "
+    "have one price each, measured on older GPUs or synthesised, and scaled (docs/costs.md).",
     "SQNR of a workload is that of the mean, over ops, of noise power over signal power, against float64 products of "
     "the stored tensors. Encoding SQNR is that of the infinitely precise product of the same codes, arithmetic SQNR "
     "that of what the accumulator rounds away. A trace stored in FP16 loses nothing in FP16, so an FP16 design shows "

@@ -11,10 +11,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from simulator.config.cost import CostLibrary, DramPrices, SramMacro
+from simulator.cost.gpu import LEVELS
 from simulator.cost.pricing import BUFFERS
 from simulator.cost.sram import macros_used
 from simulator.study.expand import Layout
-from simulator.study.hardware import Hardware, priced_actions
+from simulator.study.gpu import GpuHardware, gpu_actions
+from simulator.study.hardware import Hardware
+from simulator.study.systolic import SystolicHardware, priced_actions
 
 __all__ = ["Constant", "LeftOut", "changed_library", "find_constants", "price_list"]
 
@@ -27,8 +30,27 @@ QUANTITIES = (
     *(f"memory.{name}.capacity_kib" for name in BUFFERS),
     "vector_unit.lanes",
     "vector_unit.special_cycles",
+    "memory.dram.sustained",
+    "memory.l2.capacity_kib",
+    "memory.l2.usable_kib",
+    "memory.l2.bytes_per_cycle",
+    "memory.l2.sm_bytes_per_cycle",
+    "memory.l2.latency_cycles",
+    "memory.shared_memory.capacity_kib",
+    "memory.shared_memory.bytes_per_cycle",
+    "memory.shared_memory.latency_cycles",
+    "array.mma_latency_cycles",
+    "array.barrier_cycles",
+    "cuda_cores.fp32_lanes",
+    "cuda_cores.special_cycles",
+    "launch_us",
+    "tiling.reduce_launch_us",
+    *(f"host.{name}_us" for name in ("operation", "launch", "gap", "wait")),
 )
 """Fields of a design that are physical and have a scale; all other numbers in it are choices."""
+
+
+_Leaf = tuple[tuple[Any, ...], float, str]
 
 
 @dataclass(frozen=True)
@@ -108,14 +130,43 @@ def _dotted(path: tuple[Any, ...]) -> str:
     return ".".join("x".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in path)
 
 
-def _prices(hardware: Hardware) -> Iterator[tuple[tuple[Any, ...], float, str]]:
+def _prices(hardware: Hardware) -> Iterator[_Leaf]:
     """Path, value and source of every leaf of the price list that a bill of this hardware can charge."""
+    if isinstance(hardware, SystolicHardware):
+        yield from _of_array(hardware)
+    elif isinstance(hardware, GpuHardware):
+        yield from _of_gpu(hardware)
+    bill = hardware.bill
+    for field, value in _of_dram(bill.dram):
+        where = ("drams", bill.dram_standard) if bill.dram_standard else ("dram",)
+        yield (*where, field), value, bill.dram.source
+
+
+def _of_gpu(hardware: GpuHardware) -> Iterator[_Leaf]:
+    """Actions, parts that a datapath adds to the die, power of the board, bits at each level."""
+    library, gpu = hardware.bill.library, hardware.bill.gpu
+    yield from _of_actions(library, gpu_actions(hardware.datapath))
+    for name in hardware.bill.parts:
+        yield ("parts", name, "area_um2"), library.parts[name].area_um2, library.parts[name].source
+    fields = {"power": ("constant_mw", "active_sm_mw", "idle_sm_mw"), "cuda_core": ("energy_pj",), "logic": ("factor",)}
+    fields |= dict.fromkeys(LEVELS, ("read_pj_per_bit", "write_pj_per_bit"))
+    for name, numbers in fields.items():
+        record = getattr(gpu, name)
+        for field in numbers:
+            yield ("gpu", name, field), getattr(record, field), record.source
+
+
+def _of_actions(library: CostLibrary, names: Sequence[str]) -> Iterator[_Leaf]:
+    for name in names:
+        yield ("actions", name, "energy_pj"), library.actions[name].energy_pj, library.actions[name].source
+
+
+def _of_array(hardware: SystolicHardware) -> Iterator[_Leaf]:
+    """Actions, parts and macros of SRAM."""
     bill = hardware.bill
     library, how = bill.library, bill.library.conventions
     if how.core_energy == "per_mac":
-        for name in priced_actions(hardware.datapath):
-            action = library.actions[name]
-            yield ("actions", name, "energy_pj"), action.energy_pj, action.source
+        yield from _of_actions(library, priced_actions(hardware.datapath))
     for name in bill.parts:
         part = library.parts[name]
         yield ("parts", name, "area_um2"), part.area_um2, part.source
@@ -129,12 +180,9 @@ def _prices(hardware: Hardware) -> Iterator[tuple[tuple[Any, ...], float, str]]:
     for macro in _macros(hardware):
         for field in charged:
             yield ("sram", (macro.size_bytes, macro.word_bits), field), getattr(macro, field), library.sram.source
-    for field, value in _of_dram(bill.dram):
-        where = ("drams", bill.dram_standard) if bill.dram_standard else ("dram",)
-        yield (*where, field), value, bill.dram.source
 
 
-def _macros(hardware: Hardware) -> Iterator[SramMacro]:
+def _macros(hardware: SystolicHardware) -> Iterator[SramMacro]:
     memory = hardware.design.memory
     for name in hardware.bill.buffers:
         pad = getattr(memory, name)
@@ -151,6 +199,9 @@ def changed_library(library: CostLibrary, path: tuple[Any, ...], factor: float) 
     kind, *which, field = path
     if kind == "dram":
         return library.model_copy(update={"dram": _times(library.dram, field, factor)})
+    if kind == "gpu":
+        changed = _times(getattr(library.gpu, which[0]), field, factor)
+        return library.model_copy(update={"gpu": library.gpu.model_copy(update={which[0]: changed})})
     if kind == "sram":
         macros = [
             _times(m, field, factor) if (m.size_bytes, m.word_bits) == which[0] else m for m in library.sram.macros
@@ -219,7 +270,7 @@ def _no_quantity(path: str, value: float, sweep: Mapping[str, Any]) -> str:
         return "a timing of a DRAM part, in whole cycles"
     if path.startswith("datapath.") and isinstance(value, float):
         return ""
-    if path in ("array.rows", "array.cols"):
+    if path in ("array.rows", "array.cols", "array.sms"):
         return "the size that is compared; sweep it, or let normalise choose it"
     return "" if path in QUANTITIES else "a choice of the design, no physical quantity"
 

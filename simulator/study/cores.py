@@ -20,10 +20,10 @@ from simulator.mapping import DIMENSIONS, Dimension, Part, can_reduce, count_red
 from simulator.mapping.counting import count
 from simulator.mapping.residency import Residency, make_resident
 from simulator.mapping.vector import VECTOR_ACTIONS
-from simulator.study.hardware import Hardware
 from simulator.study.planning import GemmPlan, plan, require_feasible
 from simulator.study.reduction import no_cut_along_k
-from simulator.tiles import Tiles, TileTable
+from simulator.study.systolic import SystolicHardware
+from simulator.tiles import LoopNest, Tiles, TileTable
 from simulator.workload import Op
 
 __all__ = ["CorePlan", "plan_cores"]
@@ -45,7 +45,7 @@ class CorePlan:
         dimension: along which the GEMM is cut; empty where one core has it whole.
     """
 
-    hardware: Hardware
+    hardware: SystolicHardware
     op: Op
     parts: tuple[Part, ...]
     gemms: tuple[GemmPlan, ...]
@@ -77,6 +77,11 @@ class CorePlan:
     def shared(self) -> tuple[dict[tuple[str, str], Traffic], ...]:
         """Traffic of the global buffer by each core."""
         return self._resident.traffic if self._resident else ({},) * len(self.parts)
+
+    @property
+    def nest(self) -> LoopNest:
+        """The tiles of the first core as what their loops repeat."""
+        return self.gemms[0].nest
 
     @property
     def phases(self) -> list[tuple[TileTable, ...]]:
@@ -132,7 +137,7 @@ def _joined(tables: Sequence[TileTable]) -> NDArray[Any]:
     return np.concatenate([table.rows for table in tables]) if len(tables) > 1 else tables[0].rows
 
 
-def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
+def plan_cores(hardware: SystolicHardware, op: Op) -> CorePlan:
     """How the cores of a design run one of the op's GEMMs.
 
     Of the dimensions that may be cut the one of least cycles is, on an ideal DRAM of the same peak; of equal ones the
@@ -154,7 +159,7 @@ def plan_cores(hardware: Hardware, op: Op) -> CorePlan:
     return plans[0] if len(plans) == 1 else min(plans, key=_ideal_cycles)
 
 
-def _why_not_along_k(hardware: Hardware, op: Op) -> str:
+def _why_not_along_k(hardware: SystolicHardware, op: Op) -> str:
     if why_not := no_cut_along_k(hardware.datapath):
         return why_not
     parts = len(split(op, hardware.array, hardware.bits, "K", hardware.design.cores.count))
@@ -162,7 +167,7 @@ def _why_not_along_k(hardware: Hardware, op: Op) -> str:
     return "" if fits else f"the out scratchpad cannot hold {parts} partial sums of an output (op '{op.name}')"
 
 
-def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
+def _along(hardware: SystolicHardware, op: Op, dimension: Dimension) -> CorePlan:
     cores = hardware.design.cores.count
     parts = split(op, hardware.array, hardware.bits, dimension, cores)
     cut: Dimension | Literal[""] = dimension if len(parts) > 1 else ""
@@ -175,7 +180,7 @@ def _along(hardware: Hardware, op: Op, dimension: Dimension) -> CorePlan:
     return replace(plan, reduction=tuple(tables), dimension=cut)
 
 
-def _planned(hardware: Hardware, op: Op, parts: Sequence[Part]) -> CorePlan:
+def _planned(hardware: SystolicHardware, op: Op, parts: Sequence[Part]) -> CorePlan:
     return CorePlan(hardware, op, tuple(parts), tuple(plan(hardware, part.op, sharing=len(parts)) for part in parts))
 
 

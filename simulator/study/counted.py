@@ -15,7 +15,7 @@ from simulator.counts import Counts, Traffic
 from simulator.errors import ConservationError
 from simulator.study.expand import Point
 from simulator.study.passes import simulate_pass
-from simulator.study.simulate import count_op
+from simulator.study.simulate import count_op, needs_values
 from simulator.study.store import code_of, point_content
 from simulator.workload import Op
 
@@ -41,9 +41,7 @@ def count_point(point: Point, fidelity: Fidelity, seed: int) -> dict[str, Any]:
     steps, counted = point.workload.steps, []
     for index, step in enumerate(steps):
         if isinstance(step, Op):
-            tensors = (
-                point.workload.tensors(index) if point.hardware.for_op(step).datapath.assumed_distribution else None
-            )
+            tensors = point.workload.tensors(index) if needs_values(point.hardware, step) else None
             counted.append(count_op(point.hardware, step, tensors, fidelity=fidelity, seed=seed))
         else:
             counted.append(simulate_pass(point.hardware, steps, index, fidelity=fidelity).counts)

@@ -9,15 +9,18 @@ from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import formats, units
-from simulator.config import Design, load_cost, load_design, load_dram, load_study, price_lists
+from simulator.config import load_cost, load_design, load_dram, load_study, price_lists
 from simulator.config.catalogue import Reference
 from simulator.config.cost import CostLibrary
-from simulator.config.design import BankedDramSpec
-from simulator.cost import area_um2, itemise, total
+from simulator.config.design import BankedDramSpec, SystolicDesign
+from simulator.cost import itemise, total
 from simulator.errors import UnknownNameError
 from simulator.resources import shipped_dir, shipped_names
+from simulator.study.building import build
+from simulator.study.describe_gpu import describe_datapath, describe_gpu
 from simulator.study.drams import dram_charged, dram_part, make_dram
-from simulator.study.hardware import build
+from simulator.study.gpu import GpuHardware
+from simulator.study.systolic import SystolicHardware
 from simulator.study.totals import totals_of
 from simulator.tracing import open_trace
 from simulator.workload import load_workload
@@ -26,16 +29,23 @@ __all__ = ["describe_design", "list_names"]
 
 
 def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Geometry, operands, buffers, parts, area and peak figures of a design. Raises: ConfigError."""
+    """Geometry, operands, memories, parts, area and peak figures of a design. Raises: ConfigError."""
     hardware = build(load_design(ref, overlays=[("--set", overrides)]))
+    design = hardware.design
+    about = {"name": design.name, "description": design.description}
+    if isinstance(hardware, GpuHardware):
+        return about | describe_gpu(hardware)
+    assert isinstance(hardware, SystolicHardware), "hardware has one of the kinds of array"
+    return about | _systolic(hardware)
+
+
+def _systolic(hardware: SystolicHardware) -> dict[str, Any]:
     design, array, memory = hardware.design, hardware.array, hardware.design.memory
-    area = area_um2(hardware.bill)
+    area = hardware.area
     library = hardware.bill.library
     _, dram_gb_s = dram_charged(design)
     leakage_mw = hardware.bill.logic_leakage_mw + hardware.bill.sram_leakage_mw
     return {
-        "name": design.name,
-        "description": design.description,
         "array": {
             "kind": design.array.kind,
             "rows x cols": f"{array.rows} x {array.cols}",
@@ -44,12 +54,7 @@ def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, A
             "clock_mhz": design.clock_mhz,
         },
         **({"cores": design.cores.model_dump()} if design.cores.count > 1 else {}),
-        "datapath": {
-            "name": design.datapath.name,
-            "act_format": hardware.datapath.act_format.name,
-            "weight_format": hardware.datapath.weight_format.name,
-            "accumulator": f"{hardware.datapath.accumulation.kind}, {hardware.datapath.accumulation.bits} bits",
-        },
+        "datapath": describe_datapath(hardware),
         "memory": {
             **_dram(design),
             **{f"{name}_kib": getattr(memory, name).capacity_kib for name in hardware.bill.buffers},
@@ -85,7 +90,7 @@ def _prices(library: CostLibrary) -> dict[str, Any]:
     }
 
 
-def _dram(design: Design) -> dict[str, Any]:
+def _dram(design: SystolicDesign) -> dict[str, Any]:
     """What is off chip."""
     dram = design.memory.dram
     if not isinstance(dram, BankedDramSpec):

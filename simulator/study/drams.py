@@ -7,7 +7,8 @@ from pathlib import Path
 
 from simulator import units
 from simulator.config import Design, DramPart, load_dram, named_at
-from simulator.config.design import BankedDramSpec, Dram
+from simulator.config.design import BankedDramSpec, Dram, SystolicDesign
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.engine import IdealDram
 from simulator.engine.dram_banked import BankedDram, DramTimings
 from simulator.errors import ConfigError
@@ -17,10 +18,10 @@ __all__ = ["banked_dram", "dram_charged", "dram_part", "make_dram", "search_dram
 
 def make_dram(design: Design) -> IdealDram | BankedDram:
     """The DRAM of a design. Raises: ConfigError naming file, line and field."""
-    dram = design.memory.dram
+    dram = _dram_of(design)
     if isinstance(dram, Dram):
         return IdealDram(
-            units.gb_s_to_bytes_per_cycle(dram.bandwidth_gb_s, design.clock_mhz),
+            units.gb_s_to_bytes_per_cycle(dram.bandwidth_gb_s * dram.sustained, design.clock_mhz),
             units.ns_to_cycles(dram.latency_ns, design.clock_mhz),
             dram.burst_bytes,
             dram.outstanding_bursts,
@@ -31,6 +32,12 @@ def make_dram(design: Design) -> IdealDram | BankedDram:
     except ConfigError as error:
         raise ConfigError(f"{design.where('memory', 'dram', 'part')}: {error}") from None
     return banked
+
+
+def _dram_of(design: Design) -> Dram | BankedDramSpec:
+    """What is off chip."""
+    assert isinstance(design, SystolicDesign | TensorCoreDesign), "a design has one of the kinds of array"
+    return design.memory.dram
 
 
 def dram_part(design: Design, dram: BankedDramSpec) -> DramPart:
@@ -48,7 +55,7 @@ def dram_part(design: Design, dram: BankedDramSpec) -> DramPart:
 
 def dram_charged(design: Design) -> tuple[str | None, float]:
     """The standard whose prices a design's DRAM has, if it says one, and its bandwidth [10^9 bytes/s]."""
-    dram = design.memory.dram
+    dram = _dram_of(design)
     if isinstance(dram, Dram):
         return dram.standard, dram.bandwidth_gb_s
     part = dram_part(design, dram)

@@ -10,10 +10,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simulator.config import Source, Study, load_design, named_at
+from simulator.config import Design, Source, Study, load_design, named_at
 from simulator.config.catalogue import Reference
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.errors import ConfigError, CostError, did_you_mean
-from simulator.study.hardware import Hardware, build
+from simulator.study.building import build, require_systolic
+from simulator.study.hardware import Hardware
 from simulator.study.passes import plan_step
 from simulator.study.sizing import describe, sized
 from simulator.study.workloads import Workload, resolve_workload
@@ -118,7 +120,11 @@ def lay_out(study: Study, source: Source, overrides: Mapping[str, Any]) -> Layou
     _require_distinct(source, "workloads", [workloads[0].name for workloads in runs])
     _require_distinct(source, "designs", layout.names)
     _require_baseline(study, source, layout.names)
-    _require_claims(study, source, layout.names)
+    workloads = [at_each[0] for at_each in runs]
+    names = [workload.name for workload in workloads]
+    _require_claims(study, source, [family[0].hardware.design for family in families], names)
+    _require_series(study, source, layout.names, names)
+    _require_measured(study, source, workloads)
     return layout
 
 
@@ -233,12 +239,16 @@ def _sized(study: Study, source: Source, families: list[list[Member]], names: Se
 
 def _resized(study: Study, source: Source, member: Member, reference: Hardware) -> Member:
     where = source.where(("normalise",))
+    why = f"normalise: {study.normalise} sizes systolic arrays"
+    mine, theirs = require_systolic(member.hardware, why), require_systolic(reference, why)
     try:
-        rows, cols = sized(member.hardware, reference, study.normalise, study.sizing)
+        rows, cols = sized(mine, theirs, study.normalise, study.sizing)
     except CostError as error:
         raise ConfigError(f"{where}: {member.hardware.design.name}: {error}") from None
     hardware = member.make((where, {"array.rows": rows, "array.cols": cols}))
-    return replace(member, hardware=hardware, size=describe(hardware, reference, study.normalise, study.sizing))
+    return replace(
+        member, hardware=hardware, size=describe(require_systolic(hardware, why), theirs, study.normalise, study.sizing)
+    )
 
 
 def _combinations(study: Study, source: Source) -> Iterator[dict[str, Any]]:
@@ -272,12 +282,48 @@ def _require_baseline(study: Study, source: Source, names: Sequence[str]) -> Non
         raise ConfigError(f"{source.where(('baseline',))}: '{study.baseline}' is not among the designs{hint}")
 
 
-def _require_claims(study: Study, source: Source, names: Sequence[str]) -> None:
-    """Published claims are about designs of the study. Raises: ConfigError."""
+def _require_claims(study: Study, source: Source, designs: Sequence[Design], workloads: Sequence[str]) -> None:
+    """Published claims are about designs and workloads of the study. Raises: ConfigError."""
+    names = [design.name for design in designs]
+    gpus = [design.name for design in designs if isinstance(design, TensorCoreDesign)]
     for i, claim in enumerate(study.published.claims if study.published else ()):
-        for field in ("design", "baseline"):
-            name = getattr(claim, field)
-            if name is not None and name not in names:
-                hint = did_you_mean(name, names) or f"; designs: {', '.join(names)}"
-                where = source.where(("published", "claims", i, field))
-                raise ConfigError(f"{where}: '{name}' is not among the designs{hint}")
+        place = ("published", "claims", i)
+        _require_named(source, (*place, "design"), claim.design, "designs", names)
+        _require_named(source, (*place, "baseline"), claim.baseline, "designs", names)
+        _require_named(source, (*place, "workload"), claim.workload, "workloads", workloads)
+        if claim.metric.startswith("gpu_") and claim.design not in gpus:
+            where = source.where(("published", "claims", i, "metric"))
+            raise ConfigError(f"{where}: {claim.metric} is of designs with tensor cores; '{claim.design}' has none")
+
+
+def _require_series(study: Study, source: Source, designs: Sequence[str], workloads: Sequence[str]) -> None:
+    """Published lines are about designs and workloads of the study. Raises: ConfigError."""
+    for i, series in enumerate(study.published.series if study.published else ()):
+        place = ("published", "series", i)
+        _require_named(source, (*place, "design"), series.design, "designs", designs)
+        _require_named(source, (*place, "baseline"), series.baseline, "designs", designs)
+        for at, name in enumerate(series.workloads):
+            _require_named(source, (*place, "workloads", at), name, "workloads", workloads)
+
+
+def _require_named(
+    source: Source, path: tuple[str | int, ...], name: str | None, kinds: str, known: Sequence[str]
+) -> None:
+    if name is not None and name not in known:
+        hint = did_you_mean(name, known) or f"; {kinds}: {', '.join(known)}"
+        raise ConfigError(f"{source.where(path)}: '{name}' is not among the {kinds}{hint}")
+
+
+def _require_measured(study: Study, source: Source, workloads: Sequence[Workload]) -> None:
+    """Measured times are of ops of the study, one each. Raises: ConfigError."""
+    ops = {workload.name: [op.name for op in workload.ops] for workload in workloads}
+    seen: set[tuple[str, str]] = set()
+    for i, time in enumerate(study.measured.times if study.measured else ()):
+        for field, name, known in (("workload", time.workload, ops), ("op", time.op, ops.get(time.workload, ()))):
+            if name not in known:
+                where = source.where(("measured", "times", i, field))
+                hint = did_you_mean(name, known) or f"; {field}s: {', '.join(list(known)[:5])}"
+                raise ConfigError(f"{where}: '{name}' is no {field} of the study{hint}")
+        if (time.workload, time.op) in seen:
+            raise ConfigError(f"{source.where(('measured', 'times', i))}: '{time.op}' is measured twice; remove one")
+        seen.add((time.workload, time.op))

@@ -12,11 +12,13 @@ from simulator import units
 from simulator.config import Design, load_design
 from simulator.config.catalogue import Reference
 from simulator.config.study import Fidelity
-from simulator.cost import area_um2, total
+from simulator.cost import total
 from simulator.errors import UnknownNameError, WorkloadError
 from simulator.reference import sqnr_db
-from simulator.study.hardware import Hardware, build
+from simulator.study.building import build
+from simulator.study.hardware import Hardware
 from simulator.study.simulate import OpResult, simulate_op
+from simulator.study.systolic import SystolicHardware
 from simulator.workload import Op
 
 __all__ = ["GemmResult", "simulate_gemm"]
@@ -36,8 +38,8 @@ class GemmResult:
         partition: M, N or K, along which the cores share the product; empty where one core has it whole.
         counts: a record per level and operand: ``reads`` and ``writes`` (accesses: bursts of DRAM, words of a
             scratchpad, registers) and ``read_bytes``, ``write_bytes``; docs/counts.md has the formulas.
-        energy_pj: component -> pJ, plus ``total``.
-        area_um2: component -> um^2, plus ``total``.
+        energy_pj: component -> pJ, plus ``total``; empty where the design has no prices.
+        area_um2: component -> um^2, plus ``total``; likewise.
         mapping_util: PEs that hold work over PEs; compute_util: useful MACs over PE-cycles of the whole run.
         c: real result (M, N), float64: the datapath's exact accumulators times the scales; None without values.
         accumulators: the datapath's own result (M, N), int64 or float32; None without values.
@@ -133,20 +135,19 @@ def _operation(
 
 def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
     op, timing, quality = result.op, result.timing, result.quality
-    area = area_um2(hardware.bill)
-    pes = hardware.array.rows * hardware.array.cols * hardware.design.cores.count
+    area = hardware.area
     values = result.values[0] if result.values else None
     return GemmResult(
         cycles=timing.by_cause(),
         fill_drain_cycles=timing.fill_drain_cycles,
         latency_s=units.cycles_to_s(timing.total_cycles, hardware.design.clock_mhz),
         macs=result.counts.macs,
-        bytes={level: _bytes(result, level) for level in _levels(hardware)},
+        bytes={level: _bytes(result, level) for level in _levels(hardware, result)},
         counts=result.counts.records(),
-        energy_pj=result.energy | {"total": total(result.energy)},
-        area_um2=area | {"total": total(area)},
+        energy_pj=_summed(result.energy),
+        area_um2=_summed(area),
         mapping_util=hardware.mapping_util(op),
-        compute_util=op.macs / (pes * timing.total_cycles) if timing.total_cycles else 0.0,
+        compute_util=op.macs / (hardware.macs_per_cycle * timing.total_cycles) if timing.total_cycles else 0.0,
         tiles=result.tiles,
         dram=timing.dram,
         partition=result.partition,
@@ -160,9 +161,16 @@ def _as_gemm(hardware: Hardware, result: OpResult) -> GemmResult:
     )
 
 
-def _levels(hardware: Hardware) -> tuple[str, ...]:
+def _levels(hardware: Hardware, result: OpResult) -> tuple[str, ...]:
     """Memories of the design."""
-    return ("dram", *hardware.bill.buffers)
+    if isinstance(hardware, SystolicHardware):
+        return ("dram", *hardware.bill.buffers)
+    return tuple(dict.fromkeys(level for level, _ in result.counts.traffic))
+
+
+def _summed(parts: dict[str, float]) -> dict[str, float]:
+    """The parts and their total; nothing where there are no prices."""
+    return parts | {"total": total(parts)} if parts else {}
 
 
 def _bytes(result: OpResult, level: str) -> dict[str, int]:

@@ -20,18 +20,24 @@ from typing import Literal, cast
 from numpy.typing import ArrayLike
 
 from simulator.config.study import Fidelity
-from simulator.cost import energy_pj
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.counts import Counts
 from simulator.datapath import Width
-from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_pipeline
+from simulator.engine import IdealDram, Timing, run_pipeline
 from simulator.errors import ConfigError, MappingError, WorkloadError
 from simulator.formats.blocks import BlockFormat
 from simulator.mapping import BufferLimits
 from simulator.mapping.fused import count_fused, fused_table, waiting_cycles
 from simulator.mapping.vector import Lanes, VectorJob, count_pass, lower_pass, vector_cycles
 from simulator.study.cores import plan_cores
+from simulator.study.gpu import GpuHardware
+from simulator.study.gpu_passes import time_gpu_pass
 from simulator.study.hardware import Hardware
-from simulator.study.simulate import OpResult, run_tables, scaled, simulate_op
+from simulator.study.plans import plan_op
+from simulator.study.programs import program_hardware
+from simulator.study.simulate import OpResult, simulate_op
+from simulator.study.systolic import SystolicHardware
+from simulator.study.timings import NOTHING, run_tables, scaled
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass, Work, work_of
 
@@ -42,7 +48,6 @@ Side = Literal["act", "weight"]
 
 _RESULT_FORMATS = {16: "fp16", 32: "fp32"}
 """What results of so many bits are; narrower ones are codes of some scale."""
-_NOTHING = Timing(0, 0, dict.fromkeys(STALL_CAUSES, 0))
 _MOST_VALUES = 1 << 40
 _MOST_ALONG = 1 << 26
 
@@ -78,7 +83,7 @@ def plan_step(hardware: Hardware, steps: Sequence[Step], index: int) -> None:
     """Refuse a step that cannot run. Raises: as ``plan_cores`` and ``time_pass``."""
     step = steps[index]
     if isinstance(step, Op):
-        plan_cores(hardware, step)
+        plan_op(hardware, step)
     else:
         time_pass(hardware, steps, index, "bound")
 
@@ -91,7 +96,7 @@ def simulate_pass(
     step = cast(Pass, steps[index])
     counts = counts.times(step.count)
     timing = scaled(timing, step.count)
-    return PassResult(step, sum(map(len, tables)), timing, counts, energy_pj(hardware.bill, counts))
+    return PassResult(step, sum(map(len, tables)), timing, counts, hardware.energy(counts))
 
 
 def time_pass(
@@ -106,9 +111,13 @@ def time_pass(
     _require_feasible(step)
     special = hardware.named(step.gemm)
     if _is_nothing(special, step):
-        return (), _NOTHING, Counts(0, 0, dram_activates=0)
-    jobs = _jobs(special, step)
+        return (), NOTHING, Counts(0, 0, dram_activates=0)
     behind = _behind(hardware, steps, index) if _is_fused(special, step) else None
+    if isinstance(special, GpuHardware):
+        return time_gpu_pass(special, _job(special, step), fidelity, fused=behind is not None)
+    assert isinstance(hardware, SystolicHardware), "a design has one of the kinds of array"
+    assert isinstance(special, SystolicHardware), "and so have its layers"
+    jobs = _jobs(special, step)
     if behind:
         waiting = _fused_cycles(hardware, step, *behind)
         tables = tuple(fused_table(job, waiting) for job in jobs)
@@ -134,7 +143,9 @@ def _require_feasible(step: Pass) -> None:
 
 
 def _is_nothing(hardware: Hardware, step: Pass) -> bool:
-    """Whether the operand is, as it lies in DRAM, what the result already was."""
+    """Whether the operand is, as it lies in DRAM, what the result already was, or a list of kernels makes it so."""
+    if program_hardware(hardware) and step.kind in ("quantise", "dequantise"):
+        return True
     result = _RESULT_FORMATS.get(hardware.bits.output)
     side = cast(Side, step.operand)
     return step.kind in ("quantise", "dequantise") and hardware.datapath.stored_format(side) == result
@@ -142,10 +153,12 @@ def _is_nothing(hardware: Hardware, step: Pass) -> bool:
 
 def _is_fused(hardware: Hardware, step: Pass) -> bool:
     """Raises: ConfigError for a pass that needs all of a row before it can begin."""
-    if step.kind not in hardware.design.vector_unit.fused:
+    design = hardware.design
+    unit = "cuda_cores" if isinstance(design, TensorCoreDesign) else "vector_unit"
+    if step.kind not in getattr(design, unit).fused:
         return False
     if _work(hardware, step).reductions:
-        where = hardware.design.where("vector_unit", "fused")
+        where = design.where(unit, "fused")
         raise ConfigError(
             f"{where}: '{step.kind}' cannot be fused in '{hardware.design.name}' (pass '{step.name}'): its scale is "
             "found from a whole row or block of values; take it out, or give the operand one scale per tensor"
@@ -165,7 +178,7 @@ def _work(hardware: Hardware, step: Pass) -> Work:
     return work_of(step, None if granularity == "tensor" else 0)
 
 
-def _jobs(hardware: Hardware, step: Pass) -> list[VectorJob]:
+def _jobs(hardware: SystolicHardware, step: Pass) -> list[VectorJob]:
     """Near-equal shares of the rows, one for each core that gets any; the first has most."""
     whole, cores = _job(hardware, step), hardware.design.cores.count
     shares = (step.rows // cores + (core < step.rows % cores) for core in range(cores))
@@ -180,12 +193,12 @@ def _job(hardware: Hardware, step: Pass) -> VectorJob:
     return VectorJob(step.rows, step.cols, _work(hardware, step), result, written)
 
 
-def _lanes(hardware: Hardware) -> Lanes:
+def _lanes(hardware: SystolicHardware) -> Lanes:
     unit = hardware.design.vector_unit
     return Lanes(unit.lanes, unit.special_cycles)
 
 
-def _lowered(hardware: Hardware, step: Pass, job: VectorJob, sharing: int) -> TileTable:
+def _lowered(hardware: SystolicHardware, step: Pass, job: VectorJob, sharing: int) -> TileTable:
     dram = replace(hardware.search_dram, bytes_per_cycle=hardware.search_dram.bytes_per_cycle / sharing)
     try:
         return _best_table(job, _lanes(hardware), hardware.limits, hardware.depths, dram)
@@ -220,7 +233,7 @@ def _behind(hardware: Hardware, steps: Sequence[Step], index: int) -> tuple[Step
     return None
 
 
-def _fused_cycles(hardware: Hardware, step: Pass, source: Step, between: Sequence[Pass]) -> int:
+def _fused_cycles(hardware: SystolicHardware, step: Pass, source: Step, between: Sequence[Pass]) -> int:
     """Cycles that one repetition of a fused pass adds to its GEMM, those of the passes between deducted.
 
     Behind a pass, or where partial sums are added first, the vector unit is busy already: all of its cycles show. Of
@@ -236,7 +249,7 @@ def _fused_cycles(hardware: Hardware, step: Pass, source: Step, between: Sequenc
     return waiting_cycles(part, array, before + own) - waiting_cycles(part, array, before)
 
 
-def _all_cycles(hardware: Hardware, step: Pass) -> int:
+def _all_cycles(hardware: SystolicHardware, step: Pass) -> int:
     """Vector cycles of one repetition on the first core, whatever they hide behind."""
     special = hardware.named(step.gemm)
     job = _jobs(special, step)[0]

@@ -19,11 +19,11 @@ from simulator.mapping import (
 )
 from simulator.mapping.accesses import PadAccesses, pad_accesses
 from simulator.mapping.scratchpads import Memories
-from simulator.study.hardware import Hardware
+from simulator.study.systolic import SystolicHardware
 from simulator.tiles import LoopNest, TileTable
 from simulator.workload import Op
 
-__all__ = ["GemmPlan", "plan", "require_affordable", "require_feasible"]
+__all__ = ["GemmPlan", "plan", "require_affordable", "require_feasible", "require_feasible_op"]
 
 _MOST_ALONG = 1 << 24  # M, N or K
 _MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
@@ -58,7 +58,7 @@ class GemmPlan:
         return pad_accesses(self.op, self.nest, self.array, self.bits, self.memories)
 
 
-def plan(hardware: Hardware, op: Op, sharing: int = 1) -> GemmPlan:
+def plan(hardware: SystolicHardware, op: Op, sharing: int = 1) -> GemmPlan:
     """How one of the op's GEMMs is cut on one core that has its fair share of the bandwidth.
 
     Args:
@@ -80,13 +80,9 @@ def plan(hardware: Hardware, op: Op, sharing: int = 1) -> GemmPlan:
         raise ConfigError(f"{where}: {error} (op '{op.name}', {op.M} x {op.N} x {op.K})") from None
 
 
-def require_feasible(hardware: Hardware, op: Op) -> None:
+def require_feasible(hardware: SystolicHardware, op: Op) -> None:
     """Refuse what is too large to simulate. Raises: WorkloadError naming the op."""
-    for field in ("M", "N", "K"):
-        if getattr(op, field) > _MOST_ALONG:
-            raise WorkloadError(f"op '{op.name}': {field} must be at most {_MOST_ALONG}, got {getattr(op, field)}")
-    if op.macs > _MOST_MACS:
-        raise WorkloadError(f"op '{op.name}': {op.macs} MACs; at most {_MOST_MACS} are simulated; split the op")
+    require_feasible_op(op)
     array = hardware.array
     folds = array.folds(op.M, op.N, op.K)
     if hardware.limits is not None and folds > _MOST_FOLDS:
@@ -96,7 +92,16 @@ def require_feasible(hardware: Hardware, op: Op) -> None:
         )
 
 
-def require_affordable(hardware: Hardware, op: Op, compute_cycles: int) -> None:
+def require_feasible_op(op: Op) -> None:
+    """Refuse what is too large to simulate on any array. Raises: WorkloadError naming the op."""
+    for field in ("M", "N", "K"):
+        if getattr(op, field) > _MOST_ALONG:
+            raise WorkloadError(f"op '{op.name}': {field} must be at most {_MOST_ALONG}, got {getattr(op, field)}")
+    if op.macs > _MOST_MACS:
+        raise WorkloadError(f"op '{op.name}': {op.macs} MACs; at most {_MOST_MACS} are simulated; split the op")
+
+
+def require_affordable(hardware: SystolicHardware, op: Op, compute_cycles: int) -> None:
     """Refuse what the register-accurate array would take hours for. Raises: WorkloadError naming the op."""
     array = hardware.array
     pe_cycles = compute_cycles * array.rows * array.cols * op.count

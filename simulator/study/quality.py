@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.datapath import Datapath
 from simulator.datapath.accumulate import require_finite, require_fit
+from simulator.datapath.edp import EdpRun
 from simulator.formats import Encoded
-from simulator.reference import exact_matmul, first_mismatch, noise_energy, precise_matmul, sqnr_db
+from simulator.reference import edp_reference, exact_matmul, first_mismatch, noise_energy, precise_matmul, sqnr_db
 
 __all__ = ["Quality", "check_values"]
 
@@ -53,18 +54,20 @@ def check_values(
     results: list[NDArray[Any]],
     act: ArrayLike,
     weight: ArrayLike,
+    sums: EdpRun | None = None,
 ) -> Quality:
     """Check the results (M, N) of each GEMM of op ``name`` and measure their errors.
 
     Args:
         act, weight: the unquantised tensors (count, M, K) and (count, N, K).
+        sums: how tensor cores add; None: an array of the datapath's own PEs does.
     """
     act, weight = np.asarray(act), np.asarray(weight)
     mismatch, signal = "", 0.0
     noise = np.zeros(3)
     for index, (found, pair) in enumerate(zip(results, operands, strict=True)):
-        _require_accumulator(datapath, *pair)
-        expected = _reference(datapath, *pair)
+        _require_accumulator(datapath, *pair, sums)
+        expected = _reference(datapath, *pair, sums)
         require_finite(expected, datapath.name)
         mismatch = mismatch or _describe(name, datapath.name, index, len(results), found, expected)
         real = np.matmul(act[index].astype(np.float64), weight[index].astype(np.float64).T)
@@ -74,9 +77,13 @@ def check_values(
     return Quality(not mismatch, mismatch, signal, *noise.tolist())
 
 
-def _reference(datapath: Datapath, act: Encoded, weight: Encoded) -> NDArray[Any]:
+def _reference(datapath: Datapath, act: Encoded, weight: Encoded, sums: EdpRun | None) -> NDArray[Any]:
     how = datapath.accumulation
     formats = {"act_format": datapath.act_format, "weight_format": datapath.weight_format}
+    if sums is not None:
+        order = sums.orders[16] if how.kind == "int8_and_fp16" else datapath.edp_order(sums.orders)
+        regions = sums.over(len(act.codes), len(weight.codes), act.length)
+        return edp_reference(act, weight, **formats, accumulation=how.kind, order=order, regions=regions)
     return exact_matmul(act, weight, **formats, accumulation=how.kind, block=how.block)
 
 
@@ -88,12 +95,14 @@ def _precise(datapath: Datapath, found: NDArray[Any], act: Encoded, weight: Enco
     return datapath.real(precise_matmul(a, w), act, weight)
 
 
-def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded) -> None:
+def _require_accumulator(datapath: Datapath, act: Encoded, weight: Encoded, sums: EdpRun | None) -> None:
     """Hold a datapath to the accumulator it states, whether or not its own ``matmul`` does.
 
     Raises: AccumulatorOverflowError naming the first output of which a partial sum does not fit.
     """
-    if datapath.accumulation.kind == "int":
+    if datapath.accumulation.kind == "int" and sums is not None:
+        datapath.edp_require_fit(act, weight, sums)
+    elif datapath.accumulation.kind == "int":
         for products_of in datapath.sums(act, weight):
             require_fit(*products_of, datapath.name)
 

@@ -13,14 +13,14 @@ from simulator.engine.pe_array_stationary import run_stationary_array
 from simulator.errors import ConfigError, MismatchError
 from simulator.formats import Encoded
 from simulator.mapping import lower
-from simulator.study.hardware import Hardware
+from simulator.study.systolic import SystolicHardware
 from simulator.tiles import TileTable
 from simulator.workload import Op
 
 __all__ = ["run_registers"]
 
 
-def run_registers(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable) -> NDArray[Any]:
+def run_registers(hardware: SystolicHardware, act: Encoded, weight: Encoded, table: TileTable) -> NDArray[Any]:
     """Results (M, N) as they leave the edge registers. Cycles of every array are held to the closed form, and those
     that it stood frozen, or that one array took longer than the other, to what the tiles charge.
 
@@ -44,7 +44,9 @@ def run_registers(hardware: Hardware, act: Encoded, weight: Encoded, table: Tile
     return hardware.datapath.merge([run.values for run in runs], act, weight)
 
 
-def _check_waiting(hardware: Hardware, act: Encoded, weight: Encoded, table: TileTable, runs: list[ArrayRun]) -> None:
+def _check_waiting(
+    hardware: SystolicHardware, act: Encoded, weight: Encoded, table: TileTable, runs: list[ArrayRun]
+) -> None:
     """Hold what values cost on the arrays to the tiles: those of this run, or, where folds come in parts or each tile
     waits for the slower of two arrays, to one tile of the whole GEMM. Raises: MismatchError.
     """
@@ -61,11 +63,11 @@ def _check_waiting(hardware: Hardware, act: Encoded, weight: Encoded, table: Til
         raise MismatchError(f"the arrays waited {found} cycles for outliers, the tiles say {charged}")
 
 
-def _shape(hardware: Hardware, lane: Lane) -> Any:
+def _shape(hardware: SystolicHardware, lane: Lane) -> Any:
     return replace(hardware.array, rows=lane.rows, cols=lane.cols, cycles_per_step=1, result_words=lane.result_words)
 
 
-def _closed_form(hardware: Hardware, lane: Lane) -> int:
+def _closed_form(hardware: SystolicHardware, lane: Lane) -> int:
     return int(_shape(hardware, lane).total(*_lengths(lane)))
 
 
@@ -74,7 +76,7 @@ def _lengths(lane: Lane) -> tuple[int, int, int]:
     return len(lane.act), len(lane.weight), lane.act.shape[1]
 
 
-def _run(hardware: Hardware, lane: Lane) -> ArrayRun:
+def _run(hardware: SystolicHardware, lane: Lane) -> ArrayRun:
     shape = _shape(hardware, lane)
     how: dict[str, Any] = {
         "mac": lane.mac,
@@ -94,5 +96,5 @@ def _run(hardware: Hardware, lane: Lane) -> ArrayRun:
     return run_stationary_array(*sides, **how, held="weight" if shape.dataflow == "ws" else "act")
 
 
-def _gate(hardware: Hardware, lane: Lane) -> Gate | None:
+def _gate(hardware: SystolicHardware, lane: Lane) -> Gate | None:
     return lane.gate if hardware.array.dataflow == "os" else lane.held_gate

@@ -9,9 +9,12 @@ from operator import add
 from typing import Any
 
 from simulator import units
-from simulator.cost import area_um2, by_group, energy_pj, total
+from simulator.config import Design, kind_of
+from simulator.config.design import SystolicDesign
+from simulator.config.tensor_core import TensorCoreDesign
+from simulator.cost import by_category, by_group, total
 from simulator.counts import Counts
-from simulator.engine import STALL_CAUSES
+from simulator.engine import STALL_CAUSES, shown
 from simulator.errors import ConservationError
 from simulator.reference import sqnr_db
 from simulator.study.expand import Point
@@ -66,7 +69,6 @@ def layer_row(point: Point, result: Result) -> Row:
     """One op or pass of a point; cycles, bytes and energy cover all of its GEMMs or repetitions."""
     op, timing = result.op, result.timing
     quality = result.quality if isinstance(result, OpResult) else None
-    groups = by_group(result.energy)
     return {
         "design": point.hardware.design.name,
         "workload": point.workload.name,
@@ -87,7 +89,7 @@ def layer_row(point: Point, result: Result) -> Row:
         **_count_columns(result.counts),
         "mapping_util": point.hardware.mapping_util(op) if isinstance(op, Op) else math.nan,
         "compute_util": _compute_util(point, [result]) if isinstance(op, Op) else math.nan,
-        **_energy(result.energy, groups),
+        **_energy(op.name, result.energy),
         "sqnr_db": quality.sqnr_db if quality else math.nan,
         **{column: _sqnr([quality], kind) if quality else math.nan for column, kind in _ERRORS.items()},
         "exact": quality.exact if quality else None,
@@ -104,16 +106,16 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
     stalls = {cause: sum(r.timing.stalls[cause] for r in results) for cause in STALL_CAUSES}
     compute = sum(r.timing.compute_cycles for r in results)
     energy = _summed([r.energy for r in results])
-    area = area_um2(point.hardware.bill)
+    area = point.hardware.area
     design = point.hardware.design
     latency_s = units.cycles_to_s(counts.cycles, design.clock_mhz)
     _require_conserved(point, counts, compute + sum(stalls.values()), energy)
     return {
         "design": design.name,
         "workload": point.workload.name,
-        "array_kind": design.array.kind,
+        "array_kind": kind_of(design),
         "datapath": design.datapath.name,
-        "dataflow": design.array.dataflow,
+        "dataflow": point.hardware.dataflow,
         "total_cycles": counts.cycles,
         "compute_cycles": compute,
         "latency_s": latency_s,
@@ -121,18 +123,16 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         "mapping_util": sum(point.hardware.mapping_util(r.op) * r.op.macs for r in gemms) / counts.macs,
         "compute_util": _compute_util(point, results),
         **_dram_bytes(counts),
-        **_energy(energy, by_group(energy)),
-        "area_total_um2": total(area),
-        "edp_js": total(energy) * 1e-12 * latency_s,
+        **_energy(point.label, energy),
+        "area_total_um2": total(area) if area else math.nan,
+        "edp_js": total(energy) * 1e-12 * latency_s if energy else math.nan,
         **_quality(gemms),
         **_axes(point),
         "fidelity": fidelity,
         "seed": seed,
         "clock_mhz": design.clock_mhz,
         "peak_tops": point.hardware.peak_tops,
-        "rows": design.array.rows,
-        "cols": design.array.cols,
-        "cores": design.cores.count,
+        **_geometry(design),
         "fill_drain_cycles": sum(r.timing.fill_drain_cycles for r in results),
         **_stalls(stalls),
         **_banks(results),
@@ -141,6 +141,14 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         **_bits_per_value(gemms),
         **_per_token(point, gemms, counts, latency_s, total(energy)),
     }
+
+
+def _geometry(design: Design) -> Row:
+    """What there is of it; other kinds of array leave these columns empty."""
+    if isinstance(design, TensorCoreDesign):
+        return {"sms": design.array.sms}
+    assert isinstance(design, SystolicDesign), "a design has one of the kinds of array"
+    return {"rows": design.array.rows, "cols": design.array.cols, "cores": design.cores.count}
 
 
 def add_ratios(rows: list[Row], baseline: str | None) -> None:
@@ -158,7 +166,7 @@ def add_ratios(rows: list[Row], baseline: str | None) -> None:
 
 def _require_conserved(point: Point, counts: Counts, cycles: int, energy: Row) -> None:
     macs = sum(step.macs for step in point.workload.steps)
-    at_once = total(energy_pj(point.hardware.bill, counts))
+    at_once = total(point.hardware.energy(counts))
     if counts.macs != macs:
         raise ConservationError(f"{point.label}: {counts.macs} MACs were run, the workload has {macs}")
     if cycles != counts.cycles:
@@ -172,7 +180,7 @@ def _axes(point: Point) -> Row:
 
 
 def _stalls(stalls: dict[str, int]) -> Row:
-    return {f"{cause}_cycles": stalls[cause] for cause in STALL_CAUSES}
+    return {f"{cause}_cycles": cycles for cause, cycles in shown(stalls).items()}
 
 
 def _dram_bytes(counts: Counts) -> Row:
@@ -209,16 +217,25 @@ _ONE_WAY = {
 }
 
 
-def _energy(energy: Row, groups: Row) -> Row:
-    return {"energy_total_pj": total(energy), **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
+def _energy(name: str, energy: Row) -> Row:
+    """The total, its four groups and, of a GPU, its five categories; nothing is known without prices.
+
+    Raises: ConservationError if either do not sum to the total.
+    """
+    whole, groups, categories = total(energy), by_group(energy), by_category(energy)
+    if not energy:
+        return {"energy_total_pj": math.nan, **{f"energy_{group}_pj": math.nan for group in groups}}
+    for split in (groups, categories):
+        if split and not math.isclose(total(split), whole, rel_tol=1e-9):
+            raise ConservationError(f"{name}: {', '.join(split)} sum to {total(split)} pJ, the total is {whole}")
+    row = {"energy_total_pj": whole, **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
+    return row | {f"energy_gpu_{category}_pj": pj for category, pj in categories.items()}
 
 
 def _compute_util(point: Point, results: Sequence[Result]) -> float:
     """Useful MACs over what the array could have done in the time, each op at its own precision."""
     own = (point.hardware.for_op(r.op) if isinstance(r.op, Op) else point.hardware for r in results)
-    arrays = [hardware.array for hardware in own]
-    cores = point.hardware.design.cores.count
-    places = cores * sum(a.rows * a.cols * r.counts.cycles for a, r in zip(arrays, results, strict=True))
+    places = sum(hardware.macs_per_cycle * r.counts.cycles for hardware, r in zip(own, results, strict=True))
     return sum(r.counts.macs for r in results) / places if places else 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import sys
 import tempfile
@@ -19,16 +20,18 @@ import simulator
 from simulator import datapath as datapaths
 from simulator.config import Source, Study, load_study
 from simulator.config.catalogue import Reference
+from simulator.config.published import Measured
+from simulator.cost import Bill
 from simulator.errors import OutputError
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import WORKLOAD_PREFIX, Point, expand
-from simulator.study.hardware import priced_actions
 from simulator.study.passes import PassResult, simulate_step
 from simulator.study.processes import in_processes
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import OpResult
 from simulator.study.store import Store, code_sha256, point_key
+from simulator.study.systolic import priced_actions
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:
@@ -106,7 +109,7 @@ def execute(
         store.clear()
     finished = [_finish(own, study, store, workers, plugins, progress) for study, own in [(record, points), *others]]
     simulated = time.perf_counter()
-    results, layers_table = _tables(finished[0].stored, record.baseline)
+    results, layers_table = _tables(finished[0].stored, record)
     ran = sum(run.ran for run in finished)
     reused = sum(len(run.stored) for run in finished) - ran
     timings = {"simulate_s": simulated - started, "points_run": ran, "points_reused": reused}
@@ -201,15 +204,30 @@ def _run_point(point: Point, fidelity: Any, seed: int) -> PointResult:
     return point_row(point, results, fidelity, seed), layers, mismatches
 
 
-def _tables(stored: list[tuple[Row, list[Row]]], baseline: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _tables(stored: list[tuple[Row, list[Row]]], study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pandas as pd
 
     rows = [dict(row) for row, _ in stored]
-    add_ratios(rows, baseline)
+    add_ratios(rows, study.baseline)
+    if study.measured:
+        stored = [(row, _with_measured(row, layers, study.measured)) for row, layers in stored]
     results = pd.DataFrame(rows)
     columns = [*CONTRACT_COLUMNS, *(c for c in results.columns if c not in CONTRACT_COLUMNS)]
     layers_table = pd.DataFrame([layer for _, layers in stored for layer in layers])
     return results[columns], layers_table.astype(dict.fromkeys(SHAPE_COLUMNS, "Int64"))
+
+
+def _with_measured(row: Row, layers: list[Row], measured: Measured) -> list[Row]:
+    """Layers with what they took, and what was measured of them (empty where nothing was)."""
+    times = {(time.workload, time.op): time.time_us for time in measured.times}
+    return [
+        layer
+        | {
+            "simulated_us": layer["total_cycles"] / row["clock_mhz"],
+            "measured_us": times.get((layer["workload"], layer["op"]), math.nan),
+        }
+        for layer in layers
+    ]
 
 
 def _report(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
@@ -233,6 +251,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "fidelity": study.fidelity,
         "baseline": study.baseline,
         "published": study.published.model_dump() if study.published else None,
+        "measured": study.measured.model_dump() if study.measured else None,
         "study_resolved": source.data,
         "designs": [_design_record(p) for p in designs.values()],
         "workloads": [
@@ -277,9 +296,14 @@ def _drawn(points: list[Point]) -> list[str]:
     return sorted(drawn)
 
 
+def _bills(points: list[Point]) -> list[Bill]:
+    """The prices of those designs that have any."""
+    return [bill for p in points if (bill := p.hardware.bill)]
+
+
 def _scaled(points: list[Point]) -> list[str]:
     """From which node to which prices were scaled, once each."""
-    bills = [p.hardware.bill for p in points]
+    bills = _bills(points)
     return list(dict.fromkeys(f"The price list {b.library.name}: {b.scaling}." for b in bills if b.scaling))
 
 
@@ -296,7 +320,7 @@ def _at(point: Point) -> str:
 
 def _conventions(points: list[Point]) -> list[str]:
     """What price lists charge otherwise than hardware would, and than the assumptions above say."""
-    libraries = {p.hardware.bill.library.name: p.hardware.bill.library for p in points}
+    libraries = {bill.library.name: bill.library for bill in _bills(points)}
     odd = {
         name: ", ".join(f"{k}: {v}" for k, v in lib.conventions.unusual().items()) for name, lib in libraries.items()
     }
@@ -312,7 +336,8 @@ def _design_record(point: Point) -> Row:
 
     resolved = point.hardware.design.model_dump(mode="json")
     digest = sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
-    library = point.hardware.bill.library.name
+    bill = point.hardware.bill
+    library = bill.library.name if bill else None
     return {"name": point.hardware.design.name, "sha256": digest, "resolved": resolved, "cost_library": library}
 
 
@@ -320,20 +345,23 @@ def _prices(points: list[Point]) -> list[Row]:
     """Each price that some point used, once, with its source."""
     rows: dict[tuple[str, str], Row] = {}
     for hardware in (h for p in points for h in p.hardware.precisions):
-        library, datapath = hardware.bill.library, hardware.datapath
+        bill = hardware.bill
+        if bill is None:
+            continue
+        library, datapath = bill.library, hardware.datapath
         for action in priced_actions(datapath) if library.conventions.core_energy == "per_mac" else ():
             price = library.actions[action]
             rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)
-        for part in hardware.bill.parts:
+        for part in bill.parts:
             item = library.parts[part]
             rows[library.name, part] = _price(
                 library.name, part, item.source, area_um2=item.area_um2, leakage_nw=item.leakage_nw
             )
-        for name, sram in hardware.bill.buffers.items():
+        for name, sram in bill.buffers.items():
             for way, pj in (("read", sram.read_pj_per_bit), ("write", sram.write_pj_per_bit)):
                 action = f"{name} {way} per bit"
                 rows[library.name, action] = _price(library.name, action, library.sram.source, energy_pj=pj)
-        dram, which = hardware.bill.dram, hardware.bill.dram_standard or "dram"
+        dram, which = bill.dram, bill.dram_standard or "dram"
         for way, pj in (("read per bit", dram.read_pj_per_bit), ("write per bit", dram.write_pj_per_bit)):
             rows[library.name, f"{which} {way}"] = _price(library.name, f"{which} {way}", dram.source, energy_pj=pj)
         if dram.activate_pj:

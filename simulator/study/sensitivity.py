@@ -22,7 +22,7 @@ from simulator.study.conclusion import METRICS, WAYS, Variant, tabulate
 from simulator.study.constants import Constant, LeftOut, changed_library, find_constants, price_list
 from simulator.study.counted import count_point, counts_key, from_record
 from simulator.study.expand import Layout, Member, Point, lay_out, require_runnable
-from simulator.study.hardware import Hardware, repriced
+from simulator.study.hardware import Hardware
 from simulator.study.processes import in_processes
 from simulator.study.run import Progress, writable
 from simulator.study.store import Store, code_sha256
@@ -185,7 +185,7 @@ def _repriced(member: Member, constant: Constant, factor: float) -> Member:
         return member
 
     def change(hardware: Hardware) -> Hardware:
-        return repriced(hardware, lambda library: changed_library(library, constant.path, factor))
+        return hardware.repriced(lambda library: changed_library(library, constant.path, factor))
 
     return replace(member, make=lambda *more: change(member.make(*more)), hardware=change(member.hardware))
 

@@ -13,30 +13,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.config.study import Fidelity
-from simulator.cost import energy_pj
 from simulator.counts import Counts
-from simulator.datapath import Datapath, Job
-from simulator.engine import (
-    STALL_CAUSES,
-    IdealDram,
-    Timing,
-    run_bound,
-    run_bound_cores,
-    run_nest,
-    run_pipeline_cores,
-)
+from simulator.datapath import Datapath, Job, TileCosts
+from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
-from simulator.study.cores import CorePlan, plan_cores
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
-from simulator.study.planning import require_affordable
+from simulator.study.plans import KernelPlan, Plan, plan_op, require_registers
+from simulator.study.programs import program_hardware, run_program
 from simulator.study.quality import Quality, check_values
 from simulator.study.storage import storage_of
-from simulator.tiles import TileTable
+from simulator.study.systolic import SystolicHardware
+from simulator.study.timings import run_tables, scaled, summed
 from simulator.workload import Op
 
-__all__ = ["OpResult", "count_op", "run_tables", "scaled", "simulate_op", "timing_of"]
+__all__ = ["OpResult", "count_op", "needs_values", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
 
@@ -87,28 +79,23 @@ def simulate_op(
     Raises: ConfigError if the design cannot run it; MismatchError or ConservationError if this program is wrong.
     """
     hardware = hardware.for_op(op)
-    if fidelity == "pe_array" and hardware.design.cores.count > 1:
-        where = hardware.design.where("cores", "count")
-        raise ConfigError(f"{where}: pe_array runs the array of one core; use pipeline, event or bound, or one core")
-    plan = plan_cores(hardware, op)
+    plan = plan_op(hardware, op)
     if fidelity == "pe_array":
-        require_affordable(hardware, op, plan.gemms[0].nest.compute_cycles)
+        require_registers(hardware, op, plan)
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
     operands: list[tuple[Encoded, Encoded]] = []
     values, quality = [], None
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
         values = [_values(hardware, *pair, plan, fidelity) for pair in operands]
-        quality = check_values(op.name, hardware.datapath, operands, values, *drawn)
-    if tensors is None and not hardware.datapath.assumed_distribution:
-        timing, counts = _by_shape(hardware, op, plan, fidelity)
-    else:
-        known = operands if tensors is not None else [(None, None)] * op.count
-        _, _, timing, counts = _costs(hardware, op, plan, known, fidelity, seed)
+        sums = plan.sums if isinstance(plan, KernelPlan) else None
+        quality = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
+    known = operands if tensors is not None else None
+    timing, counts, tiles = _timed(hardware, op, plan, known, fidelity, seed)
     _require_all_macs(op, counts)
     storage = storage_of(hardware, op, operands)
-    energy = energy_pj(hardware.bill, counts)
-    return OpResult(op, plan.tiles, timing, counts, energy, values, operands, quality, storage, plan.dimension)
+    energy = hardware.energy(counts)
+    return OpResult(op, tiles, timing, counts, energy, values, operands, quality, storage, plan.dimension)
 
 
 def count_op(
@@ -121,14 +108,39 @@ def count_op(
 ) -> Counts:
     """What ``simulate_op`` counts, without values; tensors are encoded only where counts depend on them."""
     hardware = hardware.for_op(op)
-    plan = plan_cores(hardware, op)
-    if not hardware.datapath.assumed_distribution:
-        _, counts = _by_shape(hardware, op, plan, fidelity)
-    else:
-        encoded = None if tensors is None else encode(hardware.design, hardware.datapath, *tensors)
-        _, _, _, counts = _costs(hardware, op, plan, encoded or [(None, None)] * op.count, fidelity, seed)
+    known = (
+        None
+        if tensors is None or not needs_values(hardware, op)
+        else encode(hardware.design, hardware.datapath, *tensors)
+    )
+    _, counts, _ = _timed(hardware, op, plan_op(hardware, op), known, fidelity, seed)
     _require_all_macs(op, counts)
     return counts
+
+
+def needs_values(hardware: Hardware, op: Op) -> bool:
+    """Whether cycles or counts of an op depend on its values."""
+    hardware = hardware.for_op(op)
+    return bool(program_hardware(hardware) or hardware.datapath.assumed_distribution)
+
+
+def _timed(
+    hardware: Hardware,
+    op: Op,
+    plan: Plan,
+    operands: Sequence[tuple[Encoded, Encoded]] | None,
+    fidelity: Fidelity,
+    seed: int,
+) -> tuple[Timing, Counts, int]:
+    """Cycles and counts of all GEMMs of an op, and its tiles; ``operands`` None where only shapes are known."""
+    if program := program_hardware(hardware):
+        acts = [None] * op.count if operands is None else [act for act, _ in operands]
+        runs = [run_program(program, op, act, fidelity) for act in acts]
+        return summed([run.timing for run in runs]), reduce(add, (run.counts for run in runs)), runs[0].tiles
+    if operands is None and not hardware.datapath.assumed_distribution:
+        return *_by_shape(hardware, op, plan, fidelity), plan.tiles
+    _, _, timing, counts = _costs(hardware, op, plan, operands or [(None, None)] * op.count, fidelity, seed)
+    return timing, counts, plan.tiles
 
 
 def _require_all_macs(op: Op, counts: Counts) -> None:
@@ -143,14 +155,17 @@ def timing_of(
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,
-) -> tuple[CorePlan, list[Timing], int]:
+) -> tuple[Plan, list[Timing], int]:
     """What the op's first GEMM runs, the timing of each of its phases, and the cycles of all GEMMs.
 
     Args:
         tensors: as for ``simulate_op``; encoded only where time depends on them.
     """
     hardware = hardware.for_op(op)
-    plan = plan_cores(hardware, op)
+    if program_hardware(hardware):
+        where = hardware.design.where("kernels")
+        raise ConfigError(f"{where}: a timeline shows the tiles of one kernel, not those of a list; take kernels out")
+    plan = plan_op(hardware, op)
     known: Sequence[tuple[Encoded | None, Encoded | None]] = [(None, None)] * op.count
     if tensors is not None and hardware.datapath.assumed_distribution:
         known = encode(hardware.design, hardware.datapath, *tensors)
@@ -163,9 +178,14 @@ def _gemm_seed(seed: int, op: Op, index: int) -> int:
     return int(np.random.SeedSequence([seed, crc32(op.name.encode()), index]).generate_state(1, np.uint64)[0])
 
 
-def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight: Encoded | None, seed: int) -> Job:
-    array = hardware.array
-    return Job(
+def _added(
+    hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: Encoded | None, seed: int
+) -> TileCosts | None:
+    """What values add to the tiles of one GEMM."""
+    if isinstance(plan, KernelPlan):
+        return plan.costs_of(act, weight, seed)
+    array = plan.hardware.array
+    job = Job(
         op.M,
         op.N,
         op.K,
@@ -180,18 +200,21 @@ def _job(hardware: Hardware, op: Op, plan: CorePlan, act: Encoded | None, weight
         hardware.search_dram.bytes_per_cycle,
         plan.starts,
     )
+    return hardware.datapath.tile_costs(job)
 
 
-def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: CorePlan, fidelity: Fidelity) -> NDArray[Any]:
-    """Results of one GEMM: from the datapath, or from the registers of its arrays."""
+def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:
+    """Results of one GEMM: from the datapath, on tensor cores in their order, or from the registers of its arrays."""
+    if isinstance(plan, KernelPlan):
+        return hardware.datapath.edp_matmul(act, weight, plan.sums)
     if fidelity != "pe_array":
         return hardware.datapath.matmul(act, weight)
     from simulator.study.registers import run_registers
 
-    return run_registers(hardware, act, weight, plan.tables[0])
+    return run_registers(plan.hardware, act, weight, plan.tables[0])
 
 
-def _by_shape(hardware: Hardware, op: Op, plan: CorePlan, fidelity: Fidelity) -> tuple[Timing, Counts]:
+def _by_shape(hardware: Hardware, op: Op, plan: Plan, fidelity: Fidelity) -> tuple[Timing, Counts]:
     """Cycles and counts of all GEMMs of an op whose costs follow from its shape: run once for each."""
     key = op.M, op.N, op.K, op.count, fidelity
     if key not in hardware.known:
@@ -206,65 +229,41 @@ def _by_shape(hardware: Hardware, op: Op, plan: CorePlan, fidelity: Fidelity) ->
 
 def _need_no_rows(hardware: Hardware, fidelity: Fidelity) -> bool:
     """Whether nothing asks for the tiles one by one: values, events, other cores, places in DRAM or a global buffer."""
-    alone = hardware.design.cores.count == 1 and hardware.global_buffer is None and isinstance(hardware.dram, IdealDram)
+    shared = isinstance(hardware, SystolicHardware) and hardware.global_buffer is not None
+    alone = hardware.cores == 1 and not shared and isinstance(hardware.dram, IdealDram)
     return alone and fidelity in ("bound", "pipeline") and type(hardware.datapath).tile_costs is Datapath.tile_costs
 
 
-def _on_loops(hardware: Hardware, plan: CorePlan, fidelity: Fidelity) -> tuple[Timing, Counts]:
+def _on_loops(hardware: Hardware, plan: Plan, fidelity: Fidelity) -> tuple[Timing, Counts]:
     """Cycles and counts of one GEMM on one core, in memory that does not grow with its tiles."""
     assert isinstance(hardware.dram, IdealDram), "the loops know of no other"
-    nest = plan.gemms[0].nest
+    nest = plan.nest
     timing = run_bound(nest, hardware.dram) if fidelity == "bound" else run_nest(nest, hardware.dram)
+    timing = timing.launched(hardware.launch_cycles)
     return timing, plan.counts(timing, [nest])
 
 
 def _costs(
     hardware: Hardware,
     op: Op,
-    plan: CorePlan,
+    plan: Plan,
     operands: Sequence[tuple[Encoded | None, Encoded | None]],
     fidelity: Fidelity,
     seed: int,
-) -> tuple[CorePlan, list[Timing], Timing, Counts]:
+) -> tuple[Plan, list[Timing], Timing, Counts]:
     """What an op's first GEMM runs and its phases, cycles and counts of all; one run serves all unless costs depend on
     the data.
     """
-    first: tuple[CorePlan, list[Timing]] | None = None
+    first: tuple[Plan, list[Timing]] | None = None
     timings, counts = [], []
     for index, (act, weight) in enumerate(operands):
-        costs = hardware.datapath.tile_costs(_job(hardware, op, plan, act, weight, _gemm_seed(seed, op, index)))
+        costs = _added(hardware, op, plan, act, weight, _gemm_seed(seed, op, index))
         whole = plan if costs is None else replace(plan, costs=costs)
         phases = [run_tables(hardware, tables, fidelity) for tables in whole.phases]
         first = (whole, phases) if first is None else first
-        timings.append(reduce(_sum, phases))
+        timings.append(summed(phases))
         counts.append(whole.counts(timings[-1], whole.tables))
         if costs is None:
             return *first, scaled(timings[0], len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
-    return *first, reduce(_sum, timings), reduce(add, counts)
-
-
-def run_tables(hardware: Hardware, tables: Sequence[TileTable], fidelity: Fidelity) -> Timing:
-    """The engine of that fidelity on one table per core; ``pe_array`` takes its time from the pipeline."""
-    if fidelity == "bound":
-        return run_bound_cores(tables, hardware.dram, hardware.global_buffer)
-    if fidelity == "event":
-        from simulator.engine.event import run_event_cores
-
-        return run_event_cores(tables, hardware.dram, hardware.global_buffer)
-    return run_pipeline_cores(tables, hardware.dram, hardware.global_buffer)
-
-
-def scaled(timing: Timing, count: int) -> Timing:
-    """``count`` equal runs, one after another; the events are those of the first."""
-    stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
-    dram = {name: n * count for name, n in timing.dram.items()}
-    cycles = timing.total_cycles * count, timing.compute_cycles * count
-    return Timing(*cycles, stalls, timing.events, timing.fill_drain_cycles * count, dram=dram)
-
-
-def _sum(a: Timing, b: Timing) -> Timing:
-    stalls = {cause: a.stalls[cause] + b.stalls[cause] for cause in STALL_CAUSES}
-    dram = {name: n + b.dram[name] for name, n in a.dram.items()}
-    cycles = a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles
-    return Timing(*cycles, stalls, a.events, a.fill_drain_cycles + b.fill_drain_cycles, dram=dram)
+    return *first, summed(timings), reduce(add, counts)

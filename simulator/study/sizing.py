@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from simulator.config import Design
+from simulator.config.design import SystolicDesign
 from simulator.config.study import Sizing
 from simulator.cost import area_um2, total
 from simulator.cost.iso_area import Shapes, largest_array, smallest_array
 from simulator.errors import CostError
-from simulator.study.hardware import Hardware, build
+from simulator.study.building import build
+from simulator.study.systolic import SystolicHardware
 
 __all__ = ["area_by_shape", "describe", "sized"]
 
 Sides = tuple[int, int]
 
 
-def area_by_shape(design: Design, *, memories: bool = False) -> Callable[[int, int], float]:
+def area_by_shape(design: SystolicDesign, *, memories: bool = False) -> Callable[[int, int], float]:
     """Area of a design [um2] by rows and columns of its array: of its core, or of all its parts and scratchpads."""
     return _area(build(design), memories)
 
 
-def _area(hardware: Hardware, memories: bool) -> Callable[[int, int], float]:
+def _area(hardware: SystolicHardware, memories: bool) -> Callable[[int, int], float]:
     library = hardware.bill.library
     if memories and library.conventions.area != "all":
         raise CostError(f"cost library '{library.name}' has no areas of scratchpads; say sizing.of: core")
@@ -31,7 +32,7 @@ def _area(hardware: Hardware, memories: bool) -> Callable[[int, int], float]:
     return lambda rows, cols: total(area_um2(replace(bill, parts=parts(rows, cols))))
 
 
-def sized(hardware: Hardware, reference: Hardware, normalise: str, sizing: Sizing) -> Sides:
+def sized(hardware: SystolicHardware, reference: SystolicHardware, normalise: str, sizing: Sizing) -> Sides:
     """Rows and columns of a design's array that match the reference.
 
     Raises: CostError if no array does.
@@ -50,13 +51,13 @@ def _gb_s(rate: float) -> str:
     return f"{rate:.4g} GB/s of operands"
 
 
-def budget_gb_s(reference: Hardware, sizing: Sizing) -> float:
+def budget_gb_s(reference: SystolicHardware, sizing: Sizing) -> float:
     """The stream of operands to fit: the one given, or the reference's own."""
     array = reference.design.array
     return reference.stream_of(array.rows, array.cols) if sizing.budget_gb_s is None else sizing.budget_gb_s
 
 
-def budget_um2(reference: Hardware, sizing: Sizing) -> float:
+def budget_um2(reference: SystolicHardware, sizing: Sizing) -> float:
     """The area to fit: the one given, or the reference's own."""
     if sizing.budget_mm2 is not None:
         return sizing.budget_mm2 * 1e6
@@ -64,7 +65,7 @@ def budget_um2(reference: Hardware, sizing: Sizing) -> float:
     return _area(reference, sizing.of == "all")(array.rows, array.cols)
 
 
-def describe(hardware: Hardware, reference: Hardware, normalise: str, sizing: Sizing) -> str:
+def describe(hardware: SystolicHardware, reference: SystolicHardware, normalise: str, sizing: Sizing) -> str:
     """One sentence: which size was chosen, by what."""
     array, name = hardware.design.array, hardware.design.name
     size = f"{normalise}: {name} has {array.rows} x {array.cols} PEs"

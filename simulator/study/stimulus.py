@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config import Design
+from simulator.config.design import SystolicDesign
 from simulator.errors import OlivineError, WorkloadError
 from simulator.study.workloads import resolve_workload
 from simulator.workload import Op
@@ -43,12 +44,17 @@ def drawn_stimulus(
 
     Raises: WorkloadError for a shape that is too large to write.
     """
-    rows, cols = design.array.rows, design.array.cols
+    rows, cols = _sides(design)
     shape = (M or rows + -(-rows // 2), N or cols + -(-cols // 2), K or _DEFAULT_K)
     op = _writable_op("drawn", *shape)
     act, weight = planted_tensors(*shape, seed)
     planted = f"one in {_ONE_IN} values or more, {_SMALLEST:g} to {_LARGEST:g} standard deviations at most"
     return Stimulus(op, act, weight, {"tensors": "standard normal", "seed": seed, "planted_outliers": planted})
+
+
+def _sides(design: Design) -> tuple[int, int]:
+    """Rows and columns of the array; any where it has none, which is refused elsewhere."""
+    return (design.array.rows, design.array.cols) if isinstance(design, SystolicDesign) else (1, 1)
 
 
 def trace_stimulus(

@@ -49,7 +49,8 @@ def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterato
                 end = begin + timing.total_cycles
                 more = (step.count - 1, after - end) if number == len(phases) else (0, 0)
                 for core, (table, one) in enumerate(zip(tables, timing.per_core, strict=True)):
-                    drawn = gemm_timeline(point.hardware, _group(point, core), step, table, one.events, begin)
+                    after_launch = begin + point.hardware.launch_cycles
+                    drawn = gemm_timeline(point.hardware, _group(point, core), step, table, one.events, after_launch)
                     yield replace(
                         drawn, repeated=(more[0], np.array([[timing.total_cycles, timing.total_cycles + more[1]]]))
                     )
@@ -71,7 +72,7 @@ def _phases(point: Point, index: int, fidelity: Fidelity, seed: int) -> tuple[li
 
 def _group(point: Point, core: int) -> str:
     """The group of tracks of one core."""
-    return f"{point.label}, core {core}" if point.hardware.design.cores.count > 1 else point.label
+    return f"{point.label}, core {core}" if point.hardware.cores > 1 else point.label
 
 
 def gemm_timeline(

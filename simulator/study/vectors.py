@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 import simulator
 from simulator.config import Design
-from simulator.config.design import Dram
+from simulator.config.design import Dram, SystolicDesign
 from simulator.errors import ConfigError, DatapathError, MismatchError, WorkloadError
 from simulator.formats import Encoded, TensorEncoding
 from simulator.mapping import ArrayShape
 from simulator.report.atomic import require_replaceable, write_folder
-from simulator.study.hardware import Hardware, build
+from simulator.study.building import build
 from simulator.study.hex_memory import hex_memory, named_words, twos_complement
 from simulator.study.simulate import OpResult, simulate_op
 from simulator.study.stimulus import Stimulus
+from simulator.study.systolic import SystolicHardware
 from simulator.workload import Op
 
 __all__ = ["operand_record", "write_vectors"]
@@ -57,8 +58,11 @@ def write_vectors(design: Design, stimulus: Stimulus, out: Path, force: bool = F
     return record
 
 
-def _without_memory_limits(design: Design) -> Hardware:
+def _without_memory_limits(design: Design) -> SystolicHardware:
     """The design with every operand at hand when the array wants it, as in the testbench."""
+    if not isinstance(design, SystolicDesign):
+        where = design.where("array", "kind")
+        raise ConfigError(f"{where}: vectors are written for output-stationary systolic arrays, found tensor_core")
     array = design.array
     if (array.kind, array.dataflow) != ("systolic", "os") or array.fold_overlap == "scalesim":
         wrong = "fold_overlap" if array.fold_overlap == "scalesim" else "dataflow"
@@ -70,7 +74,7 @@ def _without_memory_limits(design: Design) -> Hardware:
     return build(design.model_copy(update={"memory": memory}))
 
 
-def _record(hardware: Hardware, result: OpResult, source: Row) -> tuple[Row, dict[str, bytes]]:
+def _record(hardware: SystolicHardware, result: OpResult, source: Row) -> tuple[Row, dict[str, bytes]]:
     """What ``vectors.json`` says, and the memories it names."""
     datapath = hardware.datapath
     (act, weight), (values,) = result.operands[0], result.values
@@ -92,7 +96,7 @@ def _record(hardware: Hardware, result: OpResult, source: Row) -> tuple[Row, dic
     return record, files
 
 
-def _geometry(hardware: Hardware) -> Row:
+def _geometry(hardware: SystolicHardware) -> Row:
     array = hardware.array
     return {
         "rows": array.rows,
@@ -140,7 +144,7 @@ def _unit(encoding: TensorEncoding, encoded: Encoded) -> tuple[int, int]:
     return values, size
 
 
-def _results(hardware: Hardware, values: NDArray[Any], files: dict[str, bytes]) -> Row:
+def _results(hardware: SystolicHardware, values: NDArray[Any], files: dict[str, bytes]) -> Row:
     """Accumulators (M, N): two's complement of the accumulator's width, or the bits of float32."""
     if values.dtype == np.float32:
         return _memory("result", values.view(np.uint32), files) | {"kind": "float32"}

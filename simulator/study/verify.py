@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config import Design
-from simulator.config.design import Cores, Tiling
+from simulator.config.design import Cores, SystolicDesign, Tiling
 from simulator.config.study import Fidelity
 from simulator.errors import MismatchError, OlivineError
 from simulator.mapping import FOLD_OVERLAPS
-from simulator.study.hardware import Hardware, build
+from simulator.study.building import build
+from simulator.study.hardware import Hardware
 from simulator.study.passes import simulate_step
 from simulator.study.simulate import OpResult, simulate_op
+from simulator.study.systolic import SystolicHardware
 from simulator.study.workloads import Workload
 from simulator.workload import Op
 
@@ -42,17 +44,18 @@ def verify_design(
     """All checks of one design, each as soon as it is known.
 
     Values of every op of the workload's trace and of adversarial tensors; the register-accurate array against closed
-    forms and values; bound <= pipeline == event on this design's memory.
+    forms and values, if it is systolic; bound <= pipeline == event on this design's memory.
     Raises: ConfigError if the design cannot be built.
     """
     hardware = build(design)
     on_workload = hardware.on(workload.name)
-    checks = (
+    checks: list[tuple[str, Callable[[], int]]] = [
         (f"values on {workload.name}", lambda: _trace_values(on_workload, workload, progress)),
         ("values on adversarial tensors", lambda: _adversarial_values(hardware, seed)),
-        ("registers == closed forms, values", lambda: _registers(hardware, seed)),
-        ("bound <= pipeline == event", lambda: _ladder(on_workload, workload)),
-    )
+    ]
+    if isinstance(hardware, SystolicHardware):
+        checks.append(("registers == closed forms, values", lambda: _registers(hardware, seed)))
+    checks.append(("bound <= pipeline == event", lambda: _ladder(on_workload, workload)))
     for what, run in checks:
         try:
             yield Check(design.name, what, run())
@@ -106,7 +109,7 @@ def _require_exact(result: OpResult) -> None:
         raise MismatchError(result.quality.mismatch)
 
 
-def _registers(hardware: Hardware, seed: int) -> int:
+def _registers(hardware: SystolicHardware, seed: int) -> int:
     """Small arrays, all overlaps: cycles are compared inside ``simulate_op``, the closed form here once more."""
     cases = 0
     for rows, cols in _LADDER_SIDES:
@@ -124,7 +127,7 @@ def _registers(hardware: Hardware, seed: int) -> int:
     return cases
 
 
-def _resized(design: Design, rows: int, cols: int, overlap: str) -> Design:
+def _resized(design: SystolicDesign, rows: int, cols: int, overlap: str) -> SystolicDesign:
     """One core of the design with another array; it still knows the file whose relative paths it names."""
     array = design.array.model_copy(update={"rows": rows, "cols": cols, "fold_overlap": overlap})
     return design.model_copy(update={"array": array, "cores": Cores(), "tiling": Tiling()})

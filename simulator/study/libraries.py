@@ -1,0 +1,54 @@
+"""The price list that a design names, taken to its technology node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simulator.config import Design, load_cost, load_scaling, load_sram_at, named_at
+from simulator.config.cost import CostLibrary
+from simulator.config.design import SystolicDesign
+from simulator.cost.gpu import gpu_at
+from simulator.cost.scaling import factors, parts_at, scale_library
+from simulator.errors import CostError
+
+__all__ = ["gpu_library_of", "library_of"]
+
+
+def library_of(design: SystolicDesign) -> tuple[CostLibrary, str]:
+    """A systolic design's price list, and how it was scaled. Raises: ConfigError or CostError."""
+    library, near = _named(design, design.cost)
+    if library.gpu is not None:
+        raise CostError(
+            f"cost library '{library.name}' is for array.kind: tensor_core; 'open' has prices of all designs"
+        )
+    table, node_nm = load_scaling(), design.node_nm or library.node_nm
+    if node_nm == library.node_nm:
+        return parts_at(library, table, node_nm), ""
+    sram = load_sram_at(design.cost, node_nm, near=near)
+    pads = f"made for {node_nm:g} nm" if sram else "scaled likewise"
+    by = factors(table, library.node_nm, node_nm)
+    how = f"logic {by} with DeepScaleTool, scratchpads {pads}, DRAM as it is"
+    return parts_at(scale_library(library, by, sram), table, node_nm), how
+
+
+def gpu_library_of(design: Design, cost: str) -> tuple[CostLibrary, str]:
+    """The price list of a design of tensor cores, at its node, else at that of the card whose power the list has.
+
+    Raises: ConfigError or CostError.
+    """
+    library, _ = _named(design, cost)
+    if library.gpu is None:
+        raise CostError(f"cost library '{library.name}' has no prices of GPUs (its key 'gpu'); 'gpu_turing' has")
+    table, node_nm = load_scaling(), design.node_nm or library.gpu.power.node_nm
+    gpu = gpu_at(library.gpu, table, node_nm)
+    by = factors(table, library.node_nm, node_nm)
+    how = f"logic {by} with DeepScaleTool, levels of memory and static power likewise from their nodes, DRAM as it is"
+    library = parts_at(scale_library(library, by, None), table, node_nm)
+    return library.model_copy(update={"gpu": gpu}), how
+
+
+def _named(design: Design, cost: str) -> tuple[CostLibrary, Path]:
+    label, _ = design._source.origin(("cost",)) if design._source else ("", None)
+    near = Path(label).parent
+    with named_at(design.where("cost")):
+        return load_cost(cost, near=near), near
