@@ -15,9 +15,9 @@ from simulator.cost.gpu import LEVELS
 from simulator.cost.pricing import BUFFERS
 from simulator.cost.sram import macros_used
 from simulator.study.expand import Layout
-from simulator.study.gpu import GpuHardware, gpu_actions
+from simulator.study.gpu import GpuHardware
 from simulator.study.hardware import Hardware
-from simulator.study.systolic import SystolicHardware, priced_actions
+from simulator.study.systolic import SystolicHardware
 
 __all__ = ["Constant", "LeftOut", "changed_library", "find_constants", "price_list"]
 
@@ -145,7 +145,7 @@ def _prices(hardware: Hardware) -> Iterator[_Leaf]:
 def _of_gpu(hardware: GpuHardware) -> Iterator[_Leaf]:
     """Actions, parts that a datapath adds to the die, power of the board, bits at each level."""
     library, gpu = hardware.bill.library, hardware.bill.gpu
-    yield from _of_actions(library, gpu_actions(hardware.datapath))
+    yield from _of_actions(library, hardware.actions)
     for name in hardware.bill.parts:
         yield ("parts", name, "area_um2"), library.parts[name].area_um2, library.parts[name].source
     fields = {"power": ("constant_mw", "active_sm_mw", "idle_sm_mw"), "cuda_core": ("energy_pj",), "logic": ("factor",)}
@@ -166,7 +166,7 @@ def _of_array(hardware: SystolicHardware) -> Iterator[_Leaf]:
     bill = hardware.bill
     library, how = bill.library, bill.library.conventions
     if how.core_energy == "per_mac":
-        yield from _of_actions(library, priced_actions(hardware.datapath))
+        yield from _of_actions(library, hardware.actions)
     for name in bill.parts:
         part = library.parts[name]
         yield ("parts", name, "area_um2"), part.area_um2, part.source
@@ -200,6 +200,7 @@ def changed_library(library: CostLibrary, path: tuple[Any, ...], factor: float) 
     if kind == "dram":
         return library.model_copy(update={"dram": _times(library.dram, field, factor)})
     if kind == "gpu":
+        assert library.gpu is not None, "a library of systolic arrays has no such leaf"
         changed = _times(getattr(library.gpu, which[0]), field, factor)
         return library.model_copy(update={"gpu": library.gpu.model_copy(update={which[0]: changed})})
     if kind == "sram":

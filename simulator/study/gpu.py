@@ -25,7 +25,7 @@ from simulator.study.hardware import Hardware, make_datapath, with_layers
 from simulator.study.libraries import gpu_library_of
 from simulator.workload import Op
 
-__all__ = ["GpuHardware", "build_gpu", "cuda_cores_of", "gpu_actions", "multipliers", "plan_gpu"]
+__all__ = ["GpuHardware", "build_gpu", "cuda_cores_of", "multipliers", "plan_gpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,13 @@ class GpuHardware(Hardware):
         """None."""
         return ""
 
+    @property
+    def actions(self) -> list[str]:
+        """Those of the datapath on tensor cores and of the CUDA cores."""
+        return _actions(self.datapath)
+
     def repriced(self, change: Callable[[CostLibrary], CostLibrary]) -> Self:
         """The same hardware under changed prices. Raises: ConfigError."""
-        assert self.bill is not None, "a GPU has prices"
         bill = replace(_priced(self.design, self.datapath, change(self.bill.library)), scaling=self.bill.scaling)
         layers = tuple((pattern, layer.repriced(change)) for pattern, layer in self.layers)
         return replace(self, bill=bill, layers=layers)
@@ -114,13 +118,13 @@ def _priced(design: TensorCoreDesign, datapath: Datapath, library: CostLibrary) 
     standard, parts = design.memory.dram.standard, datapath.edp_parts(multipliers(design.array))
     try:
         dram = price_dram(library, standard)
-        bill = make_gpu_bill(library, parts, gpu_actions(datapath), design.array.sms, design.clock_mhz, dram)
+        bill = make_gpu_bill(library, parts, _actions(datapath), design.array.sms, design.clock_mhz, dram)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
     return replace(bill, dram_standard=standard or "")
 
 
-def gpu_actions(datapath: Datapath) -> list[str]:
+def _actions(datapath: Datapath) -> list[str]:
     """Every action that a run on tensor cores can count."""
     own = {*datapath.edp_actions_per_mac(), *datapath.actions_per_output(), *datapath.data_dependent_actions()}
     return sorted(own | set(VECTOR_ACTIONS.values()))

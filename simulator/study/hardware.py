@@ -32,7 +32,7 @@ class Hardware:
 
     Attributes:
         launch_cycles: that each GEMM or pass takes before it begins and after it ends.
-        bill: prices; None where the design names none, so that energy and area are not known.
+        bill: prices.
         layers: (pattern of op names, the same hardware at another precision); the first that fits an op applies.
         known: cycles and counts of GEMMs whose costs follow from their shape, kept by ``simulate``.
     """
@@ -41,8 +41,8 @@ class Hardware:
     datapath: Datapath
     bits: OperandBits
     dram: Dram
+    bill: Bill
     launch_cycles: int = 0
-    bill: Bill | None = None
     layers: tuple[tuple[str, Self], ...] = field(default=(), repr=False)
     known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -60,6 +60,11 @@ class Hardware:
     @abstractmethod
     def dataflow(self) -> str:
         """Which operand stays; empty where that says nothing."""
+
+    @property
+    @abstractmethod
+    def actions(self) -> list[str]:
+        """Every priced action that a run can count, sorted."""
 
     @abstractmethod
     def repriced(self, change: Callable[[CostLibrary], CostLibrary]) -> Self:
@@ -100,13 +105,13 @@ class Hardware:
         return replace(self, layers=tuple(layer for layer, kept in zip(self.layers, theirs, strict=True) if kept))
 
     def energy(self, counts: Counts) -> dict[str, float]:
-        """Component -> pJ; empty without prices."""
-        return energy_pj(self.bill, counts) if self.bill else {}
+        """Component -> pJ."""
+        return energy_pj(self.bill, counts)
 
     @property
     def area(self) -> dict[str, float]:
-        """Component -> um^2; empty without prices."""
-        return area_um2(self.bill) if self.bill else {}
+        """Component -> um^2."""
+        return area_um2(self.bill)
 
 
 def with_layers(

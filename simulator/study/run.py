@@ -21,17 +21,16 @@ from simulator import datapath as datapaths
 from simulator.config import Source, Study, load_study
 from simulator.config.catalogue import Reference
 from simulator.config.published import Measured
-from simulator.cost import Bill
 from simulator.errors import OutputError
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import WORKLOAD_PREFIX, Point, expand
 from simulator.study.passes import PassResult, simulate_step
+from simulator.study.price_rows import price_rows
 from simulator.study.processes import in_processes
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import OpResult
 from simulator.study.store import Store, code_sha256, point_key
-from simulator.study.systolic import priced_actions
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:
@@ -261,7 +260,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "timings": timings,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
-        "prices": _prices(points),
+        "prices": price_rows(points),
         "assumptions": [
             *ASSUMPTIONS,
             *_left_out(study),
@@ -296,14 +295,9 @@ def _drawn(points: list[Point]) -> list[str]:
     return sorted(drawn)
 
 
-def _bills(points: list[Point]) -> list[Bill]:
-    """The prices of those designs that have any."""
-    return [bill for p in points if (bill := p.hardware.bill)]
-
-
 def _scaled(points: list[Point]) -> list[str]:
     """From which node to which prices were scaled, once each."""
-    bills = _bills(points)
+    bills = [p.hardware.bill for p in points]
     return list(dict.fromkeys(f"The price list {b.library.name}: {b.scaling}." for b in bills if b.scaling))
 
 
@@ -320,7 +314,7 @@ def _at(point: Point) -> str:
 
 def _conventions(points: list[Point]) -> list[str]:
     """What price lists charge otherwise than hardware would, and than the assumptions above say."""
-    libraries = {bill.library.name: bill.library for bill in _bills(points)}
+    libraries = {bill.library.name: bill.library for bill in (p.hardware.bill for p in points)}
     odd = {
         name: ", ".join(f"{k}: {v}" for k, v in lib.conventions.unusual().items()) for name, lib in libraries.items()
     }
@@ -336,40 +330,5 @@ def _design_record(point: Point) -> Row:
 
     resolved = point.hardware.design.model_dump(mode="json")
     digest = sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
-    bill = point.hardware.bill
-    library = bill.library.name if bill else None
+    library = point.hardware.bill.library.name
     return {"name": point.hardware.design.name, "sha256": digest, "resolved": resolved, "cost_library": library}
-
-
-def _prices(points: list[Point]) -> list[Row]:
-    """Each price that some point used, once, with its source."""
-    rows: dict[tuple[str, str], Row] = {}
-    for hardware in (h for p in points for h in p.hardware.precisions):
-        bill = hardware.bill
-        if bill is None:
-            continue
-        library, datapath = bill.library, hardware.datapath
-        for action in priced_actions(datapath) if library.conventions.core_energy == "per_mac" else ():
-            price = library.actions[action]
-            rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)
-        for part in bill.parts:
-            item = library.parts[part]
-            rows[library.name, part] = _price(
-                library.name, part, item.source, area_um2=item.area_um2, leakage_nw=item.leakage_nw
-            )
-        for name, sram in bill.buffers.items():
-            for way, pj in (("read", sram.read_pj_per_bit), ("write", sram.write_pj_per_bit)):
-                action = f"{name} {way} per bit"
-                rows[library.name, action] = _price(library.name, action, library.sram.source, energy_pj=pj)
-        dram, which = bill.dram, bill.dram_standard or "dram"
-        for way, pj in (("read per bit", dram.read_pj_per_bit), ("write per bit", dram.write_pj_per_bit)):
-            rows[library.name, f"{which} {way}"] = _price(library.name, f"{which} {way}", dram.source, energy_pj=pj)
-        if dram.activate_pj:
-            opened = f"{which} activate per {dram.row_bytes} bytes"
-            rows[library.name, opened] = _price(library.name, opened, dram.source, energy_pj=dram.activate_pj)
-    return list(rows.values())
-
-
-def _price(library: str, action: str, source: str, **values: float) -> Row:
-    empty = {"energy_pj": None, "area_um2": None, "leakage_nw": None}
-    return {"action": action, **empty, **values, "source": source, "library": library}

@@ -51,11 +51,10 @@ def _datapath_sha256(path: Path) -> str:
 
 def point_key(point: Point, fidelity: str, seed: int) -> str:
     """Content address of a point's result."""
-    design, bill = point.hardware.design, point.hardware.bill
     content = point_content(point, fidelity, seed) | code_of(point)
     content |= {
-        "design": design.model_dump(mode="json"),
-        "prices": bill.library.model_dump(mode="json") if bill else None,
+        "design": point.hardware.design.model_dump(mode="json"),
+        "prices": point.hardware.bill.library.model_dump(mode="json"),
         "workload_name": point.workload.name,
         "axes": point.axes,
     }

@@ -22,7 +22,7 @@ from simulator.study.libraries import library_of
 from simulator.study.vector_parts import vector_parts
 from simulator.workload import Op
 
-__all__ = ["SystolicHardware", "build_systolic", "priced_actions"]
+__all__ = ["SystolicHardware", "build_systolic"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,6 @@ class SystolicHardware(Hardware):
     pinned: Pinned
     tolerance: float
     memories: Memories
-    bill: Bill
     global_buffer: GlobalBuffer | None = None
 
     @property
@@ -87,6 +86,11 @@ class SystolicHardware(Hardware):
     def core_parts(self, rows: int, cols: int) -> dict[str, int]:
         """Those of the array alone, without the vector unit."""
         return _core_parts(self.design, self.datapath, rows, cols)
+
+    @property
+    def actions(self) -> list[str]:
+        """Those of the datapath, the hops of results on their way out, and those of the vector unit."""
+        return _actions(self.datapath)
 
     def repriced(self, change: Callable[[CostLibrary], CostLibrary]) -> Self:
         """The same hardware under changed prices. Raises: ConfigError."""
@@ -188,7 +192,7 @@ def _priced(design: SystolicDesign, datapath: Datapath, library: CostLibrary) ->
     memory, clock_mhz, cores = design.memory, design.clock_mhz, design.cores.count
     try:
         dram = price_dram(library, standard)
-        bill = make_bill(library, parts, priced_actions(datapath), memory, clock_mhz, dram, gb_s, cores)
+        bill = make_bill(library, parts, _actions(datapath), memory, clock_mhz, dram, gb_s, cores)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
     return replace(bill, dram_standard=standard or "")
@@ -204,7 +208,7 @@ def _core_parts(design: SystolicDesign, datapath: Datapath, rows: int, cols: int
     return {part: n * design.cores.count for part, n in datapath.area_bill(rows, cols).items()}
 
 
-def priced_actions(datapath: Datapath) -> list[str]:
+def _actions(datapath: Datapath) -> list[str]:
     """Every action that a run of this datapath can count, sorted: its own, the hops of results on their way out, and
     those of the vector unit beside it.
     """
