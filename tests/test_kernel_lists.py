@@ -83,7 +83,8 @@ def test_dimensions_are_rounded_up():
     assert sizes_of(3, 5, 5140, 7) == {"M": 3, "N": 5, "K": 5140, "K32": 5152, "K256": 21, "O": 7}
 
 
-PRODUCT = {"name": "p", "product": {"datapath": "fp16_mac", "m": "M", "n": "N", "k": "K"}}
+RESULT = {"tensor": "c", "shape": ["M", "N"], "bits": 16}
+PRODUCT = {"name": "p", "product": {"datapath": "fp16_mac", "m": "M", "n": "N", "k": "K"}, "writes": [RESULT]}
 USE = {"tensor": "a", "shape": ["M", "K"], "bits": 16}
 
 

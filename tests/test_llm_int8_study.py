@@ -58,10 +58,10 @@ def test_narrow_layers_are_many_times_slower_and_wide_ones_faster(speeds, card):
 
 @pytest.mark.parametrize("card", SHOWN)
 def test_up_to_4096_wide_the_row_is_the_published_one(speeds, card):
-    """Within a tenth of FP16's speed at every width."""
-    for kind in ("vectorwise", "llm_int8"):
+    """Within 0.1 of FP16's speed at every width, vector-wise within 0.16."""
+    for kind, within in (("vectorwise", 0.16), ("llm_int8", 0.1)):
         for width in WIDTHS[:6]:
-            assert speeds[card, kind][width] == pytest.approx(published(kind)[width], abs=0.13), (kind, width)
+            assert speeds[card, kind][width] == pytest.approx(published(kind)[width], abs=within), (kind, width)
 
 
 @pytest.mark.parametrize(("card", "tolerance"), [("a100", 0.13), ("turing", 0.22)])
@@ -82,7 +82,7 @@ def test_the_two_widest_layers_differ_from_the_table_by_what_fp16_takes(speeds, 
     """
     ours, alone = speeds[card, "llm_int8"], speeds[card, "int8"]
     assert published("int8")[12288] > published("int8")[5140] > 2 > alone[12288]
-    assert 0.9 < ours[5140] < 1.1
+    assert 0.85 < ours[5140] < 1.1
     assert 1.3 < ours[12288] < 1.6
     rescaled = {width: ours[width] * published("int8")[width] / alone[width] for width in (4096, 5140, 12288)}
     assert rescaled[4096] < 1 < rescaled[5140]

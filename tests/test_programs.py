@@ -107,7 +107,6 @@ def test_more_of_anything_makes_it_faster(change):
         ({"kernels": "llm_int9"}, "kernels: unknown kernel list 'llm_int9'; did you mean 'llm_int8'?"),
         (HOST, "host: launches what kernels lists; name a list, matmul for a product alone"),
         ({"datapath.name": "mixed_int8_fp16"}, "takes on tensor cores is what software runs there; name its kernels"),
-        (MIXED | {"array.edp_width": {"bits_8": 16}}, "'fp16_mac' needs units of 16 bits"),
     ],
 )  # fmt: skip
 def test_a_program_that_makes_no_sense_is_one_line(changes, message):
@@ -115,6 +114,16 @@ def test_a_program_that_makes_no_sense_is_one_line(changes, message):
         cycles(**changes)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_product_that_the_design_cannot_run_is_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\nsource: made up for this test\nkernels:\n"
+        "- {name: p, product: {datapath: gobo, m: M, n: N, k: K}, writes: [{tensor: c, shape: [M, N], bits: 16}]}\n"
+    )
+    with pytest.raises(ConfigError, match=r"kernels: kernel 'p': .*'gobo' cannot run on 'a100'"):
+        cycles(kernels=str(path))
 
 
 # Passes

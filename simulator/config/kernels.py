@@ -79,6 +79,8 @@ class Kernel(Record):
             raise FieldError(
                 ("product",), "is one kernel on the tensor cores; give what else is done a kernel of its own"
             )
+        if self.product is not None and len(self.writes) != 1:
+            raise FieldError(("writes",), f"a product writes one tensor, its result; found {len(self.writes)}")
         if self.launches and self.product is None and not moves:
             raise FieldError(("launches",), "moves nothing; say what it reads and writes, or launches: 0")
         if not self.launches and (moves or self.product):

@@ -48,6 +48,9 @@ ASSUMPTIONS = (
     "an SM holds run in step, all SMs alike; what L2 holds follows from the order of blocks and its size. Results are "
     "written to L2, and to DRAM only as loads push them out or after the kernel. The clock never drops, whatever "
     "power is drawn; instruction fetches, address translation and bank conflicts cost nothing (docs/tensor_cores.md).",
+    "A pass on a GPU is a kernel of its own unless it is fused: threads stream, half of them waiting for DRAM while "
+    "the others work, and results are written to DRAM. Where a design lists kernels, a host program launches them "
+    "again and again without an end, and the L2 keeps whole tensors, those touched last (docs/gpu_programs.md).",
     "A graphics card draws its constant power, and each SM static power as it has a thread block or none, over the "
     "whole run, launches included; its clock stays whatever it draws. Bits between two levels and operations of logic "
     "have one price each, measured on older GPUs or synthesised, and scaled (docs/costs.md).",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from simulator.config.tensor_core import TensorCoreArray
+from simulator.config.tensor_core import TensorCoreArray, TensorCoreDesign
 from simulator.cost import area_um2, itemise, total
 from simulator.study.edp import described, edp_orders
 from simulator.study.gpu import GpuHardware, multipliers
@@ -56,6 +56,7 @@ def describe_gpu(hardware: GpuHardware) -> dict[str, Any]:
             "split_k": design.tiling.split_k,
             "stream_k": design.tiling.stream_k,
             "launch_us": design.launch_us,
+            **_program(design),
         },
         **_added(hardware),
         "peak": {
@@ -67,6 +68,12 @@ def describe_gpu(hardware: GpuHardware) -> dict[str, Any]:
             "ops_per_l2_byte": hardware.peak_tops * 1e6 / (memory.l2.bytes_per_cycle * design.clock_mhz),
         },
     }
+
+
+def _program(design: TensorCoreDesign) -> dict[str, Any]:
+    """The list of kernels that runs in place of a product, and its host, where there are any."""
+    host = design.host.model_dump() if design.host else {}
+    return {"list": design.kernels, **{f"host_{name}": us for name, us in host.items()}} if design.kernels else {}
 
 
 def describe_datapath(hardware: Hardware) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from simulator.config.study import Fidelity
 from simulator.counts import Counts
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.engine.queue import Asked, HostTimes, run_queue
+from simulator.errors import ConfigError
 from simulator.formats import Encoded
 from simulator.mapping.cuda_cores import KernelWork, count_kernel, kernel_table
 from simulator.mapping.kernel_list import kernel_works, size_of, sizes_of
@@ -135,7 +136,11 @@ def _product(
     """A product on the tensor cores, its operands in the L2 only where the kernels before left them there."""
     m, n, k = (size_of(size, sizes) for size in (product.m, product.n, product.k))
     op = Op(kernel.name, m, n, k)
-    own = _product_hardware(hardware, product, kernel.writes[0].bits, warm=work.read_bytes == 0)
+    try:
+        own = _product_hardware(hardware, product, kernel.writes[0].bits, warm=work.read_bytes == 0)
+    except ConfigError as error:
+        where = hardware.design.where("kernels")
+        raise ConfigError(f"{where}: kernel '{kernel.name}': {error}") from None
     plan = plan_op(own, op)
     assert isinstance(plan, KernelPlan), "a design with tensor cores has plans of kernels"
     assert isinstance(own.dram, IdealDram), "the record of a GPU's memory knows no other"
@@ -160,7 +165,6 @@ def _product_hardware(hardware: GpuHardware, product: Product, result_bits: int,
             "kernels": None,
             "host": None,
         }
-        with named_at(design.where("kernels")):
-            hardware.known[key] = build_gpu(design.model_copy(update=changes))
+        hardware.known[key] = build_gpu(design.model_copy(update=changes))
     found: GpuHardware = hardware.known[key]
     return found
