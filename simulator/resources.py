@@ -10,8 +10,8 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped_dir(kind: str) -> Path:
-    """Folder of shipped data: ``kind`` is ``configs/designs``, ``configs/cost``, ``configs/dram``, ``configs/studies``,
-    ``workloads`` or ``traces``.
+    """Folder of shipped data: ``kind`` is ``configs/designs``, ``configs/cost``, ``configs/dram``, ``configs/kernels``,
+    ``configs/studies``, ``workloads`` or ``traces``.
     """
     installed = _PACKAGE / "_shipped"
     return (installed if installed.is_dir() else _PACKAGE.parent) / kind

@@ -11,7 +11,8 @@ import pytest
 
 import simulator as sim
 from simulator.errors import ConfigError
-from simulator.report.beside import beside_paper, beside_table
+from simulator.report.beside import beside_paper, beside_table, series_points
+from simulator.report.published_lines import published_figure
 
 HOSTILE = "<b>50 % of $x_1$ & more</b>"
 
@@ -65,6 +66,37 @@ def test_every_sweep_point_has_its_lines():
     assert "Point" in beside_table(swept.reset_index(drop=True), PUBLISHED)
 
 
+SERIES = {
+    "text": "fast", "panel": "p", "metric": "time", "design": "fast", "baseline": "slow", "x": "width",
+    "workloads": ["a", "b"], "at": [1, 2.5], "values": [1.0, 16.0],
+}  # fmt: skip
+
+
+def test_a_published_line_is_a_row_for_each_of_its_workloads():
+    table = beside_paper(results(), {"source": "Someone, 2023", "series": [SERIES]})
+    assert table["claim"].tolist() == ["p: fast, width 1", "p: fast, width 2.5"]
+    assert table["ours"].tolist() == pytest.approx([2, 8])
+    assert table["ratio"].tolist() == pytest.approx([2, 0.5])
+    points = series_points(results(), {"series": [SERIES]})
+    assert points[["panel", "series", "at", "paper"]].values.tolist() == [
+        ["p", "p: fast", 1, 1],
+        ["p", "p: fast", 2.5, 16],
+    ]
+    assert points["ours"].tolist() == pytest.approx([2, 8])
+    assert series_points(results(), {"claims": []}).empty
+
+
+def test_a_published_line_is_drawn_with_ours(tmp_path):
+    figure = published_figure(series_points(results(), {"series": [SERIES, SERIES | {"panel": "q"}]}))
+    axes = figure.axes[0]
+    ours, paper, one = axes.lines
+    assert (ours.get_xdata().tolist(), ours.get_ydata().tolist()) == ([1, 2.5], pytest.approx([2, 8]))
+    assert paper.get_ydata().tolist() == [1, 16]
+    assert one.get_ydata() == [1, 1]
+    assert [a.get_title(loc="left") for a in figure.axes] == ["p", "q"]
+    assert published_figure(series_points(results(), {})) is None
+
+
 def study(**published):
     claim = {"text": HOSTILE, "metric": "time", "design": "int4_systolic", "baseline": "int8_systolic", "value": 2.5}
     return {
@@ -114,3 +146,35 @@ CLAIM = {"text": "x", "metric": "time", "design": "int4_systolic", "baseline": "
 def test_a_claim_that_makes_no_sense_is_one_line(tmp_path, claim, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         sim.run_study(study(claims=[CLAIM | claim]), out=tmp_path)
+
+
+LINE = {
+    "text": "x", "design": "int4_systolic", "baseline": "int8_systolic", "x": "width",
+    "workloads": ["probe", "probe"], "at": [1, 2], "values": [1.0, 2.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"workloads": ["prob", "probe"]}, "series[0].workloads[0]: 'prob' is not among the workloads"),
+        ({"at": [1]}, "series[0].at: as many as workloads, found 1 for 2 workloads"),
+        ({"design": "int4"}, "series[0].design: 'int4' is not among the designs"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_one_line(tmp_path, line, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        sim.run_study(study(claims=[], series=[LINE | line]), out=tmp_path)
+
+
+def test_published_without_anything_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=re.escape("published.claims: says nothing; give claims or series")):
+        sim.run_study(study(claims=[]), out=tmp_path)
+
+
+def test_the_page_shows_the_lines(tmp_path):
+    sim.run_study(study(claims=[], series=[LINE]), out=tmp_path)
+    assert (tmp_path / "figures" / "published.png").exists()
+    assert 'id="published' in (tmp_path / "index.html").read_text(encoding="utf-8")
+    sim.run_study(study(), out=tmp_path)
+    assert not (tmp_path / "figures" / "published.png").exists()

@@ -13,6 +13,7 @@ from simulator.config.cost import CostLibrary, ScalingTable, SramTable
 from simulator.config.cost_bases import beneath, require_same_conventions
 from simulator.config.design import Design, SystolicDesign
 from simulator.config.dram import DramPart
+from simulator.config.kernels import KernelList
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
 from simulator.config.record import Record
 from simulator.config.sram_table import has_node, with_macros
@@ -30,6 +31,7 @@ __all__ = [
     "load_cost",
     "load_design",
     "load_dram",
+    "load_kernels",
     "load_scaling",
     "load_sram_at",
     "load_study",
@@ -46,6 +48,7 @@ _FOLDERS = {
     "design": "configs/designs",
     "cost": "configs/cost",
     "DRAM": "configs/dram",
+    "kernel list": "configs/kernels",
     "study": "configs/studies",
     "workload": "workloads",
 }
@@ -115,6 +118,11 @@ def load_scaling() -> ScalingTable:
 def load_dram(ref: Reference, set: Mapping[str, Any] | None = None, *, near: Path | None = None) -> DramPart:
     """A DRAM part by shipped name, path or mapping, with overrides by dotted path. Raises: ConfigError."""
     return validate(apply_overrides(_read(ref, "DRAM", near), set or {}, label="set"), DramPart)
+
+
+def load_kernels(ref: Reference, *, near: Path | None = None) -> KernelList:
+    """A kernel list by shipped name, path or mapping. Raises: ConfigError."""
+    return validate(_read(ref, "kernel list", near), KernelList)
 
 
 def load_study(ref: Reference) -> tuple[Study, Source]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from simulator.config.load import FieldError
 from simulator.config.record import Record
 
-__all__ = ["Claim", "Measured", "Measurement", "Published"]
+__all__ = ["Claim", "Measured", "Measurement", "Published", "Series"]
 
 Metric = Literal[
     "time",
@@ -51,12 +51,45 @@ class Claim(Record):
         return self
 
 
+class Series(Record):
+    """A published line: how many times as much time the baseline takes, for one workload after another.
+
+    ``workloads``, ``at``, ``values``: names, places along ``x`` and published numbers, as many of each. ``panel``:
+    series that are drawn together.
+    """
+
+    text: str = Field(min_length=1)
+    panel: str = ""
+    design: str
+    baseline: str
+    x: str = Field(min_length=1)
+    workloads: list[str] = Field(min_length=2, max_length=100)
+    at: list[PositiveFloat | PositiveInt]
+    values: list[PositiveFloat]
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _has_as_many_of_each(self) -> Series:
+        for field in ("at", "values"):
+            if len(getattr(self, field)) != len(self.workloads):
+                found = f"{len(getattr(self, field))} for {len(self.workloads)} workloads"
+                raise FieldError((field,), f"as many as workloads, found {found}")
+        return self
+
+
 class Published(Record):
-    """Claims of a paper, and a paragraph on each difference."""
+    """Claims and lines of a paper, and a paragraph on each difference."""
 
     source: str = Field(min_length=1)
-    claims: list[Claim] = Field(min_length=1)
+    claims: list[Claim] = Field(default=[])
+    series: list[Series] = Field(default=[])
     notes: list[str] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Published:
+        if not self.claims and not self.series:
+            raise FieldError(("claims",), "says nothing; give claims or series")
+        return self
 
 
 class Measurement(Record):

@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model
 
 from simulator.config.design import Design, Dram
 from simulator.config.edp import EdpSumsByWidth
+from simulator.config.kernels import Host
 from simulator.config.load import FieldError
 from simulator.config.pass_kinds import FusibleKind
 from simulator.config.record import Record
@@ -185,6 +186,9 @@ class TensorCoreDesign(Design):
     """A GPU. ``launch_us``: from the call of a kernel until its first instruction, and from its last one until the
     caller knows; on top of what the kernel takes, once for each. ``die_mm2``: of the whole GPU, which what a datapath
     adds to it is set beside.
+
+    ``kernels``: list of kernels, by name or path, that run in place of each GEMM; null: the GEMM alone. ``host``: what
+    the program takes that launches them without waiting for each, in place of ``launch_us``.
     """
 
     array: TensorCoreArray
@@ -194,3 +198,11 @@ class TensorCoreDesign(Design):
     cost: str = "gpu_turing"
     launch_us: Annotated[float, Field(ge=0, le=1e6)]
     die_mm2: Annotated[float, Field(gt=0, le=1e5)] | None = None
+    kernels: str | None = None
+    host: Host | None = None
+
+    @model_validator(mode="after")
+    def _a_host_has_a_program(self) -> TensorCoreDesign:
+        if self.host is not None and self.kernels is None:
+            raise FieldError(("host",), "launches what kernels lists; name a list, matmul for a product alone")
+        return self

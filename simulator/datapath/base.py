@@ -224,6 +224,10 @@ class Datapath(OnTensorCores, ABC):
         """Array cycles per reduction step: more than 1 where an operand takes several passes through a PE."""
         return 1
 
+    def outlier_columns(self, K: int, act: Encoded | None) -> int:
+        """Columns of A that it takes out of the product: of this operand, or of one with ``K`` columns; none."""
+        return 0
+
     def actions_per_operand(self, operand: Operand) -> dict[str, float]:
         """Priced actions of one operand value entering the array at its edge (decoders)."""
         return {}

@@ -127,6 +127,10 @@ class MixedInt8Fp16(Datapath):
         """A is FP16 in DRAM, and split and quantised as it comes in."""
         return "fp16" if operand == "act" else super().stored_format(operand)
 
+    def outlier_columns(self, K: int, act: Encoded | None) -> int:
+        """Those found in an operand, or as many as are assumed."""
+        return min(self.outlier_dims, K) if act is None else len(act.extras["outlier_column"])
+
     def actions_per_mac(self) -> dict[str, float]:
         """Of the int8 array, zeros included."""
         return _INT8.actions_per_mac()

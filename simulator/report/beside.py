@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from simulator.report.formatting import number
 from simulator.report.plotted import GPU_CATEGORIES, geomean, over_baseline, point_labels, uniques
 
-__all__ = ["beside_paper", "beside_table"]
+__all__ = ["beside_paper", "beside_table", "series_points"]
 
 _QUANTITY = {"time": "time", "energy": "energy"} | {
     f"{part}_share": f"energy, share of {name}"
@@ -34,7 +34,7 @@ def beside_paper(results: pd.DataFrame, published: Mapping[str, Any]) -> pd.Data
     rows = []
     for point in uniques(labels):
         here = results[labels == point]
-        for claim in published["claims"]:
+        for claim in (*published.get("claims", ()), *_of_series(published)):
             values = _values(here, claim)
             mean = values.mean() if claim["metric"].endswith("_share") else geomean(values)
             rows.append(
@@ -53,8 +53,30 @@ def beside_paper(results: pd.DataFrame, published: Mapping[str, Any]) -> pd.Data
     return pd.DataFrame(rows)
 
 
+def _of_series(published: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each point of a published line as a claim of its own, about one workload."""
+    for series in published.get("series", ()):
+        name = f"{series['panel']}: {series['text']}" if series["panel"] else series["text"]
+        for workload, place, value in zip(series["workloads"], series["at"], series["values"], strict=True):
+            text = f"{name}, {series['x']} {place:g}"
+            yield {**series, "metric": "time", "text": text, "workload": workload, "value": value}
+
+
+def series_points(results: pd.DataFrame, published: Mapping[str, Any]) -> pd.DataFrame:
+    """A row per point of a line, where nothing is swept: columns panel, series, design, x, at, paper, ours."""
+    lines = list(published.get("series", ()))
+    if not lines or len(set(point_labels(results))) > 1:
+        return pd.DataFrame(columns=["panel", "series", "design", "x", "at", "paper", "ours"])
+    rows = []
+    for claim, at in zip(_of_series(published), (place for line in lines for place in line["at"]), strict=True):
+        ours = geomean(_values(results, claim))
+        named = {"panel": claim["panel"], "series": claim["text"].rsplit(", ", 1)[0], "design": claim["design"]}
+        rows.append({**named, "x": claim["x"], "at": float(at), "paper": claim["value"], "ours": ours})
+    return pd.DataFrame(rows)
+
+
 def _values(results: pd.DataFrame, claim: Mapping[str, Any]) -> pd.Series:
-    """What a claim is about, one value per workload."""
+    """What a claim is about, one value per workload that it is about."""
     results = results[results["workload"] == claim["workload"]] if claim.get("workload") else results
     own = results["design"] == claim["design"]
     if claim["metric"].endswith("_share"):

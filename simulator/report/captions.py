@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from simulator.report.comparison import shown_panels
@@ -20,7 +23,7 @@ from simulator.report.plotted import (
 )
 from simulator.report.speedup import speedup_strips
 
-__all__ = ["area", "cycles", "energy", "per_op", "speedup", "tradeoff"]
+__all__ = ["area", "cycles", "energy", "per_op", "published", "speedup", "tradeoff"]
 
 
 def speedup(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -> str:
@@ -31,6 +34,15 @@ def speedup(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None) -
     return (
         f"Latency of {baseline} over the latency of each design on the same workload{_same_point(results)}; "
         f"higher is faster, the dashed line is {baseline}." + _mean_note(results) + rest
+    )
+
+
+def published(manifest: Mapping[str, Any]) -> str:
+    """Caption of the figure of published lines."""
+    source = manifest["published"]["source"]
+    return (
+        f"Latency of the baseline over that of each design; dashed and crossed: {source}; with dots: computed here. "
+        "Above the line at 1 a design is faster than its baseline."
     )
 
 

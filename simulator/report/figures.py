@@ -13,10 +13,12 @@ import pandas as pd
 
 from simulator.report import captions
 from simulator.report.atomic import write_bytes
+from simulator.report.beside import series_points
 from simulator.report.comparison import area_figure, cycles_figure, energy_figure
 from simulator.report.measured import measured_caption, measured_figure
 from simulator.report.per_op import per_op_figure
 from simulator.report.plotted import uniques
+from simulator.report.published_lines import published_figure
 from simulator.report.speedup import speedup_figure
 from simulator.report.style import figure_style
 from simulator.report.tradeoff import tradeoff_figure
@@ -69,6 +71,9 @@ _PLANS = (
 )
 
 
+_PUBLISHED = "published"
+
+
 def write_figures(
     results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any], out_dir: Path
 ) -> list[FigureFile]:
@@ -79,7 +84,7 @@ def write_figures(
     Raises: OutputError if the folder cannot be written.
     """
     baseline = _baseline(results, manifest)
-    written = []
+    written = _published(results, manifest, Path(out_dir) / "figures" / _PUBLISHED)
     for plan, rows, ops in _planned(results, layers):
         figure = plan.draw(rows, ops, baseline)
         if figure is not None:
@@ -89,8 +94,16 @@ def write_figures(
     return written
 
 
+def _published(results: pd.DataFrame, manifest: dict[str, Any], stem: Path) -> list[FigureFile]:
+    """The paper's lines beside ours, if it has any."""
+    figure = published_figure(series_points(results, manifest.get("published") or {}))
+    if figure is None:
+        return []
+    return [FigureFile(_PUBLISHED, "Beside the paper", captions.published(manifest), *save_figure(figure, stem))]
+
+
 def _forget_others(folder: Path, kept: set[Path]) -> None:
-    for name in ("layers_*", *(plan.name for plan in _PLANS)):
+    for name in ("layers_*", _PUBLISHED, *(plan.name for plan in _PLANS)):
         for kind in ("png", "svg"):
             for stale in set(folder.glob(f"{name}.{kind}")) - kept:
                 stale.unlink()

@@ -45,10 +45,8 @@ def _over(results: pd.DataFrame, baseline: str) -> list[Card]:
 
 
 def _absolute(results: pd.DataFrame) -> list[Card]:
-    return [
-        _least("Lowest latency", results, "latency_s", TIME_S),
-        _least("Lowest energy", results, "energy_total_pj", ENERGY_PJ),
-    ]
+    shown = [("Lowest latency", "latency_s", TIME_S), ("Lowest energy", "energy_total_pj", ENERGY_PJ)]
+    return [_least(label, results, column, ladder) for label, column, ladder in shown if results[column].notna().any()]
 
 
 def _least(label: str, results: pd.DataFrame, column: str, ladder: tuple[Unit, ...]) -> Card:

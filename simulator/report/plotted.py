@@ -127,7 +127,7 @@ def energy_stacks(results: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
     for part, column in (columns | {"total": "energy_total_pj"}).items():
         table[part] = results[column].astype(float)
     if baseline is None:
-        return table.reset_index(drop=True)
+        return table.dropna(subset=["total"]).reset_index(drop=True)  # designs without prices have no energy
     scale = over_baseline(results, "energy_total_pj", baseline) / table["total"]
     table[[*parts, "total"]] = table[[*parts, "total"]].mul(scale, axis=0)
     table = table.dropna(subset=["total"]).reset_index(drop=True)

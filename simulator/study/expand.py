@@ -62,6 +62,7 @@ def expand(study: Study, source: Source, overrides: Mapping[str, Any]) -> list[P
     _require_distinct(source, "designs", names)
     _require_baseline(study, source, names)
     _require_claims(study, source, [family[0].hardware.design for family in families], [w.name for w in workloads])
+    _require_series(study, source, names, [w.name for w in workloads])
     _require_measured(study, source, workloads)
     if study.normalise != "none":
         families = _sized(study, source, families, names)
@@ -187,16 +188,31 @@ def _require_claims(study: Study, source: Source, designs: Sequence[Design], wor
     names = [design.name for design in designs]
     gpus = [design.name for design in designs if isinstance(design, TensorCoreDesign)]
     for i, claim in enumerate(study.published.claims if study.published else ()):
-        for field, known in (("design", names), ("baseline", names), ("workload", workloads)):
-            name = getattr(claim, field)
-            if name is not None and name not in known:
-                kinds = f"{field if field == 'workload' else 'design'}s"
-                hint = did_you_mean(name, known) or f"; {kinds}: {', '.join(known)}"
-                where = source.where(("published", "claims", i, field))
-                raise ConfigError(f"{where}: '{name}' is not among the {kinds}{hint}")
+        place = ("published", "claims", i)
+        _require_named(source, (*place, "design"), claim.design, "designs", names)
+        _require_named(source, (*place, "baseline"), claim.baseline, "designs", names)
+        _require_named(source, (*place, "workload"), claim.workload, "workloads", workloads)
         if claim.metric.startswith("gpu_") and claim.design not in gpus:
             where = source.where(("published", "claims", i, "metric"))
             raise ConfigError(f"{where}: {claim.metric} is of designs with tensor cores; '{claim.design}' has none")
+
+
+def _require_series(study: Study, source: Source, designs: Sequence[str], workloads: Sequence[str]) -> None:
+    """Published lines are about designs and workloads of the study. Raises: ConfigError."""
+    for i, series in enumerate(study.published.series if study.published else ()):
+        place = ("published", "series", i)
+        _require_named(source, (*place, "design"), series.design, "designs", designs)
+        _require_named(source, (*place, "baseline"), series.baseline, "designs", designs)
+        for at, name in enumerate(series.workloads):
+            _require_named(source, (*place, "workloads", at), name, "workloads", workloads)
+
+
+def _require_named(
+    source: Source, path: tuple[str | int, ...], name: str | None, kinds: str, known: Sequence[str]
+) -> None:
+    if name is not None and name not in known:
+        hint = did_you_mean(name, known) or f"; {kinds}: {', '.join(known)}"
+        raise ConfigError(f"{source.where(path)}: '{name}' is not among the {kinds}{hint}")
 
 
 def _require_measured(study: Study, source: Source, workloads: Sequence[Workload]) -> None:

@@ -14,6 +14,7 @@ from simulator.datapath import Datapath
 from simulator.engine import NO_MEMORY_LIMIT, IdealDram, nest_cycles
 from simulator.errors import ConfigError, CostError, MappingError
 from simulator.mapping import OperandBits
+from simulator.mapping.cuda_cores import CudaCores
 from simulator.mapping.tensor_core import GpuPlan, Machine, Tilings, best_plan
 from simulator.mapping.vector import VECTOR_ACTIONS
 from simulator.study.drams import make_dram
@@ -22,7 +23,7 @@ from simulator.study.hardware import Hardware, make_datapath, with_layers
 from simulator.study.libraries import gpu_library_of
 from simulator.workload import Op
 
-__all__ = ["GpuHardware", "build_gpu", "multipliers", "plan_gpu"]
+__all__ = ["GpuHardware", "build_gpu", "cuda_cores_of", "multipliers", "plan_gpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +68,11 @@ def build_gpu(design: TensorCoreDesign) -> GpuHardware:
 def _build(design: TensorCoreDesign, options: dict[str, Any], path: tuple[str | int, ...]) -> GpuHardware:
     datapath = make_datapath(design, options, path)
     width = _edp_bits(design, datapath)
-    answered = type(datapath).kernel_costs is not Datapath.kernel_costs
+    answered = type(datapath).kernel_costs is not Datapath.kernel_costs or design.kernels is not None
     if type(datapath).tile_costs is not Datapath.tile_costs and not answered:
         raise ConfigError(
-            f"{design.where('datapath', 'name')}: what '{datapath.name}' takes depends on values; that is not modelled "
-            "on tensor cores"
+            f"{design.where('datapath', 'name')}: what '{datapath.name}' takes on tensor cores is what software runs "
+            "there; name its kernels (docs/gpu_programs.md)"
         )
     bits = OperandBits(
         datapath.width("act"), datapath.width("weight"), datapath.accumulation.bits, design.memory.output_bits
@@ -166,6 +167,19 @@ def _machine(design: TensorCoreDesign, width: int, dram: IdealDram, limited: boo
         cluster=design.tiling.cluster,
         lanes=design.cuda_cores.fp32_lanes,
         reduce_launch=units.ns_to_cycles(design.tiling.reduce_launch_us * 1e3, design.clock_mhz),
+    )
+
+
+def cuda_cores_of(hardware: GpuHardware) -> CudaCores:
+    """What kernels that are no matrix product run on."""
+    machine = hardware.machine
+    return CudaCores(
+        machine.sms,
+        machine.lanes,
+        hardware.design.cuda_cores.special_cycles,
+        32 * machine.max_warps,
+        machine.l2_rate,
+        machine.l2_latency,
     )
 
 

@@ -20,20 +20,24 @@ from typing import Literal, cast
 from numpy.typing import ArrayLike
 
 from simulator.config.study import Fidelity
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.counts import Counts
 from simulator.datapath import Width
-from simulator.engine import STALL_CAUSES, IdealDram, Timing, run_pipeline
+from simulator.engine import IdealDram, Timing, run_pipeline
 from simulator.errors import ConfigError, MappingError, WorkloadError
 from simulator.formats.blocks import BlockFormat
 from simulator.mapping import BufferLimits
 from simulator.mapping.fused import count_fused, fused_table, waiting_cycles
 from simulator.mapping.vector import Lanes, VectorJob, count_pass, lower_pass, vector_cycles
-from simulator.study.building import require_systolic
 from simulator.study.cores import plan_cores
+from simulator.study.gpu import GpuHardware
+from simulator.study.gpu_passes import time_gpu_pass
 from simulator.study.hardware import Hardware
 from simulator.study.plans import plan_op
-from simulator.study.simulate import OpResult, run_tables, scaled, simulate_op
+from simulator.study.programs import program_hardware
+from simulator.study.simulate import OpResult, simulate_op
 from simulator.study.systolic import SystolicHardware
+from simulator.study.timings import NOTHING, run_tables, scaled
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass, Work, work_of
 
@@ -44,7 +48,6 @@ Side = Literal["act", "weight"]
 
 _RESULT_FORMATS = {16: "fp16", 32: "fp32"}
 """What results of so many bits are; narrower ones are codes of some scale."""
-_NOTHING = Timing(0, 0, dict.fromkeys(STALL_CAUSES, 0))
 _MOST_VALUES = 1 << 40
 _MOST_ALONG = 1 << 26
 
@@ -106,12 +109,15 @@ def time_pass(
     """
     step = cast(Pass, steps[index])
     _require_feasible(step)
-    hardware = require_systolic(hardware, f"pass '{step.name}' needs a vector unit beside a systolic array")
     special = hardware.named(step.gemm)
     if _is_nothing(special, step):
-        return (), _NOTHING, Counts(0, 0, dram_activates=0)
-    jobs = _jobs(special, step)
+        return (), NOTHING, Counts(0, 0, dram_activates=0)
     behind = _behind(hardware, steps, index) if _is_fused(special, step) else None
+    if isinstance(special, GpuHardware):
+        return time_gpu_pass(special, _job(special, step), fidelity, fused=behind is not None)
+    assert isinstance(hardware, SystolicHardware), "a design has one of the kinds of array"
+    assert isinstance(special, SystolicHardware), "and so have its layers"
+    jobs = _jobs(special, step)
     if behind:
         waiting = _fused_cycles(hardware, step, *behind)
         tables = tuple(fused_table(job, waiting) for job in jobs)
@@ -136,19 +142,23 @@ def _require_feasible(step: Pass) -> None:
         raise WorkloadError(f"pass '{step.name}': {values} values; at most {_MOST_VALUES} are simulated; split it")
 
 
-def _is_nothing(hardware: SystolicHardware, step: Pass) -> bool:
-    """Whether the operand is, as it lies in DRAM, what the result already was."""
+def _is_nothing(hardware: Hardware, step: Pass) -> bool:
+    """Whether the operand is, as it lies in DRAM, what the result already was, or a list of kernels makes it so."""
+    if program_hardware(hardware) and step.kind in ("quantise", "dequantise"):
+        return True
     result = _RESULT_FORMATS.get(hardware.bits.output)
     side = cast(Side, step.operand)
     return step.kind in ("quantise", "dequantise") and hardware.datapath.stored_format(side) == result
 
 
-def _is_fused(hardware: SystolicHardware, step: Pass) -> bool:
+def _is_fused(hardware: Hardware, step: Pass) -> bool:
     """Raises: ConfigError for a pass that needs all of a row before it can begin."""
-    if step.kind not in hardware.design.vector_unit.fused:
+    design = hardware.design
+    unit = "cuda_cores" if isinstance(design, TensorCoreDesign) else "vector_unit"
+    if step.kind not in getattr(design, unit).fused:
         return False
     if _work(hardware, step).reductions:
-        where = hardware.design.where("vector_unit", "fused")
+        where = design.where(unit, "fused")
         raise ConfigError(
             f"{where}: '{step.kind}' cannot be fused in '{hardware.design.name}' (pass '{step.name}'): its scale is "
             "found from a whole row or block of values; take it out, or give the operand one scale per tensor"
@@ -156,7 +166,7 @@ def _is_fused(hardware: SystolicHardware, step: Pass) -> bool:
     return True
 
 
-def _work(hardware: SystolicHardware, step: Pass) -> Work:
+def _work(hardware: Hardware, step: Pass) -> Work:
     """Operations of a pass; a scale per row or block is found at run time."""
     if step.kind != "quantise":
         return work_of(step)
@@ -175,7 +185,7 @@ def _jobs(hardware: SystolicHardware, step: Pass) -> list[VectorJob]:
     return [replace(whole, rows=share) for share in shares if share]
 
 
-def _job(hardware: SystolicHardware, step: Pass) -> VectorJob:
+def _job(hardware: Hardware, step: Pass) -> VectorJob:
     result = Width.plain(hardware.bits.output)
     written = result
     if step.kind == "quantise":
@@ -204,7 +214,7 @@ def _best_table(
     return lower_pass(job, lanes, limits, depths, lambda table: run_pipeline(table, dram).total_cycles)
 
 
-def _behind(hardware: SystolicHardware, steps: Sequence[Step], index: int) -> tuple[Step, list[Pass]] | None:
+def _behind(hardware: Hardware, steps: Sequence[Step], index: int) -> tuple[Step, list[Pass]] | None:
     """The GEMM or unfused pass whose results a fused pass works on, and the fused passes between: all as often as the
     pass. None where there is none such, so that its values are in DRAM.
     """

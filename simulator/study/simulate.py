@@ -15,27 +15,20 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
 from simulator.datapath import Datapath, Job, TileCosts
-from simulator.engine import (
-    STALL_CAUSES,
-    IdealDram,
-    Timing,
-    run_bound,
-    run_bound_cores,
-    run_nest,
-    run_pipeline_cores,
-)
-from simulator.errors import ConservationError
+from simulator.engine import IdealDram, Timing, run_bound, run_nest
+from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, random_tensors
 from simulator.study.plans import KernelPlan, Plan, plan_op, require_registers
+from simulator.study.programs import program_hardware, run_program
 from simulator.study.quality import Quality, check_values
 from simulator.study.storage import storage_of
 from simulator.study.systolic import SystolicHardware
-from simulator.tiles import TileTable
+from simulator.study.timings import run_tables, scaled, summed
 from simulator.workload import Op
 
-__all__ = ["OpResult", "run_tables", "scaled", "simulate_op", "timing_of"]
+__all__ = ["OpResult", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
 
@@ -97,16 +90,20 @@ def simulate_op(
         values = [_values(hardware, *pair, plan, fidelity) for pair in operands]
         sums = plan.sums if isinstance(plan, KernelPlan) else None
         quality = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
-    if tensors is None and not hardware.datapath.assumed_distribution:
+    tiles, known = plan.tiles, operands if tensors is not None else [(None, None)] * op.count
+    if program := program_hardware(hardware):
+        runs = [run_program(program, op, act, fidelity) for act, _ in known]
+        timing, counts = summed([run.timing for run in runs]), reduce(add, (run.counts for run in runs))
+        tiles = runs[0].tiles
+    elif tensors is None and not hardware.datapath.assumed_distribution:
         timing, counts = _by_shape(hardware, op, plan, fidelity)
     else:
-        known = operands if tensors is not None else [(None, None)] * op.count
         _, _, timing, counts = _costs(hardware, op, plan, known, fidelity, seed)
     if counts.macs != op.macs:
         raise ConservationError(f"{op.name}: {counts.macs} MACs were run, the op has {op.macs}")
     storage = storage_of(hardware, op, operands)
     energy = hardware.energy(counts)
-    return OpResult(op, plan.tiles, timing, counts, energy, values, operands, quality, storage, plan.dimension)
+    return OpResult(op, tiles, timing, counts, energy, values, operands, quality, storage, plan.dimension)
 
 
 def timing_of(
@@ -123,6 +120,9 @@ def timing_of(
         tensors: as for ``simulate_op``; encoded only where time depends on them.
     """
     hardware = hardware.for_op(op)
+    if program_hardware(hardware):
+        where = hardware.design.where("kernels")
+        raise ConfigError(f"{where}: a timeline shows the tiles of one kernel, not those of a list; take kernels out")
     plan = plan_op(hardware, op)
     known: Sequence[tuple[Encoded | None, Encoded | None]] = [(None, None)] * op.count
     if tensors is not None and hardware.datapath.assumed_distribution:
@@ -219,40 +219,9 @@ def _costs(
         whole = plan if costs is None else replace(plan, costs=costs)
         phases = [run_tables(hardware, tables, fidelity) for tables in whole.phases]
         first = (whole, phases) if first is None else first
-        timings.append(reduce(_sum, phases))
+        timings.append(summed(phases))
         counts.append(whole.counts(timings[-1], whole.tables))
         if costs is None:
             return *first, scaled(timings[0], len(operands)), counts[0].times(len(operands))
     assert first is not None, "an op has at least one GEMM"
-    return *first, reduce(_sum, timings), reduce(add, counts)
-
-
-def run_tables(hardware: Hardware, tables: Sequence[TileTable], fidelity: Fidelity) -> Timing:
-    """The engine of that fidelity on one table per core, and what launching it takes; ``pe_array`` takes its time from
-    the pipeline.
-    """
-    buffer = hardware.global_buffer if isinstance(hardware, SystolicHardware) else None
-    if fidelity == "bound":
-        timing = run_bound_cores(tables, hardware.dram, buffer)
-    elif fidelity == "event":
-        from simulator.engine.event import run_event_cores
-
-        timing = run_event_cores(tables, hardware.dram, buffer)
-    else:
-        timing = run_pipeline_cores(tables, hardware.dram, buffer)
-    return timing.launched(hardware.launch_cycles)
-
-
-def scaled(timing: Timing, count: int) -> Timing:
-    """``count`` equal runs, one after another; the events are those of the first."""
-    stalls = {cause: timing.stalls[cause] * count for cause in STALL_CAUSES}
-    dram = {name: n * count for name, n in timing.dram.items()}
-    cycles = timing.total_cycles * count, timing.compute_cycles * count
-    return Timing(*cycles, stalls, timing.events, timing.fill_drain_cycles * count, dram=dram)
-
-
-def _sum(a: Timing, b: Timing) -> Timing:
-    stalls = {cause: a.stalls[cause] + b.stalls[cause] for cause in STALL_CAUSES}
-    dram = {name: n + b.dram[name] for name, n in a.dram.items()}
-    cycles = a.total_cycles + b.total_cycles, a.compute_cycles + b.compute_cycles
-    return Timing(*cycles, stalls, a.events, a.fill_drain_cycles + b.fill_drain_cycles, dram=dram)
+    return *first, summed(timings), reduce(add, counts)

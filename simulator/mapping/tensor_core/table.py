@@ -52,7 +52,8 @@ class Costs(NamedTuple):
         """Those of one of many kernels."""
 
         def one(column: Any) -> Any:
-            return np.broadcast_to(column, self.grid.rows.shape)[i].item()
+            value = np.asarray(column)  # one of all kernels, or of each
+            return (value[i] if value.ndim else value).item()
 
         def part(record: _R) -> _R:
             return type(record)(**{name: one(column) for name, column in vars(record).items()})
