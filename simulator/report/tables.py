@@ -38,7 +38,7 @@ TEXT_COLUMNS = (
     "Point",
     "Constant",
     "Moves most",
-    "Reason",
+    "Accounting",
 )
 ERROR_COLUMNS = {"Encoding SQNR (dB)": "sqnr_quantisation_db", "Arithmetic SQNR (dB)": "sqnr_arithmetic_db"}
 """The two parts of the error: of the codes, and of sums that round."""
