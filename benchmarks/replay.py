@@ -20,7 +20,7 @@ import pandas as pd
 import simulator as sim
 
 SAMPLES = Path(__file__).resolve().parent.parent / "reports"
-STUDIES = {"demo": "sample-demo", "encodings": "sample-encodings"}
+STUDIES = {"demo": "sample-demo", "encodings": "sample-encodings", "olive_systolic": "sample-olive-systolic"}
 RELATIVE_TOLERANCE = 1e-9
 
 

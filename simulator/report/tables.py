@@ -40,6 +40,7 @@ TEXT_COLUMNS = (
     "Moves most",
     "Reason",
     "Op",
+    "Accounting",
 )
 ERROR_COLUMNS = {"Encoding SQNR (dB)": "sqnr_quantisation_db", "Arithmetic SQNR (dB)": "sqnr_arithmetic_db"}
 """The two parts of the error: of the codes, and of sums that round."""
