@@ -90,11 +90,16 @@ def ratios(points: Sequence[Point], counts: Sequence[Counts], baseline: str) -> 
     for point, own in zip(points, figures, strict=True):
         if _name(point) != baseline:
             other = base[point.workload.name, _axes(point)]
-            logs.setdefault((_name(point), _axes(point)), []).append({m: math.log(own[m] / other[m]) for m in METRICS})
+            logs.setdefault((_name(point), _axes(point)), []).append({m: _log_ratio(own[m], other[m]) for m in METRICS})
     return {
         place: {m: math.exp(math.fsum(log[m] for log in found) / len(found)) for m in METRICS}
         for place, found in logs.items()
     }
+
+
+def _log_ratio(own: float, other: float) -> float:
+    """NaN where one of them is nothing: the area of a GPU to which a datapath adds no part."""
+    return math.log(own / other) if own and other else math.nan
 
 
 def _figures(point: Point, counts: Counts) -> dict[str, float]:
