@@ -30,10 +30,10 @@ from simulator.errors import OlivineError, OutputError
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import Point, expand
 from simulator.study.passes import PassResult, simulate_step
+from simulator.study.prices import prices_used
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import OpResult
 from simulator.study.store import Store, code_sha256, point_key
-from simulator.study.systolic import priced_actions
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "timings": timings,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
-        "prices": _prices(points),
+        "prices": prices_used(h.bill for p in points for h in p.hardware.precisions),
         "assumptions": [
             *ASSUMPTIONS,
             *_left_out(study),
@@ -338,37 +338,3 @@ def _design_record(point: Point) -> Row:
     bill = point.hardware.bill
     library = bill.library.name if bill else None
     return {"name": point.hardware.design.name, "sha256": digest, "resolved": resolved, "cost_library": library}
-
-
-def _prices(points: list[Point]) -> list[Row]:
-    """Each price that some point used, once, with its source."""
-    rows: dict[tuple[str, str], Row] = {}
-    for hardware in (h for p in points for h in p.hardware.precisions):
-        bill = hardware.bill
-        if bill is None:
-            continue
-        library, datapath = bill.library, hardware.datapath
-        for action in priced_actions(datapath) if library.conventions.core_energy == "per_mac" else ():
-            price = library.actions[action]
-            rows[library.name, action] = _price(library.name, action, price.source, energy_pj=price.energy_pj)
-        for part in bill.parts:
-            item = library.parts[part]
-            rows[library.name, part] = _price(
-                library.name, part, item.source, area_um2=item.area_um2, leakage_nw=item.leakage_nw
-            )
-        for name, sram in bill.buffers.items():
-            for way, pj in (("read", sram.read_pj_per_bit), ("write", sram.write_pj_per_bit)):
-                action = f"{name} {way} per bit"
-                rows[library.name, action] = _price(library.name, action, library.sram.source, energy_pj=pj)
-        dram, which = bill.dram, bill.dram_standard or "dram"
-        for way, pj in (("read per bit", dram.read_pj_per_bit), ("write per bit", dram.write_pj_per_bit)):
-            rows[library.name, f"{which} {way}"] = _price(library.name, f"{which} {way}", dram.source, energy_pj=pj)
-        if dram.activate_pj:
-            opened = f"{which} activate per {dram.row_bytes} bytes"
-            rows[library.name, opened] = _price(library.name, opened, dram.source, energy_pj=dram.activate_pj)
-    return list(rows.values())
-
-
-def _price(library: str, action: str, source: str, **values: float) -> Row:
-    empty = {"energy_pj": None, "area_um2": None, "leakage_nw": None}
-    return {"action": action, **empty, **values, "source": source, "library": library}
