@@ -42,7 +42,7 @@ NAMES = {
     "workloads": shipped_names("workloads") + shipped_names("traces"),
     "studies": shipped_names("configs/studies"),
     "datapaths": datapath.names(),
-    "costs": ["olive_isca23", "open"],
+    "costs": ["gpu_turing", "olive_isca23", "open"],
 }
 
 
