@@ -8,7 +8,7 @@ import pytest
 
 from simulator.config import load_cost, load_scaling
 from simulator.cost import by_category, by_group, energy_pj, total
-from simulator.cost.gpu import LEVELS, gpu_at, standing_energy
+from simulator.cost.gpu import LEVELS, calibrated, gpu_at, standing_energy
 from simulator.cost.pricing import Bill, price_dram
 from simulator.cost.scaling import factors, scale_library
 from simulator.counts import Counts, Traffic
@@ -21,7 +21,7 @@ AT_12_NM = gpu_at(PUBLISHED.gpu, TABLE, 14)
 
 def bill(sms: int = 68, clock_mhz: float = 1545) -> Bill:
     """A bill of multiprocessors at 12 nm, with GDDR6."""
-    library = scale_library(PUBLISHED, factors(TABLE, 45, 14), None).model_copy(update={"gpu": AT_12_NM})
+    library = scale_library(calibrated(PUBLISHED), factors(TABLE, 45, 14), None).model_copy(update={"gpu": AT_12_NM})
     return Bill(library, {}, {}, clock_mhz, price_dram(library, "gddr6"), sms=sms)
 
 

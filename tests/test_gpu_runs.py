@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import simulator as sim
@@ -135,3 +136,26 @@ def test_decompression_is_work_on_the_way_from_dram():
     assert by_category(result.energy)["dram_l2"] - by_category(without)["dram_l2"] == pytest.approx(
         result.energy["decompressor"]
     )
+
+
+def test_a_kernel_of_the_cuda_cores_keeps_all_sms_active_and_pays_for_each_operation(tmp_path):
+    """It draws the static power of 68 SMs but for its launch, and 9 pJ for each of its operations besides."""
+    study = {
+        "name": "x",
+        "designs": ["rtx2080ti_fp16"],
+        "workloads": [
+            {
+                "name": "w",
+                "gemms": [{"name": "a", "M": 512, "N": 512, "K": 512}],
+                "passes": [{"kind": "gelu", "after": ["a"]}],
+            }
+        ],
+    }
+    sim.run_study(study, out=tmp_path)
+    layers = pd.read_parquet(tmp_path / "layers.parquet").set_index("op")
+    gelu = layers.loc["a.gelu"]
+    pj_per_mw = 1e3 / MHZ
+    active = 68 * (gelu["total_cycles"] - gelu["stall_launch_cycles"]) * 611.8594 * pj_per_mw
+    idle = 68 * gelu["stall_launch_cycles"] * 282.7917 * pj_per_mw
+    assert gelu["energy_gpu_static_pj"] == pytest.approx(active + idle, rel=1e-6)
+    assert gelu["energy_gpu_core_pj"] > 8 * 512 * 512 * 30 * 0.19 / 0.63

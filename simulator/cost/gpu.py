@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from simulator import units
-from simulator.config.cost import ScalingTable
+from simulator.config.cost import CostLibrary, ScalingTable
 from simulator.config.gpu_prices import BoardPower, GpuPrices, LevelPrices
 from simulator.cost.scaling import Factors, factors
 from simulator.counts import Counts
 from simulator.errors import ConservationError
 
-__all__ = ["CATEGORIES", "LEVELS", "by_category", "gpu_at", "level_energy", "standing_energy"]
+__all__ = ["CATEGORIES", "LEVELS", "by_category", "calibrated", "gpu_at", "level_energy", "standing_energy"]
 
 LEVELS = ("l2", "shared_memory", "registers")
 """Levels between DRAM and the arithmetic, from the outside in."""
@@ -40,6 +40,18 @@ def gpu_at(gpu: GpuPrices, table: ScalingTable, node_nm: float) -> GpuPrices:
     overhead = {"energy_pj": gpu.cuda_core.energy_pj * by.energy, "node_nm": node_nm}
     power = _power_at(gpu.power, factors(table, gpu.power.node_nm, node_nm))
     return gpu.model_copy(update=levels | {"cuda_core": gpu.cuda_core.model_copy(update=overhead), "power": power})
+
+
+def calibrated(library: CostLibrary) -> CostLibrary:
+    """The library with its actions at the level of finished products (``gpu.logic``); each says so in its source."""
+    assert library.gpu is not None, "a library without prices of GPUs has no such level"
+    factor = library.gpu.logic.factor
+    said = f"; times {factor:g}, the level of published logic"
+    actions = {
+        name: a.model_copy(update={"energy_pj": a.energy_pj * factor, "source": a.source + said})
+        for name, a in library.actions.items()
+    }
+    return library.model_copy(update={"actions": actions})
 
 
 def _level_at(level: LevelPrices, by: Factors) -> LevelPrices:

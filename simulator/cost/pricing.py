@@ -46,7 +46,7 @@ class Bill:
 
     ``dram_standard``: which of the library's ``drams`` is charged; empty for its own ``dram``.
     ``scaling``: how the library was taken to another node, in words; empty if it was not.
-    ``sms``: multiprocessors of a GPU; 0 for a systolic array.
+    ``sms``: multiprocessors of a GPU; 0 for a systolic array. ``actions``: those that are priced one by one.
     Raises on construction by ``make_bill`` only.
     """
 
@@ -59,6 +59,7 @@ class Bill:
     dram_standard: str = ""
     scaling: str = ""
     sms: int = 0
+    actions: tuple[str, ...] = ()
 
     @property
     def gpu(self) -> GpuPrices:
@@ -97,11 +98,12 @@ def make_bill(
     """
     for part in parts:
         _require("part", part, library.parts, library.name)
-    for action in actions if library.conventions.core_energy == "per_mac" else ():
+    charged = tuple(actions) if library.conventions.core_energy == "per_mac" else ()
+    for action in charged:
         _require("action", action, library.actions, library.name)
     buffers = {} if memory.global_buffer is None else {"global_buffer": _sram(library, memory, "global_buffer")}
     buffers |= {name: _sram(library, memory, name).times(cores) for name in BUFFERS}
-    return Bill(library, dict(parts), buffers, clock_mhz, dram, dram.channels(dram_gb_s))
+    return Bill(library, dict(parts), buffers, clock_mhz, dram, dram.channels(dram_gb_s), actions=charged)
 
 
 def make_gpu_bill(
@@ -110,9 +112,10 @@ def make_gpu_bill(
     """Look up what a GPU's datapath does, and ``parts`` that it adds to the die. Raises: CostError."""
     for part in parts:
         _require("part", part, library.parts, library.name)
-    for action in actions:
+    charged = tuple(actions)
+    for action in charged:
         _require("action", action, library.actions, library.name)
-    return Bill(library, dict(parts), {}, clock_mhz, dram, sms=sms)
+    return Bill(library, dict(parts), {}, clock_mhz, dram, sms=sms, actions=charged)
 
 
 def _sram(library: CostLibrary, memory: Memory, name: str) -> SramPrice:
@@ -159,8 +162,8 @@ def energy_pj(bill: Bill, counts: Counts) -> dict[str, float]:
 
 
 def _of_gpu(bill: Bill, gpu: GpuPrices, counts: Counts) -> dict[str, float]:
-    """Actions at the level of finished products, CUDA cores with their overhead, memories, and power that always is."""
-    energy = {part: pj * gpu.logic.factor for part, pj in _of_actions(bill, counts).items()}
+    """Actions, CUDA cores with their overhead, memories, and power that is always drawn."""
+    energy = _of_actions(bill, counts)
     lanes = sum(n for action, n in counts.actions.items() if bill.library.actions[action].component == "vector")
     if lanes:
         energy["cuda_core"] = gpu.cuda_core.energy_pj * lanes

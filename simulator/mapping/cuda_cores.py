@@ -141,7 +141,7 @@ def pass_work(job: VectorJob, held_bytes: int = 0) -> KernelWork:
 
 
 def count_kernel(work: KernelWork, table: TileTable, burst_bytes: int, actions: dict[str, float]) -> Counts:
-    """Counts of one kernel, cycles apart: bytes of DRAM, of the L2 and into and out of registers.
+    """Counts of one kernel, cycles (also of active SMs) apart: bytes of DRAM, of the L2 and into and out of registers.
 
     Raises: ConservationError if the tiles lose bytes.
     """

@@ -145,7 +145,7 @@ def _prices(hardware: Hardware) -> Iterator[_Leaf]:
 def _of_gpu(hardware: GpuHardware) -> Iterator[_Leaf]:
     """Actions, parts that a datapath adds to the die, power of the board, bits at each level."""
     library, gpu = hardware.bill.library, hardware.bill.gpu
-    yield from _of_actions(library, hardware.actions)
+    yield from _of_actions(library, hardware.bill.actions)
     for name in hardware.bill.parts:
         yield ("parts", name, "area_um2"), library.parts[name].area_um2, library.parts[name].source
     fields = {"power": ("constant_mw", "active_sm_mw", "idle_sm_mw"), "cuda_core": ("energy_pj",), "logic": ("factor",)}
@@ -165,8 +165,7 @@ def _of_array(hardware: SystolicHardware) -> Iterator[_Leaf]:
     """Actions, parts and macros of SRAM."""
     bill = hardware.bill
     library, how = bill.library, bill.library.conventions
-    if how.core_energy == "per_mac":
-        yield from _of_actions(library, hardware.actions)
+    yield from _of_actions(library, bill.actions)
     for name in bill.parts:
         part = library.parts[name]
         yield ("parts", name, "area_um2"), part.area_um2, part.source

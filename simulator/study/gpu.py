@@ -55,11 +55,6 @@ class GpuHardware(Hardware):
         """None."""
         return ""
 
-    @property
-    def actions(self) -> list[str]:
-        """Those of the datapath on tensor cores and of the CUDA cores."""
-        return _actions(self.datapath)
-
     def repriced(self, change: Callable[[CostLibrary], CostLibrary]) -> Self:
         """The same hardware under changed prices. Raises: ConfigError."""
         bill = replace(_priced(self.design, self.datapath, change(self.bill.library)), scaling=self.bill.scaling)

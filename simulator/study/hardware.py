@@ -61,11 +61,6 @@ class Hardware:
     def dataflow(self) -> str:
         """Which operand stays; empty where that says nothing."""
 
-    @property
-    @abstractmethod
-    def actions(self) -> list[str]:
-        """Every priced action that a run can count, sorted."""
-
     @abstractmethod
     def repriced(self, change: Callable[[CostLibrary], CostLibrary]) -> Self:
         """The same hardware under changed prices. Raises: ConfigError."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from simulator.config import Design, load_cost, load_scaling, load_sram_at, named_at
 from simulator.config.cost import CostLibrary
 from simulator.config.design import SystolicDesign
-from simulator.cost.gpu import gpu_at
+from simulator.cost.gpu import calibrated, gpu_at
 from simulator.cost.scaling import factors, parts_at, scale_library
 from simulator.errors import CostError
 
@@ -43,7 +43,7 @@ def gpu_library_of(design: Design, cost: str) -> tuple[CostLibrary, str]:
     gpu = gpu_at(library.gpu, table, node_nm)
     by = factors(table, library.node_nm, node_nm)
     how = f"logic {by} with DeepScaleTool, levels of memory and static power likewise from their nodes, DRAM as it is"
-    library = parts_at(scale_library(library, by, None), table, node_nm)
+    library = parts_at(scale_library(calibrated(library), by, None), table, node_nm)
     return library.model_copy(update={"gpu": gpu}), how
 
 

@@ -122,7 +122,9 @@ def _streams(hardware: GpuHardware, kernel: Kernel, work: KernelWork, fidelity: 
     actions = {VECTOR_ACTIONS["add"]: kernel.adds, VECTOR_ACTIONS["mul"]: kernel.muls}
     actions[VECTOR_ACTIONS["special"]] = kernel.specials
     done = {action: float(n * work.values) for action, n in actions.items() if n}
-    return ProgramRun(timing, count_kernel(work, table, hardware.dram.burst_bytes, done), len(table))
+    counts = count_kernel(work, table, hardware.dram.burst_bytes, done)
+    active = hardware.machine.sms * timing.total_cycles  # all share the work evenly
+    return ProgramRun(timing, replace(counts, active_sm_cycles=active), len(table))
 
 
 def _product(

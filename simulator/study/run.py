@@ -26,7 +26,7 @@ from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import WORKLOAD_PREFIX, Point, expand
 from simulator.study.passes import PassResult, simulate_step
-from simulator.study.price_rows import price_rows
+from simulator.study.prices import prices_used
 from simulator.study.processes import in_processes
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
 from simulator.study.simulate import OpResult
@@ -260,7 +260,7 @@ def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -
         "timings": timings,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
-        "prices": price_rows(points),
+        "prices": prices_used(h.bill for p in points for h in p.hardware.precisions),
         "assumptions": [
             *ASSUMPTIONS,
             *_left_out(study),

@@ -87,11 +87,6 @@ class SystolicHardware(Hardware):
         """Those of the array alone, without the vector unit."""
         return _core_parts(self.design, self.datapath, rows, cols)
 
-    @property
-    def actions(self) -> list[str]:
-        """Those of the datapath, the hops of results on their way out, and those of the vector unit."""
-        return _actions(self.datapath)
-
     def repriced(self, change: Callable[[CostLibrary], CostLibrary]) -> Self:
         """The same hardware under changed prices. Raises: ConfigError."""
         bill = replace(_priced(self.design, self.datapath, change(self.bill.library)), scaling=self.bill.scaling)
