@@ -171,7 +171,15 @@ def test_what_is_never_charged_moves_nothing(tmp_path):
     assert changed_library(hardware.bill.library, ("actions", "no_such", "energy_pj"), 2.0) is hardware.bill.library
 
 
-@pytest.mark.parametrize("study", [OPEN, PUBLISHED], ids=["open", "olive_isca23"])
+GPUS = {
+    "name": "gpus",
+    "designs": ["rtx2080ti_gobo", "rtx2080ti_int8", "rtx2080ti_olive"],
+    "workloads": [{"name": "one", "gemms": [{"name": "fc", "M": 256, "N": 512, "K": 512}]}],
+    "baseline": "rtx2080ti_gobo",
+}
+
+
+@pytest.mark.parametrize("study", [OPEN, PUBLISHED, GPUS], ids=["open", "olive_isca23", "gpu_turing"])
 def test_energy_is_the_sum_of_what_its_prices_make_it(study):
     """Linear in prices, and nothing else in it: over all of them, what a fifth more of one adds is a fifth of it."""
     layout = lay_out(*load_study(study | {"normalise": "none"}), {})
@@ -186,6 +194,19 @@ def test_energy_is_the_sum_of_what_its_prices_make_it(study):
             for c in prices
         )
         assert more == pytest.approx(0.2 * whole, rel=1e-9)
+
+
+def test_tensor_cores_have_constants_of_their_own(tmp_path):
+    """Prices of the card and rates of its memories; the area of a card to which nothing is added is not known."""
+    table = sim.sensitivity(GPUS, tmp_path, metric="energy")
+    names = set(table["constant"])
+    assert {"gpu_turing:gpu.power.constant_mw", "gpu_turing:gpu.l2.read_pj_per_bit", "launch_us"} <= names
+    assert {"memory.l2.bytes_per_cycle", "memory.shared_memory.bytes_per_cycle"} <= names
+    assert not names & {"array.sms", "array.sub_cores"}
+    assert table["area_ratio"].isna().all()
+    power = table[table["constant"] == "gpu_turing:gpu.power.constant_mw"]
+    assert (power["time_ratio_high"] == power["time_ratio"]).all()
+    assert (power["energy_ratio_high"] != power["energy_ratio"]).all()
 
 
 def test_prices_need_no_simulation_but_of_the_study_itself(tmp_path):

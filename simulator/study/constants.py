@@ -148,7 +148,7 @@ def _of_gpu(hardware: GpuHardware) -> Iterator[_Leaf]:
     yield from _of_actions(library, hardware.bill.actions)
     for name in hardware.bill.parts:
         yield ("parts", name, "area_um2"), library.parts[name].area_um2, library.parts[name].source
-    fields = {"power": ("constant_mw", "active_sm_mw", "idle_sm_mw"), "cuda_core": ("energy_pj",), "logic": ("factor",)}
+    fields = {"power": ("constant_mw", "active_sm_mw", "idle_sm_mw"), "cuda_core": ("energy_pj",)}
     fields |= dict.fromkeys(LEVELS, ("read_pj_per_bit", "write_pj_per_bit"))
     for name, numbers in fields.items():
         record = getattr(gpu, name)
