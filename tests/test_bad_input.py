@@ -684,8 +684,8 @@ CASES = [
     ),
     trace(
         "wrong manifest version",
-        "tr/manifest.json: trace version 2 is not readable; readable versions: 1",
-        manifest(lambda data: data.update(version=2)),
+        "tr/manifest.json: trace version 3 is not readable; readable versions: 1, 2",
+        manifest(lambda data: data.update(version=3)),
     ),
     trace(
         "manifest without a field",

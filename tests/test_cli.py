@@ -18,6 +18,7 @@ import pytest
 
 import simulator as sim
 from simulator import cli
+from simulator.config import kind_of
 from simulator.datapath import Accumulation
 from simulator.resources import shipped_dir, shipped_names
 
@@ -426,7 +427,20 @@ def test_gemm_json_without_noise_is_still_json():
     assert data["exact"] is True
 
 
-@pytest.mark.parametrize("design", shipped_names("configs/designs"))
+def _kind(design):
+    return kind_of(sim.load_design(design))
+
+
+@pytest.mark.parametrize("design", [name for name in shipped_names("configs/designs") if _kind(name) == "tensor_core"])
+def test_show_of_tensor_cores(design):
+    data = parsed("show", design)
+    assert (data["name"], data["array"]["kind"]) == (design, "tensor_core")
+    peak = data["peak"]
+    assert peak["ops_per_dram_byte"] * peak["dram_gb_s"] * 1e9 == pytest.approx(peak["tops"] * 1e12)
+    assert ok("show", design).startswith(f"{design}\n")
+
+
+@pytest.mark.parametrize("design", [name for name in shipped_names("configs/designs") if _kind(name) == "systolic"])
 def test_show(design):
     data = parsed("show", design)
     assert data["name"] == design
@@ -467,7 +481,7 @@ def test_show_with_set():
         ("datapaths", sim.datapath.names()),
         ("formats", sim.formats.names()),
         ("drams", shipped_names("configs/dram")),
-        ("costs", ["olive_isca23", "open"]),
+        ("costs", ["gpu_turing", "olive_isca23", "open"]),
     ],
 )
 def test_list(kind, names):

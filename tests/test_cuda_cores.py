@@ -15,6 +15,7 @@ from simulator.mapping.cuda_cores import CudaCores, KernelWork, count_kernel, ke
 from simulator.mapping.l2_reuse import held
 from simulator.mapping.vector import VectorJob
 from simulator.workload import PASS_KINDS, Pass, work_of
+from simulator.workload.passes import TAPPED
 
 GPU = CudaCores(sms=4, lanes=64, special_cycles=4, threads=256, l2_bytes_per_cycle=128, l2_latency_cycles=200)
 DRAM = IdealDram(32.0, 400, 64)
@@ -92,10 +93,10 @@ def test_more_of_anything_never_costs_a_cycle(kind, change):
 @pytest.mark.parametrize("kind", [kind for kind in PASS_KINDS if kind not in ("max_pool", "mean_pool")])
 def test_a_pass_moves_its_operands_parameters_and_results_once(kind):
     width = Width.plain(16)
-    job = VectorJob(24, 64, work_of(Pass("p", kind, 24, 64)), width, width)
-    work = pass_work(job)
-    assert work.read_bytes == 2 * (24 * 64 * job.work.inputs + 64 * job.work.parameters)
-    assert (work.held_bytes, work.write_bytes, work.values) == (0, 2 * 24 * 64, 24 * 64)
+    job = VectorJob(24, 64, work_of(Pass("p", kind, 24, 64, block=4 if kind in TAPPED else 0)), width, width)
+    work, done = pass_work(job), job.work
+    assert work.read_bytes == 2 * (24 * (64 * done.inputs + done.row_inputs) + 64 * done.parameters)
+    assert (work.held_bytes, work.write_bytes, work.values) == (0, 2 * (24 + done.kept) * 64, 24 * 64)
     assert work.lane_ops >= 24 * 64 * (job.work.inputs + 1)
 
 

@@ -125,8 +125,10 @@ def pass_work(job: VectorJob, held_bytes: int = 0) -> KernelWork:
         held_bytes: of its operands, what is in the L2 already.
     """
     work = job.work
-    operands = -(-job.rows * work.inputs * job.source.dram_row_bits(job.cols) // 8)
+    per_row = work.inputs * job.source.dram_row_bits(job.cols) + job.source.dram_row_bits(work.row_inputs)
+    operands = -(-job.rows * per_row // 8)
     parameters = -(-job.cols * work.parameters * PARAMETER_BITS // 8)
+    written = job.rows * job.result.dram_row_bits(job.cols) + work.kept * job.cols * PARAMETER_BITS
     again = (work.reads + work.rewrites - 1) * operands if operands > job.rows * _REGISTER_ROW_BYTES else 0
     done = actions_of(job)
     converted = job.rows * job.cols * (work.inputs + 1)  # each operand to FP32, each result from it
@@ -134,7 +136,7 @@ def pass_work(job: VectorJob, held_bytes: int = 0) -> KernelWork:
         job.rows * job.cols,
         max(0, operands - held_bytes) + parameters,
         min(operands, held_bytes) + again,
-        -(-job.rows * job.result.dram_row_bits(job.cols) // 8),
+        -(-written // 8),
         int(done.get(VECTOR_ACTIONS["add"], 0) + done.get(VECTOR_ACTIONS["mul"], 0)) + converted,
         int(done.get(VECTOR_ACTIONS["special"], 0)),
     )

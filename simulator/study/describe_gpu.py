@@ -64,6 +64,7 @@ def describe_gpu(hardware: GpuHardware) -> dict[str, Any]:
             **{f"tops_{bits}_bit": 2 * macs * design.clock_mhz * 1e-6 for bits, macs in multipliers(array).items()},
             "macs_per_cycle": machine.macs_per_cycle * machine.sms,
             "dram_bytes_per_cycle": float(hardware.dram.bytes_per_cycle),
+            "dram_gb_s": dram_gb_s,
             "ops_per_dram_byte": hardware.peak_tops * 1e3 / dram_gb_s,
             "ops_per_l2_byte": hardware.peak_tops * 1e6 / (memory.l2.bytes_per_cycle * design.clock_mhz),
         },
