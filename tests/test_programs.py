@@ -126,6 +126,35 @@ def test_a_product_that_the_design_cannot_run_is_named(tmp_path):
         cycles(kernels=str(path))
 
 
+def test_another_list_under_the_same_name_is_run_anew(tmp_path):
+    path = tmp_path / "mine.yaml"
+    product = (
+        "- {name: p, product: {datapath: fp16_mac, m: M, n: N, k: K}, writes: [{tensor: c, shape: [M, N], bits: 16}]}\n"
+    )
+    study = {
+        "name": "lists",
+        "designs": [{"extends": "a100", "name": "listed", "kernels": str(path)}],
+        "workloads": [{"name": "w", "gemms": [{"name": "qk", "M": 128, "N": 128, "K": 64}]}],
+    }
+    found = []
+    for more in ("", "- {name: clear, writes: [{tensor: c, shape: [M, N], bits: 16}]}\n"):
+        path.write_text(f"name: mine\nsource: made up for this test\nkernels:\n{more}{product}")
+        found.append(sim.run_study(study, out=tmp_path / "run")["total_cycles"].item())
+    assert found[0] < found[1]
+
+
+def test_sms_are_active_while_kernels_run_on_cuda_cores():
+    """What a list adds to the product leaves no SM idle, but while nothing runs."""
+    op, idle = Op("fc1", 4096, 4096, 4096), []
+    for kernels in ("int8_matmul", "int8_vectorwise"):
+        run = run_program(build(design(kernels=kernels, **{"datapath.name": "int_mac"})), op, None, "pipeline")
+        busy = run.timing.total_cycles - run.timing.stalls["stall_launch"]
+        idle.append(108 * busy - run.counts.active_sm_cycles)
+    assert idle[0] == pytest.approx(idle[1])
+    taken, counts = pass_cycles("gelu", 1024, 4096, [Op("fc1", 1024, 4096, 64)])
+    assert counts.active_sm_cycles == 108 * (taken - round(20.6 * 1410))
+
+
 # Passes
 
 

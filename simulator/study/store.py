@@ -18,6 +18,7 @@ from typing import Any
 from simulator.datapath.registry import source_file
 from simulator.errors import OutputError
 from simulator.study.expand import Point
+from simulator.study.programs import kernel_list, program_hardware
 
 __all__ = ["STORE_NAME", "Store", "code_of", "code_sha256", "point_content", "point_key"]
 
@@ -69,8 +70,10 @@ def code_of(point: Point) -> dict[str, Any]:
 
 def point_content(point: Point, fidelity: str, seed: int) -> dict[str, Any]:
     """What a point simulates, beside its design."""
+    program = program_hardware(point.hardware)
     return {
-        "dram": repr(point.hardware.dram),  # a part may be a file
+        "dram": repr(point.hardware.dram),  # a part may be a file, and so may a list of kernels
+        "kernels": kernel_list(program).model_dump(mode="json") if program else None,
         "workload": point.workload.fingerprint,
         "fidelity": fidelity,
         "seed": seed,
