@@ -56,6 +56,7 @@ def point_key(point: Point, fidelity: str, seed: int) -> str:
     content |= {
         "design": point.hardware.design.model_dump(mode="json"),
         "prices": point.hardware.bill.library.model_dump(mode="json"),
+        "dram_prices": [point.hardware.bill.dram.model_dump(mode="json"), point.hardware.bill.dram_channels],
         "workload_name": point.workload.name,
         "axes": point.axes,
     }
