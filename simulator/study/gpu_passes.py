@@ -32,7 +32,7 @@ def time_gpu_pass(
     cores = cuda_cores_of(hardware)
     table = kernel_table(work, replace(cores, l2_latency_cycles=0) if fused else cores)
     timing = run_tables(replace(hardware, launch_cycles=0), [table], fidelity)
-    active = hardware.machine.sms * timing.total_cycles
+    active = cores.sms * timing.total_cycles  # all share the work evenly
     timing = timing if fused else _launched(hardware, timing)
     counts = count_kernel(work, table, hardware.dram.burst_bytes, actions_of(job))
     return (table,), timing, replace(counts, cycles=timing.total_cycles, active_sm_cycles=active)

@@ -127,7 +127,8 @@ def _streams(hardware: GpuHardware, kernel: Kernel, work: KernelWork, fidelity: 
     actions[VECTOR_ACTIONS["special"]] = kernel.specials
     done = {action: float(n * work.values) for action, n in actions.items() if n}
     counts = count_kernel(work, table, hardware.dram.burst_bytes, done)
-    return ProgramRun(timing, replace(counts, active_sm_cycles=hardware.machine.sms * timing.total_cycles), len(table))
+    active = hardware.machine.sms * timing.total_cycles  # all share the work evenly
+    return ProgramRun(timing, replace(counts, active_sm_cycles=active), len(table))
 
 
 def _product(
