@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from simulator.datapath.registry import source_file
+from simulator.datapath.registry import files, source_file
 from simulator.errors import OutputError
 from simulator.study.expand import Point
 from simulator.study.programs import kernel_list, program_hardware
@@ -65,8 +65,12 @@ def point_key(point: Point, fidelity: str, seed: int) -> str:
 
 def code_of(point: Point) -> dict[str, Any]:
     """The program that simulates a point."""
-    path = source_file(point.hardware.design.datapath.name)
-    return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": _datapath_sha256(path)}
+    program, names = program_hardware(point.hardware), {point.hardware.design.datapath.name}
+    if program:
+        listed = {kernel.product.datapath for kernel in kernel_list(program).kernels if kernel.product}
+        names |= listed & set(files())  # whoever runs the list says what is wrong with others
+    code = {name: _datapath_sha256(source_file(name)) for name in sorted(names)}
+    return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": code}
 
 
 def point_content(point: Point, fidelity: str, seed: int) -> dict[str, Any]:
