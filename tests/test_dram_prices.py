@@ -12,6 +12,7 @@ from simulator.config import load_cost, load_dram
 from simulator.cost import by_group, energy_pj
 from simulator.counts import Counts, Traffic
 from simulator.errors import ConfigError
+from simulator.resources import shipped_dir
 from simulator.study.building import build
 
 LIBRARY = load_cost("open")
@@ -97,3 +98,19 @@ def test_a_row_without_a_size_is_one_line():
     message = "dram.row_bytes: missing; activate_pj is the price of a row of that size"
     with pytest.raises(ConfigError, match=re.escape(message) + "$"):
         load_cost({"extends": "open", "name": "mine", "dram": dram})
+
+
+def test_a_part_of_another_standard_in_the_same_file_is_priced_anew(tmp_path):
+    part = tmp_path / "part.yaml"
+    written = (shipped_dir("configs/dram") / "ddr4_3200.yaml").read_text(encoding="utf-8")
+    dram = {"model": "banked", "part": str(part)}
+    study = {
+        "name": "standards",
+        "designs": [{"extends": "int8_systolic", "name": "mine", "memory": {"dram": dram}}],
+        "workloads": [{"name": "w", "gemms": [{"name": "qk", "M": 64, "N": 64, "K": 64}]}],
+    }
+    charged = []
+    for standard in ("ddr4", "lpddr5"):
+        part.write_text(written.replace("standard: ddr4", f"standard: {standard}"), encoding="utf-8")
+        charged.append(sim.run_study(study, out=tmp_path / "run")["energy_dram_pj"].item())
+    assert charged[1] < charged[0] / 2

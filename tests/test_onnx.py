@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -396,6 +397,34 @@ def test_a_damaged_model_is_a_workload_or_one_line(folder, cut, changes):
         complaint = str(error).replace(str(path), "", 1)
         complaint = "" if complaint != str(error) or "gemms" in complaint else complaint
     assert complaint == ""
+
+
+def test_sizes_that_double_again_and_again_fill_no_memory(folder):
+    """Forty concatenations of a shape with itself: 2^41 dimensions in a file of a kilobyte."""
+    shapes = ["shape", *(f"twice{i}" for i in range(40))]
+    nodes = [helper.make_node("Concat", [one, one], [two], axis=0) for one, two in pairwise(shapes)]
+    nodes += [
+        helper.make_node("Expand", ["x", shapes[-1]], ["large"]),
+        helper.make_node("MatMul", ["large"] * 2, ["y"]),
+    ]
+    path = saved(folder, made(nodes, {"x": (4, 4)}, {"shape": np.ones(2, np.int64)}))
+    with pytest.raises(OlivineError, match="the sizes of its tensor 'large' do not follow"):
+        sim.load_workload(path)
+
+
+def test_functions_that_call_each_other_twice_fill_no_memory(folder):
+    """Thirty functions, each of which is the one before it twice: 2^30 nodes."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    functions = []
+    for i in range(30):
+        kind, domain = (f"f{i - 1}", "own") if i else ("Relu", "")
+        body = [helper.make_node(kind, [a], [b], domain=domain) for a, b in pairwise("abc")]
+        functions.append(helper.make_function("own", f"f{i}", ["a"], ["c"], body, opsets))
+    model = made([helper.make_node("f29", ["x"], ["y"], domain="own")], {"x": (4, 4)}, {})
+    model.functions.extend(functions)
+    model.opset_import.append(opsets[1])
+    with pytest.raises(OlivineError, match=r"net\.onnx: more than 1,000,000 nodes once its functions are written out"):
+        sim.load_workload(saved(folder, model))
 
 
 def test_without_the_package_a_line_says_how_to_get_it(folder, monkeypatch, capsys):

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 import simulator as sim
+from simulator.config import load_study
 from simulator.errors import ConfigError
 from simulator.study.building import build
+from simulator.study.expand import expand
 from simulator.study.passes import time_pass
 from simulator.study.programs import run_program
+from simulator.study.store import code_of
 from simulator.workload import Op, Pass
 
 HOST = {"host.operation_us": 4.0, "host.launch_us": 3.0, "host.gap_us": 0.9, "host.wait_us": 2.8}
@@ -124,6 +127,43 @@ def test_a_product_that_the_design_cannot_run_is_named(tmp_path):
     )
     with pytest.raises(ConfigError, match=r"kernels: kernel 'p': .*'gobo' cannot run on 'a100'"):
         cycles(kernels=str(path))
+
+
+def test_code_of_a_product_s_datapath_is_part_of_what_a_result_depends_on():
+    design = {"extends": "a100", "kernels": "llm_int8", "datapath": {"name": "mixed_int8_fp16"}}
+    study = {"name": "s", "designs": [design],
+             "workloads": [{"name": "w", "gemms": [{"name": "qk", "M": 8, "N": 8, "K": 8}]}]}  # fmt: skip
+    (point,) = expand(*load_study(study), {})
+    assert list(code_of(point)["datapath_code"]) == ["fp16_mac", "int_mac", "mixed_int8_fp16"]
+
+
+def test_another_list_under_the_same_name_is_run_anew(tmp_path):
+    path = tmp_path / "mine.yaml"
+    product = (
+        "- {name: p, product: {datapath: fp16_mac, m: M, n: N, k: K}, writes: [{tensor: c, shape: [M, N], bits: 16}]}\n"
+    )
+    study = {
+        "name": "lists",
+        "designs": [{"extends": "a100", "name": "listed", "kernels": str(path)}],
+        "workloads": [{"name": "w", "gemms": [{"name": "qk", "M": 128, "N": 128, "K": 64}]}],
+    }
+    found = []
+    for more in ("", "- {name: clear, writes: [{tensor: c, shape: [M, N], bits: 16}]}\n"):
+        path.write_text(f"name: mine\nsource: made up for this test\nkernels:\n{more}{product}")
+        found.append(sim.run_study(study, out=tmp_path / "run")["total_cycles"].item())
+    assert found[0] < found[1]
+
+
+def test_sms_are_active_while_kernels_run_on_cuda_cores():
+    """What a list adds to the product leaves no SM idle, but while nothing runs."""
+    op, idle = Op("fc1", 4096, 4096, 4096), []
+    for kernels in ("int8_matmul", "int8_vectorwise"):
+        run = run_program(build(design(kernels=kernels, **{"datapath.name": "int_mac"})), op, None, "pipeline")
+        busy = run.timing.total_cycles - run.timing.stalls["stall_launch"]
+        idle.append(108 * busy - run.counts.active_sm_cycles)
+    assert idle[0] == pytest.approx(idle[1])
+    taken, counts = pass_cycles("gelu", 1024, 4096, [Op("fc1", 1024, 4096, 64)])
+    assert counts.active_sm_cycles == 108 * (taken - round(20.6 * 1410))
 
 
 # Passes

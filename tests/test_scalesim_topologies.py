@@ -277,7 +277,8 @@ def test_names_that_stand_for_numbers_get_them(tmp_path):
     for dims, message in [
         ({"B": 4}, r"net\.csv:2: Channels: 'H' is no number"),
         ({"B": 4, "H": 2, "D": 3}, r"net\.csv: dims: no size is named 'D'; named sizes: B, H"),
-        ({"B": 0}, r"<workload>: dims\.B: must be a whole number from 1, found number 0"),
+        ({"B": 0}, r"<workload>: dims\.B: must be a whole number from 1 to 2147483647, found number 0"),
+        ({"B": 10**25}, r"<workload>: dims\.B: must be a whole number from 1 to 2147483647, found number 10+"),
         ([3], r"<workload>: dims: expected a mapping of names to numbers, found list \[3\]"),
     ]:
         with pytest.raises(OlivineError, match=message):

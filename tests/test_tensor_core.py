@@ -88,6 +88,27 @@ def test_bytes_from_dram_are_about_those_of_an_lru_cache(M, N, K, kib):
 # The ladder
 
 
+@pytest.mark.parametrize(("tile", "warps_n"), [((128, 256, 64), 2), ((128, 128, 64), 1), ((64, 64, 64), 1)])
+def test_what_warpgroups_move_by_hand(tile, warps_n):
+    """A group's instruction takes no more columns than it has, both operands out of shared memory, where a cluster of
+    two puts W twice for one reading of L2.
+    """
+    m, n, k = tile
+    pins = {"tiling.m": m, "tiling.n": n, "tiling.k": k, "tiling.split_k": 1, "tiling.stream_k": "off"}
+    hardware = build(load_design("h100", set=pins))
+    plan = plan_op(hardware, Op("op", 1024, 1024, 512))
+    nest, groups = plan.nest, plan.gemm.kernel.warps_m * plan.gemm.kernel.warps_n
+    traffic = plan.counts(run_nest(nest, hardware.dram), [nest]).traffic
+    assert n // plan.gemm.kernel.warps_n == n // warps_n
+    assert traffic["registers", "out"].read_bits == 1024 * 1024 * (512 // 16) * 32
+    assert traffic["registers", "act"].read_bits == traffic["registers", "weight"].read_bits == 0
+    blocks, steps = (1024 // m) * (1024 // n), 512 // k
+    assert traffic["shared_memory", "weight"].write_bits == blocks * steps * n * k * 16
+    assert traffic["l2", "weight"].read_bits == blocks * steps * n * k * 16 // 2
+    assert traffic["shared_memory", "act"].write_bits == blocks * steps * m * k * 16
+    assert traffic["shared_memory", "weight"].read_bits == blocks * steps * groups * (n // warps_n) * k * 16
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=15, deadline=None)
 @given(M=st.integers(1, 3000), N=st.integers(1, 3000), K=st.integers(1, 2000))

@@ -46,9 +46,26 @@ def test_a_wrong_field_is_one_line(change, capsys):
         (["vectors", "a100", "--out", "never"], "vectors are written for output-stationary systolic arrays"),
         (["gemm", "int8_systolic", "-m", "4", "-n", "4", "-k", "4", "--set", "array.sms=4"], "array.sms: unknown key;"),
         (["gemm", "a100", "-m", "1", "-n", "16777216", "-k", "16777216"], "steps of every kernel; split the op"),
+        (
+            [
+                "gemm",
+                "a100",
+                "-m",
+                "4",
+                "-n",
+                "4",
+                "-k",
+                "4",
+                "--set",
+                "tiling.stream_k='on'",
+                "--set",
+                "tiling.split_k=4",
+            ],
+            "tiling.split_k: 4 parts of K do not go with stream_k: 'on'",
+        ),
         (["gemm", "a100", "-m", "33554432", "-n", "1", "-k", "1"], "op 'gemm': M must be at most 16777216"),
     ],
-    ids=["pe_array", "vectors", "sms of a systolic array", "too many steps", "too long"],
+    ids=["pe_array", "vectors", "sms of a systolic array", "too many steps", "cut twice", "too long"],
 )
 def test_what_tensor_cores_cannot_do_is_one_line(args, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -20,6 +20,8 @@ FOREIGN = {
     ".onnx": ("workload", "an ONNX model"),
 }
 """Ending of a file's name -> which kind of record it describes, and what it is."""
+_MOST = 2**31 - 1
+"""Of a dimension: as many values as any of these tools' tensors have along an axis."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,9 @@ def with_dims(source: Source, readers: Mapping[str, Reader]) -> tuple[Source, Ma
     if not isinstance(dims, dict):
         raise ConfigError(f"{source.where(('dims',))}: expected a mapping of names to numbers, found {found(dims)}")
     for name, size in dims.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ConfigError(f"{source.where(('dims', name))}: must be a whole number from 1, found {found(size)}")
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= _MOST:
+            must = f"must be a whole number from 1 to {_MOST}"
+            raise ConfigError(f"{source.where(('dims', name))}: {must}, found {found(size)}")
     bases = source.data["extends"]
     if not any(Path(base).suffix.lower() in readers for base in (bases if isinstance(bases, list) else [bases])):
         raise ConfigError(f"{source.where(('dims',))}: goes with extends: a file whose sizes have names")

@@ -181,6 +181,15 @@ class GpuTiling(Record):
     reduce_launch_us: NonNegativeFloat = 0.0
     setup_registers: NonNegativeInt = 0
 
+    @model_validator(mode="after")
+    def _streams_or_splits(self) -> GpuTiling:
+        if self.stream_k == "on" and isinstance(self.split_k, int) and self.split_k > 1:
+            message = (
+                f"{self.split_k} parts of K do not go with stream_k: 'on', which cuts K itself; leave one of them out"
+            )
+            raise FieldError(("split_k",), message)
+        return self
+
 
 class TensorCoreDesign(Design):
     """A GPU. ``launch_us``: from the call of a kernel until its first instruction, and from its last one until the

@@ -156,10 +156,12 @@ def cycle_parts(frame: pd.DataFrame) -> list[str]:
 
 
 def cycle_shares(results: pd.DataFrame) -> pd.DataFrame:
-    """Columns point, workload, design, total_cycles and the share of it that each cause took (shares sum to 1)."""
+    """Columns point, workload, design, total_cycles and the share of it that each cause took (shares sum to 1); 0 of a
+    cause that the design's kind of array does not have.
+    """
     results = with_streaming(results)
     parts = cycle_parts(results)
-    shares = results[parts].astype(float).div(results["total_cycles"].astype(float), axis=0)
+    shares = results[parts].astype(float).fillna(0.0).div(results["total_cycles"].astype(float), axis=0)
     return pd.concat([_keyed(results), results[["total_cycles"]], shares], axis=1).reset_index(drop=True)
 
 

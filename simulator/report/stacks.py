@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Panel", "Part", "Row", "cause_parts", "draw_bars", "legend", "stacked_figure"]
+__all__ = ["Panel", "Part", "Row", "cause_parts", "draw_bars", "edges", "legend", "stacked_figure"]
 
 _ROW_IN = 0.21
 _NAME_CHARS = 30
@@ -84,7 +84,7 @@ def stacked_figure(
             continue
         named = i % n_cols == 0 or _names(panels[i]) != _names(panels[i - 1])
         draw_bars(axes, panels[i].rows, parts, least=least)
-        _edges(axes, _names(panels[i]) if named else [""] * len(panels[i].rows), last=i + n_cols >= len(panels))
+        edges(axes, _names(panels[i]) if named else [""] * len(panels[i].rows), last=i + n_cols >= len(panels))
         axes.set_ylim(most - 0.45, -0.55)
         axes.set_xlim(0, widest * (1 + note / wide))
         axes.set_title(titles[i])
@@ -160,7 +160,8 @@ def _is_dark(colour: str) -> bool:
     return 0.299 * red + 0.587 * green + 0.114 * blue < 140
 
 
-def _edges(axes: Axes, names: Sequence[str], *, last: bool) -> None:
+def edges(axes: Axes, names: Sequence[str], *, last: bool) -> None:
+    """Names instead of ticks at the left; numbers below, if this is the last panel of its column."""
     axes.spines["left"].set_visible(False)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from simulator.report.formatting import elide, wrapped
+from simulator.report.stacks import edges
 from simulator.report.style import INK, PAPER, WIDTH_IN, styled
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def tornado_figure(table: pd.DataFrame, metric: str, by: float, baseline: str, t
         here = frame[(frame["design"] == design) & (frame["point"] == point)].set_index("constant").loc[names]
         _bars(axes, here)
         axes.set_title(wrapped(f"{design} {point}".strip(), 44 // n_cols + 6))
-        _edges(axes, labels if i % n_cols == 0 else [""] * len(names), last=i + n_cols >= len(places))
+        edges(axes, labels if i % n_cols == 0 else [""] * len(names), last=i + n_cols >= len(places))
     figure.supxlabel(f"change of {METRIC_NAMES[metric]} over {elide(baseline, 40)} (%)", fontsize=8)
     _legend(figure, by)
     return figure
@@ -99,15 +100,6 @@ def _bars(axes: Axes, rows: pd.DataFrame) -> None:
             axes.barh(y, rows[way].iloc[y], height=0.68, color=_WAYS[way], edgecolor=PAPER, linewidth=0.4)
     axes.axvline(0, color=INK, linewidth=0.7, zorder=3)
     axes.set_ylim(len(rows) - 0.45, -0.55)
-
-
-def _edges(axes: Axes, names: list[str], *, last: bool) -> None:
-    axes.spines["left"].set_visible(False)
-    axes.set_yticks(range(len(names)), names)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelbottom=last)
-    axes.grid(axis="x")
-    axes.locator_params(axis="x", nbins=5)
 
 
 def _legend(figure: Figure, by: float) -> None:

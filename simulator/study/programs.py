@@ -14,7 +14,7 @@ from pathlib import Path
 
 from simulator.config import load_kernels, named_at
 from simulator.config.design import DatapathSpec
-from simulator.config.kernels import Host, Kernel, Product
+from simulator.config.kernels import Host, Kernel, KernelList, Product
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
@@ -30,7 +30,7 @@ from simulator.study.plans import KernelPlan, plan_op
 from simulator.study.timings import NOTHING, run_tables, summed
 from simulator.workload import Op
 
-__all__ = ["ProgramRun", "host_times", "program_hardware", "run_program"]
+__all__ = ["ProgramRun", "host_times", "kernel_list", "program_hardware", "run_program"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def run_program(hardware: GpuHardware, op: Op, act: Encoded | None, fidelity: Fi
 
 def _run(hardware: GpuHardware, op: Op, outliers: int, fidelity: Fidelity) -> ProgramRun:
     sizes = sizes_of(op.M, op.N, op.K, outliers)
-    kernels = [kernel for kernel in _kernels(hardware) if outliers or not kernel.needs_outliers]
+    kernels = [kernel for kernel in kernel_list(hardware).kernels if outliers or not kernel.needs_outliers]
     works = kernel_works(kernels, sizes, hardware.machine.l2_bytes)
     each = [_kernel(hardware, *of, sizes, fidelity) for of in zip(kernels, works, strict=True)]
     ran = [run for run, kernel in zip(each, kernels, strict=True) for _ in range(kernel.launches)]
@@ -92,12 +92,16 @@ def _kernel(
     return _streams(hardware, kernel, work, fidelity)
 
 
-def _kernels(hardware: GpuHardware) -> Sequence[Kernel]:
-    design = hardware.design
+def kernel_list(hardware: GpuHardware) -> KernelList:
+    """What runs in place of each product. Raises: ConfigError for a list that does not exist or is wrong."""
+    design, key = hardware.design, ("kernels",)
     assert design.kernels is not None, "only a design with a list of kernels has a program"
-    label, _ = design._source.origin(("kernels",)) if design._source else ("", None)
-    with named_at(design.where("kernels")):
-        return load_kernels(design.kernels, near=Path(label).parent).kernels
+    if key not in hardware.known:
+        label, _ = design._source.origin(("kernels",)) if design._source else ("", None)
+        with named_at(design.where("kernels")):
+            hardware.known[key] = load_kernels(design.kernels, near=Path(label).parent)
+    found: KernelList = hardware.known[key]
+    return found
 
 
 def _queued(hardware: GpuHardware, kernels: Sequence[Kernel], each: Sequence[Timing], busy: Timing) -> Timing:

@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from simulator.datapath.registry import source_file
+from simulator.datapath.registry import files, source_file
 from simulator.errors import OutputError
 from simulator.study.expand import Point
+from simulator.study.programs import kernel_list, program_hardware
 
 __all__ = ["STORE_NAME", "Store", "code_of", "code_sha256", "point_content", "point_key"]
 
@@ -55,6 +56,7 @@ def point_key(point: Point, fidelity: str, seed: int) -> str:
     content |= {
         "design": point.hardware.design.model_dump(mode="json"),
         "prices": point.hardware.bill.library.model_dump(mode="json"),
+        "dram_prices": [point.hardware.bill.dram.model_dump(mode="json"), point.hardware.bill.dram_channels],
         "workload_name": point.workload.name,
         "axes": point.axes,
     }
@@ -63,14 +65,20 @@ def point_key(point: Point, fidelity: str, seed: int) -> str:
 
 def code_of(point: Point) -> dict[str, Any]:
     """The program that simulates a point."""
-    path = source_file(point.hardware.design.datapath.name)
-    return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": _datapath_sha256(path)}
+    program, names = program_hardware(point.hardware), {point.hardware.design.datapath.name}
+    if program:
+        listed = {kernel.product.datapath for kernel in kernel_list(program).kernels if kernel.product}
+        names |= listed & set(files())  # whoever runs the list says what is wrong with others
+    code = {name: _datapath_sha256(source_file(name)) for name in sorted(names)}
+    return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": code}
 
 
 def point_content(point: Point, fidelity: str, seed: int) -> dict[str, Any]:
     """What a point simulates, beside its design."""
+    program = program_hardware(point.hardware)
     return {
-        "dram": repr(point.hardware.dram),  # a part may be a file
+        "dram": repr(point.hardware.dram),  # a part may be a file, and so may a list of kernels
+        "kernels": kernel_list(program).model_dump(mode="json") if program else None,
         "workload": point.workload.fingerprint,
         "fidelity": fidelity,
         "seed": seed,

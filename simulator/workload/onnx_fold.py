@@ -17,6 +17,7 @@ __all__ = ["infer_sizes"]
 
 MOST_VALUES = 1024
 """Of a tensor that is worked out: shapes, axes, pads and masks have few."""
+MOST_JOINED = 1 << 20
 
 _ARITHMETIC = frozenset(
     {
@@ -33,12 +34,26 @@ def infer_sizes(onnx: Any, model: Any) -> Any:
 
     Raises: what the library raises for a model that contradicts itself.
     """
-    values = _given(onnx, model.graph)
+    values, carried = _given(onnx, model.graph), _joins_few(model.graph)
     while True:
-        found = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        found = onnx.shape_inference.infer_shapes(model, data_prop=carried)
         if not _fold(onnx, found.graph, values):
             return found
         model = found
+
+
+def _joins_few(graph: Any) -> bool:
+    """Whether nothing that ONNX's inference may carry as sizes grows beyond memory, as concatenation upon concatenation
+    of a tensor with itself would; without it more rounds are needed.
+    """
+    values = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    for node in graph.node:
+        given = [values.get(name, 1) for name in node.input] or [1]
+        most = sum(given) if node.op_type == "Concat" else max(given)
+        values |= dict.fromkeys(node.output, most)
+        if node.op_type == "Concat" and most > MOST_JOINED:
+            return False
+    return True
 
 
 def _given(onnx: Any, graph: Any) -> dict[str, np.ndarray[Any, Any]]:

@@ -16,6 +16,7 @@ from simulator.workload.onnx_fold import infer_sizes
 __all__ = ["Graph", "Node", "open_graph"]
 
 MOST = 2**31 - 1
+MOST_NODES = 1_000_000
 MOST_SHOWN = 200
 """Characters of another library's complaint."""
 
@@ -67,6 +68,7 @@ def open_graph(path: Path, dims: Mapping[str, int]) -> Graph:
     onnx = _library(path)
     model = _loaded(onnx, path)
     _fill(onnx, path, model.graph, dims)
+    _require_few_nodes(path, model)
     try:
         model = onnx.inliner.inline_local_functions(model)
         del model.graph.value_info[:]  # sizes of another batch, perhaps
@@ -76,6 +78,22 @@ def open_graph(path: Path, dims: Mapping[str, int]) -> Graph:
     except Exception as error:  # the library raises RuntimeError, ValueError and classes of its own
         raise WorkloadError(f"{path}: sizes cannot be inferred: {_first_words(error)}") from None
     return _graph(onnx, path, model.graph)
+
+
+def _require_few_nodes(path: Path, model: Any) -> None:
+    """Functions may call functions, so that a small file is a large graph. Raises: WorkloadError."""
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def written_out(nodes: Any) -> int:
+        return min(sum(sizes.get((node.domain, node.op_type), 1) for node in nodes), MOST_NODES + 1)
+
+    for _ in bodies:
+        known, sizes = sizes, sizes | {key: written_out(nodes) for key, nodes in bodies.items()}
+        if sizes == known:
+            break
+    if written_out(model.graph.node) > MOST_NODES:
+        raise WorkloadError(f"{path}: more than {MOST_NODES:,} nodes once its functions are written out")
 
 
 def _library(path: Path) -> Any:

@@ -5,7 +5,7 @@
 | ``dram`` | operands, as L2 misses them | results, once |
 | ``l2`` | operands, as blocks ask for them; partial sums, by the kernel that adds them | operands from DRAM; results |
 | ``shared_memory`` | fragments, by every warp; sums, row by row | operands, as blocks ask for them; sums |
-| ``registers`` | fragments and sums, by every matrix instruction | sums, by every matrix instruction |
+| ``registers`` | fragments (not ``wgmma``) and sums, by every matrix instruction | sums, by every matrix instruction |
 
 Matrix instructions work on whole blocks and whole steps: where a GEMM ends within one, they multiply zeros.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from simulator.counts import Counts, Traffic
 from simulator.datapath import Datapath
 from simulator.errors import ConservationError
+from simulator.mapping.tensor_core.machine import ceil_div
 from simulator.mapping.tensor_core.table import GpuPlan
 from simulator.tiles import Tiles
 
@@ -112,18 +113,24 @@ def _shared(plan: GpuPlan, work: _Work) -> dict[tuple[str, str], Traffic]:
     x, bits, g = plan.kernel, plan.bits, plan.grid
     act, weight = x.m // x.warps_m * bits.act.row_bits(x.k), x.n // x.warps_n * bits.weight.row_bits(x.k)
     sums = (work.steps if x.stream else g.blocks * g.steps) // g.steps * x.m * x.n * bits.accumulator
+    fetched = ceil_div(g.rows, min(plan.machine.cluster, g.rows))  # times that columns of W come out of L2
     return {
         ("shared_memory", "act"): _words(work.steps * work.groups * act, 8 * plan.costs.l2[0]),
-        ("shared_memory", "weight"): _words(work.steps * work.groups * weight, 8 * plan.costs.l2[1]),
+        ("shared_memory", "weight"): _words(
+            work.steps * work.groups * weight, 8 * plan.costs.l2[1] // fetched * g.rows
+        ),
         ("shared_memory", "out"): _words(sums, sums),
     }
 
 
 def _registers(plan: GpuPlan, work: _Work) -> dict[tuple[str, str], Traffic]:
-    m, n, k = plan.machine.mma
-    bits, times = plan.bits, work.instructions
-    act, weight = times * m * bits.act.row_bits(k), times * n * bits.weight.row_bits(k)
-    sums = times * m * n * bits.accumulator
+    """Of instructions that groups of warps issue together only sums are in registers, of no more columns than there are
+    (``wgmma``).
+    """
+    x, (m, n, k) = plan.kernel, plan.machine.mma
+    bits, times, together = plan.bits, work.instructions, plan.machine.mma_warps > 1
+    act, weight = (0, 0) if together else (times * m * bits.act.row_bits(k), times * n * bits.weight.row_bits(k))
+    sums = times * m * (min(n, x.n // x.warps_n) if together else n) * bits.accumulator
     return {
         ("registers", "act"): Traffic(read_bits=act, reads=-(-act // _REGISTER_BITS)),
         ("registers", "weight"): Traffic(read_bits=weight, reads=-(-weight // _REGISTER_BITS)),
