@@ -480,7 +480,7 @@ def quantize(
 @app.command("import")
 def import_(
     sources: Annotated[
-        list[str], typer.Argument(help="SCALE-Sim configurations (.cfg) and topologies (.csv).", metavar="SOURCE...")
+        list[str], typer.Argument(help="SCALE-Sim .cfg and .csv, ONNX models, config.json.", metavar="SOURCE...")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder for the YAML; printed by default.")] = None,
     dim: Annotated[

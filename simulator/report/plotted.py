@@ -159,7 +159,8 @@ def cycle_shares(results: pd.DataFrame) -> pd.DataFrame:
     """Columns point, workload, design, total_cycles and the share of it that each cause took (shares sum to 1)."""
     results = with_streaming(results)
     parts = cycle_parts(results)
-    shares = results[parts].astype(float).div(results["total_cycles"].astype(float), axis=0)
+    cycles = results[parts].astype(float).fillna(0.0)  # a cause that one kind of array does not have
+    shares = cycles.div(results["total_cycles"].astype(float), axis=0)
     return pd.concat([_keyed(results), results[["total_cycles"]], shares], axis=1).reset_index(drop=True)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from simulator.config import Design, WorkloadSpec, find_file, validate
+from simulator.config import WorkloadSpec, find_file, validate
+from simulator.config.design import SystolicDesign
 from simulator.config.foreign import FOREIGN, Foreign, Reader
 from simulator.config.scalesim_config import read_scalesim_config
 from simulator.config.write_yaml import to_yaml
@@ -76,7 +77,7 @@ def _imported(path: Path, dims: Mapping[str, int], kind: str | None) -> Imported
     used = dims if FOREIGN[suffix][0] == "workload" else {}
     foreign = readers[suffix](path, used)
     described = FOREIGN[suffix][0]
-    validate(foreign.source, Design if described == "design" else WorkloadSpec)
+    validate(foreign.source, SystolicDesign if described == "design" else WorkloadSpec)
     return ImportedFile(described, str(foreign.source.data["name"]), _text(foreign, path, suffix), foreign.notes)
 
 
