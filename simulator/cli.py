@@ -379,7 +379,9 @@ def trace(
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="The trace's folder; with --info: for statistics, figure.")] = None,
-    text: Annotated[Path | None, typer.Option(help="Text to run the model on.")] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="Text to run the model on; without it, a passage of Alice in Wonderland.")
+    ] = None,
     image: Annotated[Path | None, typer.Option(help="PNG, JPEG, BMP or .npy to run a vision model on.")] = None,
     layers: Annotated[str | None, typer.Option(help="Layers to keep: 0,5 or 0-2 or a name pattern.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Tokens of the text to use.")] = None,
@@ -480,7 +482,7 @@ def quantize(
 @app.command("import")
 def import_(
     sources: Annotated[
-        list[str], typer.Argument(help="SCALE-Sim configurations (.cfg) and topologies (.csv).", metavar="SOURCE...")
+        list[str], typer.Argument(help="SCALE-Sim .cfg and .csv, ONNX models, config.json.", metavar="SOURCE...")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder for the YAML; printed by default.")] = None,
     dim: Annotated[

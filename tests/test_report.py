@@ -15,7 +15,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from simulator.errors import OlivineError, OutputError
-from simulator.report import formatting, plotted, tables
+from simulator.report import comparison, formatting, plotted, tables
 from simulator.report.counts_table import counts_table
 from simulator.report.figures import per_op_figure, write_figures
 from simulator.report.page import flat_items, write_page
@@ -286,6 +286,15 @@ def test_cycle_shares_sum_to_one():
     np.testing.assert_allclose(table[plotted.cycle_parts(table)].sum(axis=1), 1.0, rtol=1e-12)
     assert plotted.cycle_parts(table)[:2] == ["streaming_cycles", "fill_drain_cycles"]
     assert plotted.cycle_parts(layers) == plotted.cycle_parts(results)
+
+
+def test_a_cause_that_one_kind_of_array_does_not_have_is_drawn_as_nothing():
+    results, layers, _ = study()
+    systolic = results["design"] == results["design"].iloc[0]
+    table = plotted.cycle_shares(results.assign(stall_l2_cycles=results["total_cycles"].where(~systolic)))
+    assert table["stall_l2_cycles"].tolist() == [0.0 if first else 1.0 for first in systolic]
+    figure = comparison.cycles_figure(results.assign(stall_l2_cycles=float("nan")), layers, None)
+    assert figure is not None
 
 
 def test_records_without_fill_and_drain_are_drawn_as_they_are():

@@ -286,6 +286,7 @@ def test_large_ops_are_drawn_in_parts(tmp_path: Path, monkeypatch: pytest.Monkey
         (["synthetic:bert_base", "--text", "x"], "--text: is for a model; synthetic tensors read nothing"),
         (["synthetic:bert_base", "--seed", "-1"], "--seed: must be at least 0, found -1"),
         (["synthetic:minilm-l6-sample"], "synthetic:minilm-l6-sample: has tensors already"),
+        (["synthetic:"], "synthetic: names no workload"),
         (["somewhere", "--weights", "N()"], "--weights: is for synthetic:WORKLOAD; a model has its own"),
     ],
 )

@@ -52,6 +52,8 @@ def make_synthetic(
         layers, rows, dtype: as for ``simulator.tracing.extract.extract``.
     Raises: TraceError for statistics that are not understood or not known for this workload; OutputError.
     """
+    if source == PREFIX:
+        raise TraceError(f"{source} names no workload; as in synthetic:bert_base")
     workload = resolve_workload(source.removeprefix(PREFIX))
     if workload.trace is not None:
         raise TraceError(f"{source}: has tensors already; synthetic ones are drawn for a workload of shapes")

@@ -107,5 +107,6 @@ class Fields:
     def _absent(self, names: Sequence[str], default: Any) -> Any:
         if default is None:
             wanted = " or ".join(f"'{name}'" for name in names)
-            raise self.wrong(names[0], f"missing key {wanted}{did_you_mean(names[0], list(self.config))}")
+            near = did_you_mean(names[0], [key for key in self.config if key not in names])  # a null is no value
+            raise self.wrong(names[0], f"missing key {wanted}{near}")
         return default
