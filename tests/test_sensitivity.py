@@ -197,13 +197,14 @@ def test_energy_is_the_sum_of_what_its_prices_make_it(study):
 
 
 def test_tensor_cores_have_constants_of_their_own(tmp_path):
-    """Prices of the card and rates of its memories; the area of a card to which nothing is added is not known."""
+    """Prices of the card and rates of its memories; areas are of the die and what is added to it."""
     table = sim.sensitivity(GPUS, tmp_path, metric="energy")
     names = set(table["constant"])
     assert {"gpu_turing:gpu.power.constant_mw", "gpu_turing:gpu.l2.read_pj_per_bit", "launch_us"} <= names
     assert {"memory.l2.bytes_per_cycle", "memory.shared_memory.bytes_per_cycle"} <= names
     assert not names & {"array.sms", "array.sub_cores"}
-    assert table["area_ratio"].isna().all()
+    added = table.loc[table["design"] == "rtx2080ti_olive", "area_ratio"] - 1
+    assert added.to_numpy() == pytest.approx(4.371 / 754, rel=1e-3)
     power = table[table["constant"] == "gpu_turing:gpu.power.constant_mw"]
     assert (power["time_ratio_high"] == power["time_ratio"]).all()
     assert (power["energy_ratio_high"] != power["energy_ratio"]).all()

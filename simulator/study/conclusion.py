@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulator import units
-from simulator.cost import area_um2, energy_pj, total
+from simulator.cost import energy_pj, total
 from simulator.counts import Counts
 from simulator.study.constants import Constant
 from simulator.study.expand import Point
@@ -106,7 +106,7 @@ def _figures(point: Point, counts: Counts) -> dict[str, float]:
     """Time [s], energy [pJ], their product and area [um2] of a point."""
     bill = point.hardware.bill
     seconds, energy = units.cycles_to_s(counts.cycles, bill.clock_mhz), total(energy_pj(bill, counts))
-    return {"time": seconds, "energy": energy, "edp": seconds * energy, "area": total(area_um2(bill))}
+    return {"time": seconds, "energy": energy, "edp": seconds * energy, "area": total(point.hardware.area)}
 
 
 def _arrays(points: Sequence[Point]) -> list[float]:

@@ -137,7 +137,7 @@ def _prices(hardware: Hardware) -> Iterator[_Leaf]:
     elif isinstance(hardware, GpuHardware):
         yield from _of_gpu(hardware)
     bill = hardware.bill
-    for field, value in _of_dram(bill.dram):
+    for field, value in _of_dram(bill.dram, has_background=not bill.sms):
         where = ("drams", bill.dram_standard) if bill.dram_standard else ("dram",)
         yield (*where, field), value, bill.dram.source
 
@@ -188,8 +188,10 @@ def _macros(hardware: SystolicHardware) -> Iterator[SramMacro]:
         yield from macros_used(hardware.bill.library.sram, pad.capacity_kib * 1024, pad.word_bits, pad.banks)
 
 
-def _of_dram(dram: DramPrices) -> Iterator[tuple[str, float]]:
-    names = ["read_pj_per_bit", "write_pj_per_bit", "background_mw"] + ["activate_pj"] * (dram.row_bytes is not None)
+def _of_dram(dram: DramPrices, has_background: bool) -> Iterator[tuple[str, float]]:
+    """Of a GPU the background is in the power of its board."""
+    names = ["read_pj_per_bit", "write_pj_per_bit"] + ["background_mw"] * has_background
+    names += ["activate_pj"] * (dram.row_bytes is not None)
     yield from ((name, getattr(dram, name)) for name in names)
 
 

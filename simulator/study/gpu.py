@@ -55,6 +55,14 @@ class GpuHardware(Hardware):
         """None."""
         return ""
 
+    @property
+    def area(self) -> dict[str, float]:
+        """The whole die and what the datapath adds to it; empty where the die is not known, so that what is added is
+        not taken for a whole.
+        """
+        die_mm2 = self.design.die_mm2
+        return {"die": die_mm2 * 1e6} | super().area if die_mm2 else {}
+
     def repriced(self, change: Callable[[CostLibrary], CostLibrary]) -> Self:
         """The same hardware under changed prices. Raises: ConfigError."""
         bill = replace(_priced(self.design, self.datapath, change(self.bill.library)), scaling=self.bill.scaling)

@@ -105,7 +105,7 @@ class Hardware:
 
     @property
     def area(self) -> dict[str, float]:
-        """Component -> um^2."""
+        """Component -> um^2; empty where it is not known."""
         return area_um2(self.bill)
 
 
