@@ -34,14 +34,17 @@ def numbered(rows: int, cols: int, width: int, along_n: bool) -> list[tuple[int,
     return out
 
 
-def run(shape, tile, warps, splits, sms, resident, bits, numbering, l2_capacity_bits=None):
-    """One GEMM; ``numbering``: (width, along_n). Without a capacity L2 holds everything."""
+def run(shape, tile, warps, splits, sms, resident, bits, numbering, l2_capacity_bits=None, batch=1):
+    """One GEMM, or ``batch`` of them with operands of their own; ``numbering``: (width, along_n). Without a capacity L2
+    holds everything.
+    """
     M, N, K = shape
     m, n, k = tile
     wm, wn = m // warps[0], n // warps[1]
     rows, cols, all_steps = -(-M // m), -(-N // n), -(-K // k)
     steps = -(-all_steps // splits)
-    order = [(part, i, j) for part in range(splits) for i, j in numbered(rows, cols, *numbering)]
+    parts = [(product, part) for product in range(batch) for part in range(splits)]
+    order = [(*of, i, j) for of in parts for i, j in numbered(rows, cols, *numbering)]
     tally = Tally(blocks=len(order))
     together = min(resident, -(-len(order) // sms))
     cache: OrderedDict[tuple[str, int, int], int] = OrderedDict()
@@ -53,7 +56,7 @@ def run(shape, tile, warps, splits, sms, resident, bits, numbering, l2_capacity_
         tally.sets += 1
         tally.busiest.append(max(on_sm))
         for step in range(steps):  # all of them step along K together
-            for part, i, j in running:
+            for product, part, i, j in running:
                 index = part * steps + step
                 a, w = min(m, M - i * m), min(n, N - j * n)
                 depth = max(min(k, K - index * k), 0)
@@ -62,7 +65,7 @@ def run(shape, tile, warps, splits, sms, resident, bits, numbering, l2_capacity_
                 for side, lines, panel in (("act", a, i), ("weight", w, j)):
                     size = lines * depth * bits
                     tally.l2_bits[side] += size
-                    _ask(cache, tally, side, (side, panel, index), size, l2_capacity_bits)
+                    _ask(cache, tally, side, (side, product, panel, index), size, l2_capacity_bits)
                 for _ in range(warps[0] * warps[1]):
                     tally.shared_read_bits["act"] += wm * k * bits
                     tally.shared_read_bits["weight"] += wn * k * bits

@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["ASSUMPTIONS"]
 
 ASSUMPTIONS = (
-    "Ops run one after another, and so do the GEMMs of one op (attention heads): operands come from DRAM, results go "
-    "back to DRAM, nothing is kept on chip or prefetched across them.",
+    "Ops run one after another, and so do the GEMMs of one op (attention heads; on tensor cores these are one kernel): "
+    "operands come from DRAM, results go back to DRAM, nothing is kept on chip or prefetched across them.",
     "Ideal DRAM is one channel at a fixed rate and latency, moving whole bursts; banked DRAM serves the bursts of one"
     " transfer after another from the rows they lie in, each operand tile by tile in one region, all banks closed and"
     " refresh just done when a GEMM begins. A core's DMA loads the next tile before it writes this one back; several "

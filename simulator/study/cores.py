@@ -89,6 +89,11 @@ class CorePlan:
         return [self.tables, self.reduction] if self.reduction else [self.tables]
 
     @property
+    def batch(self) -> int:
+        """GEMMs of the op that it runs at once."""
+        return 1
+
+    @property
     def tiles(self) -> int:
         """Tiles of all cores."""
         return sum(len(gemm.nest) for gemm in self.gemms) + sum(map(len, self.reduction))

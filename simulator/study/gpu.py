@@ -25,7 +25,7 @@ from simulator.study.hardware import Hardware, make_datapath, with_layers
 from simulator.study.libraries import gpu_library_of
 from simulator.workload import Op
 
-__all__ = ["GpuHardware", "build_gpu", "cuda_cores_of", "multipliers", "plan_gpu"]
+__all__ = ["GpuHardware", "build_gpu", "cuda_cores_of", "is_batched", "multipliers", "plan_gpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,8 @@ class GpuHardware(Hardware):
     def mapping_util(self, op: Op) -> float:
         """Useful multiply-accumulates over what all tensor cores could do while the busiest ones are issued to."""
         hardware = self.for_op(op)
-        issued = plan_gpu(hardware, op).nest.total("issue_cycles")
-        return op.M * op.N * op.K / (hardware.macs_per_cycle * issued)
+        plan = plan_gpu(hardware, op)
+        return plan.op.macs / (hardware.macs_per_cycle * plan.nest.total("issue_cycles"))
 
 
 def build_gpu(design: TensorCoreDesign) -> GpuHardware:
@@ -214,10 +214,18 @@ def _tilings(design: TensorCoreDesign, width: int) -> Tilings:
     )  # fmt: skip
 
 
+def is_batched(hardware: GpuHardware, op: Op) -> bool:
+    """Whether one kernel runs all GEMMs of an op: heads of attention and groups of a convolution, as cuBLAS' strided
+    batches and cuDNN do; those whose loads depend on values run one by one.
+    """
+    by_shape = type(hardware.datapath).kernel_costs is Datapath.kernel_costs
+    return op.kind in ("bmm", "conv") and op.count > 1 and by_shape
+
+
 def plan_gpu(hardware: GpuHardware, op: Op) -> GpuPlan:
-    """The kernel that runs one of the op's GEMMs. Raises: ConfigError if an SM can hold none."""
+    """The kernel that runs one of the op's GEMMs, or all of them. Raises: ConfigError if an SM can hold none."""
     dram = hardware.search_dram
-    shape = Op("any", op.M, op.N, op.K)
+    shape = Op("any", op.M, op.N, op.K, op.count if is_batched(hardware, op) else 1)
     try:
         return _best(shape, hardware.machine, hardware.bits, hardware.tilings, dram)
     except MappingError as error:

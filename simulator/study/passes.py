@@ -30,7 +30,7 @@ from simulator.mapping import BufferLimits
 from simulator.mapping.fused import count_fused, fused_table, waiting_cycles
 from simulator.mapping.vector import Lanes, VectorJob, count_pass, lower_pass, vector_cycles
 from simulator.study.cores import plan_cores
-from simulator.study.gpu import GpuHardware
+from simulator.study.gpu import GpuHardware, is_batched
 from simulator.study.gpu_passes import time_gpu_pass
 from simulator.study.hardware import Hardware
 from simulator.study.plans import plan_op
@@ -41,7 +41,7 @@ from simulator.study.timings import NOTHING, run_tables, scaled
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass, Work, work_of
 
-__all__ = ["PassResult", "Step", "plan_step", "simulate_pass", "simulate_step", "time_pass"]
+__all__ = ["PassResult", "Step", "plan_step", "repeated_at_once", "simulate_pass", "simulate_step", "time_pass"]
 
 Step = Op | Pass
 Side = Literal["act", "weight"]
@@ -94,16 +94,16 @@ def simulate_pass(
     """Run one pass. Raises: as ``time_pass``."""
     tables, timing, counts = time_pass(hardware, steps, index, fidelity)
     step = cast(Pass, steps[index])
-    counts = counts.times(step.count)
-    timing = scaled(timing, step.count)
+    times = step.count // repeated_at_once(hardware, steps, index)
+    counts, timing = counts.times(times), scaled(timing, times)
     return PassResult(step, sum(map(len, tables)), timing, counts, hardware.energy(counts))
 
 
 def time_pass(
     hardware: Hardware, steps: Sequence[Step], index: int, fidelity: Fidelity
 ) -> tuple[tuple[TileTable, ...], Timing, Counts]:
-    """Tiles of a pass, a table per core that has work, and the cycles and counts of doing it once; no table where it is
-    nothing.
+    """Tiles of a pass, a table per core that has work, and the cycles and counts of doing it once (or as often as one
+    kernel does it, ``repeated_at_once``); no table where it is nothing.
 
     Raises: ConfigError naming the field of a scratchpad that is too small; WorkloadError for a pass that is too large.
     """
@@ -114,7 +114,8 @@ def time_pass(
         return (), NOTHING, Counts(0, 0, dram_activates=0)
     behind = _behind(hardware, steps, index) if _is_fused(special, step) else None
     if isinstance(special, GpuHardware):
-        return time_gpu_pass(special, _job(special, step), fidelity, fused=behind is not None)
+        job = _repeated(_job(special, step), repeated_at_once(hardware, steps, index))
+        return time_gpu_pass(special, job, fidelity, fused=behind is not None)
     assert isinstance(hardware, SystolicHardware), "a design has one of the kinds of array"
     assert isinstance(special, SystolicHardware), "and so have its layers"
     jobs = _jobs(special, step)
@@ -129,6 +130,26 @@ def time_pass(
     rows = timing.dram.get("activates")
     counts = replace(reduce(add, done), cycles=timing.total_cycles, dram_activates=rows)
     return tables, timing, counts
+
+
+def repeated_at_once(hardware: Hardware, steps: Sequence[Step], index: int) -> int:
+    """How often one kernel does a pass: as often as its product runs in one kernel, else once."""
+    step = cast(Pass, steps[index])
+    special = hardware.named(step.gemm)
+    if not isinstance(special, GpuHardware):
+        return 1
+    product = next((op for op in steps if isinstance(op, Op) and op.name == step.gemm), None)
+    batched = product is not None and product.count == step.count and is_batched(special, product)
+    return step.count if batched else 1
+
+
+def _repeated(job: VectorJob, times: int) -> VectorJob:
+    """All repetitions of a pass in one: further rows; further columns if these have parameters (groups have their own)
+    and no row is reduced.
+    """
+    if job.work.parameters and not job.work.reductions:
+        return replace(job, cols=job.cols * times)
+    return replace(job, rows=job.rows * times)
 
 
 def _require_feasible(step: Pass) -> None:

@@ -30,7 +30,7 @@ _MOST_ROWS = 1 << 22
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """One GEMM as a kernel on tensor cores: what ``CorePlan`` is for a systolic array.
+    """One GEMM, or a batch, as a kernel on tensor cores: what ``CorePlan`` is for a systolic array.
 
     ``costs``: what its values add to what is loaded from DRAM, if they do.
     """
@@ -65,6 +65,11 @@ class KernelPlan:
     def costs_of(self, act: Encoded | None, weight: Encoded | None, seed: int) -> TileCosts | None:
         """What these values add, or such as are drawn."""
         return self.hardware.datapath.kernel_costs(KernelJob(self.gemm.table.rows, act, weight, seed))
+
+    @property
+    def batch(self) -> int:
+        """GEMMs of the op that it runs at once."""
+        return self.gemm.op.count
 
     @property
     def tiles(self) -> int:

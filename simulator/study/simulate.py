@@ -216,13 +216,14 @@ def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidel
 
 def _by_shape(hardware: Hardware, op: Op, plan: Plan, fidelity: Fidelity) -> tuple[Timing, Counts]:
     """Cycles and counts of all GEMMs of an op whose costs follow from its shape: run once for each."""
-    key = op.M, op.N, op.K, op.count, fidelity
+    key = op.M, op.N, op.K, op.count, plan.batch, fidelity
     if key not in hardware.known:
         if _need_no_rows(hardware, fidelity):
             timing, counts = _on_loops(hardware, plan, fidelity)
         else:
-            _, _, timing, counts = _costs(hardware, replace(op, count=1), plan, [(None, None)], fidelity, 0)
-        hardware.known[key] = scaled(replace(timing, events=None, cores=()), op.count), counts.times(op.count)
+            _, _, timing, counts = _costs(hardware, op, plan, [(None, None)] * plan.batch, fidelity, 0)
+        times = op.count // plan.batch
+        hardware.known[key] = scaled(replace(timing, events=None, cores=()), times), counts.times(times)
     timing, counts = hardware.known[key]
     return timing, counts
 
@@ -264,6 +265,7 @@ def _costs(
         timings.append(summed(phases))
         counts.append(whole.counts(timings[-1], whole.tables))
         if costs is None:
-            return *first, scaled(timings[0], len(operands)), counts[0].times(len(operands))
+            times = len(operands) // plan.batch
+            return *first, scaled(timings[0], times), counts[0].times(times)
     assert first is not None, "an op has at least one GEMM"
     return *first, summed(timings), reduce(add, counts)

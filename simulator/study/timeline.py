@@ -18,7 +18,7 @@ from simulator.report.atomic import whole_file
 from simulator.report.timeline import OpTimeline, write_timeline
 from simulator.study.expand import Point
 from simulator.study.hardware import Hardware
-from simulator.study.passes import time_pass
+from simulator.study.passes import repeated_at_once, time_pass
 from simulator.study.simulate import timing_of
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass
@@ -43,11 +43,11 @@ def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterato
     for point in points:
         elapsed = 0
         for index, step in enumerate(point.workload.steps):
-            phases, cycles = _phases(point, index, fidelity, seed)
+            phases, times, cycles = _phases(point, index, fidelity, seed)
             begin, after = elapsed, elapsed + cycles
             for number, (tables, timing) in enumerate(phases, 1):
                 end = begin + timing.total_cycles
-                more = (step.count - 1, after - end) if number == len(phases) else (0, 0)
+                more = (times - 1, after - end) if number == len(phases) else (0, 0)
                 for core, (table, one) in enumerate(zip(tables, timing.per_core, strict=True)):
                     after_launch = begin + point.hardware.launch_cycles
                     drawn = gemm_timeline(point.hardware, _group(point, core), step, table, one.events, after_launch)
@@ -58,16 +58,17 @@ def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterato
             elapsed = after
 
 
-def _phases(point: Point, index: int, fidelity: Fidelity, seed: int) -> tuple[list[_Phase], int]:
-    """What the first repetition of a step runs, one phase after another, and the cycles of all its repetitions."""
+def _phases(point: Point, index: int, fidelity: Fidelity, seed: int) -> tuple[list[_Phase], int, int]:
+    """What the first repetition of a step runs, one phase after another, how often, and the cycles of all of them."""
     steps = point.workload.steps
     step = steps[index]
     if isinstance(step, Op):
         tensors = point.workload.tensors(index)
         plan, timings, cycles = timing_of(point.hardware, step, tensors, fidelity=fidelity, seed=seed)
-        return list(zip(plan.phases, timings, strict=True)), cycles
+        return list(zip(plan.phases, timings, strict=True)), step.count // plan.batch, cycles
     tables, timing, _ = time_pass(point.hardware, steps, index, fidelity)
-    return [(tables, timing)] if tables else [], timing.total_cycles * step.count
+    times = step.count // repeated_at_once(point.hardware, steps, index)
+    return [(tables, timing)] if tables else [], times, timing.total_cycles * times
 
 
 def _group(point: Point, core: int) -> str:

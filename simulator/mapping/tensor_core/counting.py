@@ -44,12 +44,12 @@ class _Work:
 def count_gpu(
     plan: GpuPlan, tiles: Tiles, datapath: Datapath, cycles: int, launch_cycles: int, burst_bytes: int
 ) -> Counts:
-    """Counts of one GEMM that took ``cycles``, its launch too.
+    """Counts of one kernel, of one GEMM or a batch, that took ``cycles``, its launch too.
 
     Raises: ConservationError if tiles lose MACs or bytes.
     """
     op = plan.op
-    macs = op.M * op.N * op.K
+    macs = op.macs
     if tiles.total("macs") != macs:
         raise ConservationError(f"{op.name}: the tiles have {tiles.total('macs')} MACs, the GEMM has {macs}")
     work = _work(plan)
@@ -58,7 +58,7 @@ def count_gpu(
     actions: dict[str, float] = defaultdict(float)
     for per_one, times in (
         (datapath.edp_actions_per_mac(), macs),
-        (datapath.actions_per_output(), op.M * op.N),
+        (datapath.actions_per_output(), op.M * op.N * op.count),
     ):
         for action, n in per_one.items():
             actions[action] += n * times
@@ -79,7 +79,7 @@ def _active_sm_cycles(plan: GpuPlan, cycles: int, launch_cycles: int) -> int:
 
 def _work(plan: GpuPlan) -> _Work:
     g, x, (m, n, k) = plan.grid, plan.kernel, plan.machine.mma
-    tiles = g.rows * g.cols
+    tiles = g.rows * g.cols * plan.op.count
     steps = tiles * -(-plan.op.K // x.k) if x.stream else tiles * x.splits * g.steps
     groups = x.warps_m * x.warps_n
     across = -(-(x.n // x.warps_n) // n)
@@ -92,12 +92,12 @@ def _dram(plan: GpuPlan, tiles: Tiles, burst_bytes: int) -> dict[tuple[str, str]
     for side in ("act", "weight"):
         column = tiles.rows[f"{side}_load_bytes"]
         found["dram", side] = Traffic(read_bits=8 * tiles.summed(column), reads=tiles.summed(-(-column // burst_bytes)))
-    results = -(-plan.op.M * plan.op.N * plan.bits.output // 8)
+    results = plan.op.count * (-(-plan.op.M * plan.op.N * plan.bits.output // 8))
     return found | {("dram", "out"): Traffic(write_bits=8 * results, writes=-(-results // burst_bytes))}
 
 
 def _l2(plan: GpuPlan) -> dict[tuple[str, str], Traffic]:
-    outputs, bits, splits = plan.op.M * plan.op.N, plan.bits, plan.kernel.splits
+    outputs, bits, splits = plan.op.M * plan.op.N * plan.op.count, plan.bits, plan.kernel.splits
     found = {}
     sides = (("act", bits.act, plan.costs.dram.act), ("weight", bits.weight, plan.costs.dram.weight))
     for (side, width, loaded), asked in zip(sides, plan.costs.l2, strict=True):
@@ -151,7 +151,7 @@ def _require_compulsory(plan: GpuPlan, traffic: dict[tuple[str, str], Traffic]) 
     """Every operand comes out of L2 at least once, and out of DRAM unless it was there. Raises: ConservationError."""
     op, bits = plan.op, plan.bits
     there = plan.machine.warm and not plan.costs.dram.full
-    for side, rows, width in (("act", op.M, bits.act), ("weight", op.N, bits.weight)):
+    for side, rows, width in (("act", op.count * op.M, bits.act), ("weight", op.count * op.N, bits.weight)):
         needed = {"l2": rows * width.row_bits(op.K), "dram": 0 if there else rows * width.dram_row_bits(op.K)}
         for level, least in needed.items():
             if traffic[level, side].read_bits < least:

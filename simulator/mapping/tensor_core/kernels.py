@@ -131,7 +131,7 @@ def _split(op: Op, machine: Machine, x: Kernels, parts: int, free: bool) -> Kern
     steps = ceil_div(op.K, x.k)
     makes = ceil_div(steps, ceil_div(steps, np.minimum(parts, steps))) == parts
     if free:
-        tiles = ceil_div(op.M, x.m) * ceil_div(op.N, x.n)
+        tiles = ceil_div(op.M, x.m) * ceil_div(op.N, x.n) * op.count
         makes &= (tiles < machine.sms) & (op.M * op.N * 4 * parts <= machine.l2_bytes)
     fitting = x.chosen(makes)
     return fitting._replace(splits=np.full_like(fitting.m, parts))

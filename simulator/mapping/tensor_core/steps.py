@@ -38,7 +38,7 @@ class Grid:
     """How a kernel's blocks cover a GEMM, in sets that run at the same time; integers, or arrays of them.
 
     Attributes:
-        rows, cols: blocks along M and N; ``blocks``: all of them, parts of K too.
+        rows, cols: blocks along M and N; ``blocks``: all of them, parts of K and all products of a batch too.
         steps: of a block along K.
         together: blocks of an SM that run at the same time; ``sets``: how often all SMs are filled with them.
         last: blocks of the last set; ``last_together``: of them, those of the busiest SM.
@@ -60,7 +60,7 @@ class Grid:
 def grid(op: Op, machine: Machine, x: Any) -> Grid:
     """See ``Grid``."""
     rows, cols, steps = ceil_div(op.M, x.m), ceil_div(op.N, x.n), ceil_div(op.K, x.k)
-    blocks = rows * cols * x.splits
+    blocks = rows * cols * x.splits * op.count
     whole = np.where(x.stream, ceil_div(blocks * steps, machine.sms), ceil_div(steps, x.splits))
     blocks = np.where(x.stream, np.minimum(blocks * steps, machine.sms), blocks)
     together = np.minimum(x.resident, ceil_div(blocks, machine.sms))
@@ -121,7 +121,7 @@ def reduction_cycles(op: Op, machine: Machine, bits: OperandBits, x: Any) -> Any
     """Cycles of the kernel that adds partial sums of ``splits`` parts of K, its launch too; or, for stream-K, of the
     blocks that take over sums of tiles that they finish.
     """
-    outputs = op.M * op.N
+    outputs = op.M * op.N * op.count
     moved = outputs * (np.asarray(x.splits) * bits.accumulator + bits.output) / 8
     added = outputs * (np.asarray(x.splits) + _EPILOGUE_OPERATIONS) / machine.lanes / machine.sms
     apart = machine.reduce_launch + machine.l2_latency + np.maximum(_whole(moved / machine.l2_rate), _whole(added))

@@ -85,7 +85,7 @@ def costs_of(op: Op, machine: Machine, bits: OperandBits, x: Kernels) -> Costs:
 
 @dataclass(frozen=True)
 class GpuPlan:
-    """One GEMM as one kernel runs it.
+    """One GEMM, or a batch of ``op.count`` equal ones, as one kernel runs it.
 
     Attributes:
         persistent: blocks run one tile after another, see above.
@@ -152,7 +152,7 @@ class GpuPlan:
         rows["drain_cycles"] = np.where(last_step, ends, 0)
         rows["vector_cycles"] = np.where(last_set & last_step, self.costs.reduction, 0)
         rows["opens_output"], rows["frees_output"] = k == 0, last_step
-        macs = self._by_set(self.op.M * self.op.N * self.op.K, at_set)
+        macs = self._by_set(self.op.macs, at_set)
         rows["macs"] = _spread(macs[:, None], g.steps, k)
         rows["k"] = np.minimum(x.k, self.op.K)
         flat = rows.reshape(-1)
@@ -201,7 +201,7 @@ class GpuPlan:
         for side in ("act", "weight"):
             rows[f"{side}_load_bytes"] = self._loads(side, at_set, at_step)
         if self.costs.dram.full:
-            left = self._by_set(self.op.M * self.op.N * self.bits.output // 8, at_set - 1)
+            left = self._by_set(self.op.count * (self.op.M * self.op.N * self.bits.output // 8), at_set - 1)
             pushed = np.where(at_set[:, None] > 0, ceil_div(left[:, None], g.steps), 0)
             rows["evicted_bytes"] = np.minimum(pushed, rows["act_load_bytes"] + rows["weight_load_bytes"])
 

@@ -55,25 +55,26 @@ def l2_bytes(op: Op, machine: Machine, bits: OperandBits, g: Grid) -> tuple[Any,
     """Bytes of activations and weights that all blocks ask L2 for: each row of A once per block along N, each column of
     W once per block (or cluster of them) along M.
     """
-    act, weight = _operand_bytes(op, bits)
+    act, weight = _operand_bytes(op, bits)  # all products of a batch have operands of their own
     return act * g.cols, weight * ceil_div(g.rows, np.minimum(machine.cluster, g.rows))
 
 
 def _operand_bytes(op: Op, bits: OperandBits) -> tuple[int, int]:
     """Bytes of both operands on chip."""
-    return -(-op.M * bits.act.row_bits(op.K) // 8), -(-op.N * bits.weight.row_bits(op.K) // 8)
+    return op.count * (-(-op.M * bits.act.row_bits(op.K) // 8)), op.count * (-(-op.N * bits.weight.row_bits(op.K) // 8))
 
 
 def dram_bytes(op: Op, machine: Machine, bits: OperandBits, x: Any, g: Grid) -> DramBytes:
     """See above."""
     chip = _operand_bytes(op, bits)
-    full = sum(chip) + op.M * op.N * bits.output // 8 > machine.l2_bytes
-    act = -(-op.M * bits.act.dram_row_bits(op.K) // 8)
-    weight = -(-op.N * bits.weight.dram_row_bits(op.K) // 8)
+    full = sum(chip) + op.count * (op.M * op.N * bits.output // 8) > machine.l2_bytes
+    act = op.count * (-(-op.M * bits.act.dram_row_bits(op.K) // 8))
+    weight = op.count * (-(-op.N * bits.weight.dram_row_bits(op.K) // 8))
     if machine.warm and not full:
         act = weight = 0
     at_once = np.minimum(machine.sms * g.together, g.blocks)
-    held = [side / np.asarray(x.splits) for side in chip]
+    parts = np.asarray(x.splits) * op.count  # that have blocks and operands of their own
+    held = [side / parts for side in chip]
     times = []
     for width in _WIDTHS:
         passing, kept = _band(g.cols, g.rows, width, at_once, held[1], held[0], machine.l2_bytes)
@@ -85,7 +86,7 @@ def dram_bytes(op: Op, machine: Machine, bits: OperandBits, x: Any, g: Grid) -> 
     acts, weights = (np.choose(best, [pair[side] for pair in times]) for side in (0, 1))
     along_n = best % 2 == 0
     width = np.minimum(np.array(_WIDTHS)[best // 2], np.where(along_n, g.cols, g.rows))
-    share = _first_share(machine, x, g, width, along_n)
+    share = _first_share(machine, parts, g, width, along_n)
     first = [np.ceil(side * part).astype(np.int64) for side, part in zip((act, weight), share, strict=True)]
     return DramBytes(act * acts, weight * weights, first[0], first[1], width, along_n, full)
 
@@ -107,9 +108,9 @@ def _band(across: Any, along: Any, width: int, at_once: Any, held: Any, passing:
     return np.where(passing + band <= capacity, 1, passes), kept
 
 
-def _first_share(machine: Machine, x: Any, g: Grid, width: Any, along_n: Any) -> tuple[Any, Any]:
-    """Parts of A and of W that the blocks which run first ask for; parts of K are numbered last."""
-    tiles, parts = g.rows * g.cols, np.asarray(x.splits)
+def _first_share(machine: Machine, parts: Any, g: Grid, width: Any, along_n: Any) -> tuple[Any, Any]:
+    """Parts of A and of W that the blocks which run first ask for; ``parts`` of K and of a batch are numbered last."""
+    tiles = g.rows * g.cols
     at_once = machine.sms * g.together
     blocks = np.minimum(at_once, tiles)
     of_k = np.minimum(ceil_div(at_once, tiles), parts) / parts
