@@ -19,7 +19,7 @@ from simulator.datapath.registry import source_file
 from simulator.errors import OutputError
 from simulator.study.expand import Point
 
-__all__ = ["STORE_NAME", "Store", "code_of", "code_sha256", "point_content", "point_key"]
+__all__ = ["STORE_NAME", "Store", "code_of", "code_sha256", "datapath_sha256", "point_content", "point_key"]
 
 STORE_NAME = "results.sqlite"
 _SCHEMA_VERSION = 1
@@ -40,7 +40,7 @@ def code_sha256() -> str:
 
 
 @cache
-def _datapath_sha256(path: Path) -> str:
+def datapath_sha256(path: Path) -> str:
     """Hash of the file of a datapath and, if it is in a package, of every source file of that package's folder."""
     package = sorted(path.parent.rglob("*.py")) if (path.parent / "__init__.py").exists() else [path]
     digest = hashlib.sha256()
@@ -64,7 +64,7 @@ def point_key(point: Point, fidelity: str, seed: int) -> str:
 def code_of(point: Point) -> dict[str, Any]:
     """The program that simulates a point."""
     path = source_file(point.hardware.design.datapath.name)
-    return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": _datapath_sha256(path)}
+    return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": datapath_sha256(path)}
 
 
 def point_content(point: Point, fidelity: str, seed: int) -> dict[str, Any]:
