@@ -1,6 +1,6 @@
 """What is lost with outliers, and what with their neighbours: float tensors with some values clipped or put to zero.
 
-The experiment of OliVe (Guo et al., ISCA 2023, section 2.3): outliers are the values beyond three standard deviations of
+The experiment of OliVe (Guo et al., ISCA 2023, Figure 3). Outliers are the values beyond three standard deviations of
 their tensor, victims those that share a pair along K with one (of two outliers the smaller, the right one on a tie).
 All that is left stays in float32. Deviations of weights are their own, those of activations are found on the
 calibration inputs.

@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,17 @@ from simulator.study.hardware import Hardware
 from simulator.study.passages import InputSets
 from simulator.study.store import Store, code_sha256, datapath_sha256
 from simulator.study.substitution import Products, Quantised, Sums, is_replaced
-from simulator.tracing.writer import file_sha256
 from simulator.tracing.model import Input, Model
 from simulator.tracing.products import F32, Multiply, Product, multiply
 from simulator.tracing.weights import ModelWeights, weight_files
+from simulator.tracing.writer import file_sha256
 
-__all__ = ["FLOAT", "Bench", "Judged", "activations_of", "judge"]
+__all__ = ["DECIDES", "FLOAT", "Bench", "Judged", "activations_of", "judge"]
 
 FLOAT = "float32"
 """The model as it is, the first row of every table."""
+DECIDES = ("name", "datapath", "quantisation", "layers")
+"""The fields of a design that its values depend on."""
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 
@@ -128,8 +131,12 @@ def _schemes(bench: Bench, designs: Sequence[Design], ablations: Sequence[str]) 
     schemes = [_Scheme(FLOAT, head, FLOAT, lambda seen: multiply, calibrates=False)]
     for kind in ablations:
         changed = head | {"design": kind}
-        schemes.append(_Scheme(kind, changed, kind, lambda seen, kind=kind: Ablated(kind, seen, bench.products, bench.seed)))  # type: ignore[misc]  # fmt: skip
+        schemes.append(_Scheme(kind, changed, kind, partial(_ablated, kind, bench)))
     return schemes + [_of_design(bench, build(design)) for design in designs]
+
+
+def _ablated(kind: str, bench: Bench, seen: Mapping[str, F32]) -> Multiply:
+    return Ablated(kind, seen, bench.products, bench.seed)
 
 
 def _of_design(bench: Bench, hardware: Hardware) -> _Scheme:
@@ -145,25 +152,31 @@ def _of_design(bench: Bench, hardware: Hardware) -> _Scheme:
         "weights": datapath.weight_format.name,
         "scales": "" if not scaled else "calibrated" if static else "at run time",
     }
-    content = [design.model_dump(mode="json", include={"name", "datapath", "quantisation", "layers"}),
-               datapath_sha256(source_file(datapath.name))]  # fmt: skip
-    return _Scheme(
-        design.name, head, content, lambda seen: Quantised(hardware, seen, bench.products, bench.sums)
-    )
+    decides = design.model_dump(mode="json", include=set(DECIDES))
+    content = [decides, datapath_sha256(source_file(datapath.name))]
+    return _Scheme(design.name, head, content, lambda seen: Quantised(hardware, seen, bench.products, bench.sums))
 
 
 def activations_of(bench: Bench, weights: ModelWeights | None = None) -> dict[str, F32]:
     """All rows (R, K) of each activation on the calibration inputs of the float model, by name."""
     rows: dict[str, list[F32]] = defaultdict(list)
+    for given in bench.inputs.calibration:
+        for name, values in _operands(bench.model, given, weights).items():
+            rows[name].append(values)
+    return {name: np.concatenate(parts) for name, parts in rows.items()}
+
+
+def _operands(model: Model, given: Input, weights: ModelWeights | None) -> dict[str, F32]:
+    """The activations of one input that meet weights."""
+    found: dict[str, F32] = {}
 
     def keep(product: Product) -> F32:
-        if product.op.kind != "bmm" and len(rows[product.a_name]) < turn:
-            rows[product.a_name].append(product.a)
+        if product.op.kind != "bmm":
+            found[product.a_name] = product.a
         return multiply(product)
 
-    for turn, given in enumerate(bench.inputs.calibration, start=1):
-        bench.model.run(given.values, keep, weights)
-    return {name: np.concatenate(parts) for name, parts in rows.items()}
+    model.run(given.values, keep, weights)
+    return found
 
 
 def _run(bench: Bench, weights: ModelWeights, replaced: Multiply) -> tuple[Row, list[Row]]:

@@ -1,11 +1,11 @@
 """A design's numbers in the place of a model's: both operands of its products encoded as the hardware has them.
 
 Fake quantisation: what the codes stand for is multiplied in float32, so that errors of accumulators are not in it
-(``sums: datapath`` puts them in). Weights are calibrated on themselves. Activations that share one scale per tensor are
-calibrated once per tensor on other inputs; those with a scale per token, and formats that take their parameters from the
-values at hand (blocks of MX, columns of LLM.int8()), are encoded at run time, as the datapath does it. Products of two
-activations stay in float32, as in OliVe's released code, unless they are asked for; then both operands are encoded at
-run time.
+(``sums: datapath`` puts them in). Weights are calibrated on themselves. Activations that share one scale per tensor
+are calibrated once per tensor on other inputs; those with a scale per token, and formats that take their parameters
+from the values at hand (blocks of MX, columns of LLM.int8()), are encoded at run time, as the datapath does it.
+Products of two activations stay in float32, as in OliVe's released code, unless they are asked for; then both operands
+are encoded at run time.
 """
 
 from __future__ import annotations
