@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from simulator.report.formatting import (
@@ -40,6 +41,8 @@ _COSTS = (
     ("latency", "latency_s", TIME_S),
     ("area", "area_total_um2", _AREA),
 )
+_CLOSEST = 1e-4
+"""Cosines nearer to 1 are drawn there: what is beyond makes no difference to anyone."""
 _FORMATS = {"activations": "Activations", "weights": "Weights", "scales": "Scales of activations"}
 _METRICS = {
     "perplexity": "Perplexity",
@@ -102,11 +105,10 @@ def accuracy_figure(results: pd.DataFrame, about: Mapping[str, Any]) -> Figure |
     """The model's first merit against energy, latency and area of the first workload; up and left is better."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     merit = about["merit"]
     results = results[results["workload"] == results["workload"].iloc[0]]
-    sign = 1.0 if merit["more_is_better"] else -1.0
     costs = [cost for cost in _COSTS if results[cost[1]].notna().sum() > 1]
     if not costs:
         return None
@@ -116,9 +118,14 @@ def accuracy_figure(results: pd.DataFrame, about: Mapping[str, Any]) -> Figure |
     drawn = []
     for axes, (name, column, ladder) in zip(figure.subplots(len(costs), 1, squeeze=False).flat, costs, strict=True):
         unit = choose_unit(results[column], ladder)
-        table = _points(results, merit["column"], column, sign).assign(x=lambda t, u=unit: t["cost"] / u.worth)
+        table = _points(results, merit, column)
+        table["x"] = table["cost"] / unit.worth
         draw_points(axes, table, colours, least_pad=1e-6)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{sign * y:.4g}"))
+        if _near_one(merit):
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{1 - 10**-y:.{max(0, round(y))}f}"))
+        else:
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):.4g}"))
         axes.set_xlabel(f"{name} ({unit.name})")
         drawn.append((axes, table))
     figure.supylabel(merit["text"], fontsize=8)
@@ -128,22 +135,32 @@ def accuracy_figure(results: pd.DataFrame, about: Mapping[str, Any]) -> Figure |
     return figure
 
 
-def _points(results: pd.DataFrame, merit: str, cost: str, sign: float) -> pd.DataFrame:
+def _near_one(merit: Mapping[str, Any]) -> bool:
+    """Whether a merit is drawn by its distance to 1: all cosines of interest lie there."""
+    return str(merit["column"]).endswith("cosine")
+
+
+def _points(results: pd.DataFrame, merit: Mapping[str, Any], cost: str) -> pd.DataFrame:
     """Columns that ``tradeoff`` draws; ``drawn_db`` is the merit, its sign changed where less is better."""
-    value = sign * results[merit].astype(float)
-    table = pd.DataFrame({"design": results["design"], "cost": results[cost].astype(float), "drawn_db": value})
+    value = results[merit["column"]].astype(float) * (1.0 if merit["more_is_better"] else -1.0)
+    better = value
+    if _near_one(merit):
+        value = -np.log10(np.maximum(1 - value, _CLOSEST))
+    costs = results[cost].astype(float)
+    table = pd.DataFrame({"design": results["design"], "cost": costs, "drawn_db": value, "better": better})
     table = table[[not is_missing(v) and abs(v) < float("inf") for v in table["drawn_db"]]].dropna()
     table["sqnr_db"] = table["drawn_db"]
-    table["pareto"] = is_pareto(table["cost"].tolist(), table["drawn_db"].tolist())
+    table["pareto"] = is_pareto(table["cost"].tolist(), table["better"].tolist())
     return table
 
 
 def accuracy_caption(about: Mapping[str, Any]) -> str:
     """Caption of the figure."""
+    cut = f" Cosines above {1 - _CLOSEST:.4f} are drawn there." if _near_one(about["merit"]) else ""
     return (
         f"{about['merit']['text'].capitalize()} of {about['model']} run end to end with the numbers of each design, "
         "against energy, time and area of the study's first workload; up and left is better. Ringed points are Pareto "
-        "optimal: no other is both as accurate and as cheap."
+        "optimal: no other is both as accurate and as cheap." + cut
     )
 
 

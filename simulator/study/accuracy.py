@@ -15,6 +15,7 @@ import numpy as np
 
 from simulator.config import Design
 from simulator.datapath.registry import source_file
+from simulator.formats.blocks import BlockFormat
 from simulator.reference import noise_energy, sqnr_db
 from simulator.study.ablation import Ablated
 from simulator.study.building import build
@@ -142,19 +143,27 @@ def _ablated(kind: str, bench: Bench, seen: Mapping[str, F32]) -> Multiply:
 def _of_design(bench: Bench, hardware: Hardware) -> _Scheme:
     hardware = hardware.on(bench.model.source.name)
     design, datapath = hardware.design, hardware.datapath
-    quantisation = design.quantisation.activations
-    static = quantisation.granularity == "tensor" and datapath.act_format.static
-    scaled = datapath.act_format.calibrated or datapath.act_format.has_scale
     head: Row = {
         "design": design.name,
         "datapath": datapath.name,
         "activations": datapath.act_format.name,
         "weights": datapath.weight_format.name,
-        "scales": "" if not scaled else "calibrated" if static else "at run time",
+        "scales": _scales(hardware),
     }
     decides = design.model_dump(mode="json", include=set(DECIDES))
     content = [decides, datapath_sha256(source_file(datapath.name))]
     return _Scheme(design.name, head, content, lambda seen: Quantised(hardware, seen, bench.products, bench.sums))
+
+
+def _scales(hardware: Hardware) -> str:
+    """When the scales of activations are found; empty where there are none."""
+    encoding = hardware.datapath.act_format
+    if hardware.design.quantisation.activations.granularity != "tensor" or not encoding.static:
+        return "at run time"
+    (probe,) = encoding.encode_operand(np.ones((1, 1, 1), np.float32), "tensor", "absmax")
+    if encoding.has_scale or probe.extras:
+        return "calibrated"
+    return "of blocks" if isinstance(encoding, BlockFormat) else ""
 
 
 def activations_of(bench: Bench, weights: ModelWeights | None = None) -> dict[str, F32]:

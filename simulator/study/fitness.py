@@ -45,7 +45,8 @@ def fitness(gives: str, inputs: Sequence[Input], outputs: Outputs, float_outputs
 
     ``output_sqnr_db`` is of all outputs against the float model's; infinite where they are equal.
     """
-    energies = np.array([noise_energy(f, q) for f, q in zip(float_outputs, outputs, strict=True)]).sum(axis=0)
+    pairs = ((f.astype(np.float64), q.astype(np.float64)) for f, q in zip(float_outputs, outputs, strict=True))
+    energies = np.array([noise_energy(*pair) for pair in pairs]).sum(axis=0)
     own = _FITNESS[gives](inputs, outputs, float_outputs)
     return own | {"output_sqnr_db": sqnr_db(*energies.tolist())}
 
@@ -75,7 +76,7 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     """Spearman's; equal values share their mean rank. NaN of fewer than two values."""
     import pandas as pd
 
-    return float(pd.DataFrame({"x": x, "y": y}).corr("spearman").loc["x", "y"]) if len(x) > 1 else math.nan
+    return float(pd.DataFrame({"x": x, "y": y}).corr("spearman").to_numpy()[0, 1]) if len(x) > 1 else math.nan
 
 
 def _of_next_token(inputs: Sequence[Input], outputs: Outputs, float_outputs: Outputs) -> dict[str, float]:

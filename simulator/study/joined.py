@@ -27,8 +27,8 @@ def make_bench(asked: Accuracy, near: Path) -> Bench:
     """The model and its inputs. Raises: TraceError."""
     folder = near / asked.model
     model = open_model(folder if folder.is_dir() else asked.model)
-    paths = (None if path is None else near / path for path in (asked.evaluation, asked.calibration))
-    inputs = read_inputs(model, *paths, passages=asked.passages, tokens=asked.tokens)
+    evaluation, calibration = (None if p is None else near / p for p in (asked.evaluation, asked.calibration))
+    inputs = read_inputs(model, evaluation, calibration, asked.passages, asked.tokens)
     return Bench(model, inputs, asked.products, asked.sums)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,8 @@ class Quantised:
         """Both operands of each GEMM."""
         hardware = self._hardware.named(product.op.name)
         if self._is_static(hardware, product):
-            return [(*self._static(hardware, product), self._weight(hardware, product).encoded)]
+            (act,) = self._static(hardware, product)
+            return [(act, self._weight(hardware, product).encoded)]
         return self._at_run_time(hardware, product)
 
     def _is_static(self, hardware: Hardware, product: Product) -> bool:
@@ -113,5 +114,5 @@ class Quantised:
         return encode(hardware.design, hardware.datapath, a, w)
 
 
-def _real(decoded: NDArray[np.generic], operand: Encoded) -> F32:
+def _real(decoded: NDArray[Any], operand: Encoded) -> F32:
     return np.asarray(decoded * operand.row_scale, np.float32)
