@@ -86,15 +86,15 @@ def accuracy_table(results: pd.DataFrame, about: Mapping[str, Any]) -> pd.DataFr
 
 
 def terminal_fitness(rows: pd.DataFrame) -> Any:
-    """``fitness_table`` for a terminal."""
+    """``fitness_table`` for a terminal of 80 columns: without the formats."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    shown = fitness_table(rows)
+    shown = fitness_table(rows).drop(columns=list(_FORMATS.values()))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in shown.columns:
-        text = name == "Design" or name in _FORMATS.values()
-        table.add_column(name.replace(" ", "\n", 1), justify="left" if text else "right", no_wrap=name == "Design")
+        left = name == "Design"
+        table.add_column(name.replace(" ", "\n", 1), justify="left" if left else "right", no_wrap=left)
     for row in shown.itertuples(index=False, name=None):
         table.add_row(*map(str, row))
     return table
