@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
 from simulator import datapath as datapaths
@@ -23,7 +24,7 @@ from simulator.formats.base import Format, checked_tensor
 from simulator.study.ablation import ABLATIONS, victims_of
 from simulator.study.accuracy import Bench, activations_of, judge
 from simulator.study.building import build
-from simulator.study.fitness import bits_per_character, embedding, perplexity, rank_correlation
+from simulator.study.fitness import bits_per_character, embedding, fitness, perplexity, rank_correlation
 from simulator.study.joined import make_bench
 from simulator.study.passages import InputSets, read_inputs
 from simulator.study.substitution import Quantised
@@ -270,6 +271,20 @@ def test_an_embedding_is_the_mean_of_its_tokens():
     assert embedding(np.array([[3.0, 0.0], [3.0, 8.0]], np.float32)).tolist() == [0.6, 0.8]
 
 
+def test_what_is_said_of_each_kind_of_output():
+    rng = np.random.default_rng(0)
+    hidden = [rng.standard_normal((5, 8)).astype(np.float32) for _ in range(4)]
+    same = fitness("embeddings", [], hidden, hidden)
+    assert same["output_sqnr_db"] == math.inf
+    assert [same[k] for k in ("cosine", "worst_cosine", "rank_correlation")] == pytest.approx([1, 1, 1])
+    turned = fitness("embeddings", [], [-hidden[0], *hidden[1:]], hidden)
+    assert (turned["cosine"], turned["worst_cosine"]) == (pytest.approx(0.5), pytest.approx(-1))
+    logits = [np.array([[1.0, 2.0, 0.0]], np.float32), np.array([[5.0, 2.0, 0.0]], np.float32)]
+    other = [np.array([[3.0, 2.0, 0.0]], np.float32), logits[1]]
+    found = fitness("classes", [], other, logits)
+    assert found == {"top1_agreement": 0.5, "output_sqnr_db": pytest.approx(10 * math.log10(34 / 4))}
+
+
 def test_victims():
     x = np.array([[9.0, 1, 1, -9, 8, 9, 9, 9, 1, 1, 9]], np.float32)
     assert victims_of(x, 0.0, 1.0)[0].nonzero()[0].tolist() == [1, 2, 4, 7]
@@ -380,3 +395,21 @@ def test_victims_are_harmless_outliers_are_not_and_pairs_beat_int4():
     assert excess["prune_victims"] < excess["clip_outliers"] / 2
     assert abs(excess["prune_victims"] - excess["prune_normals"]) < excess["clip_outliers"] / 4
     assert excess["pairs"] < excess["int4_systolic"] / 1.5
+
+
+def test_a_vision_model_agrees_with_itself(tmp_path, capsys):
+    folder, dog = SHARED / "models" / "resnet20-cifar10", SHARED / "data" / "images" / "dog_224.png"
+    if not folder.is_dir() or not dog.is_file():
+        pytest.skip("absent: the model resnet20-cifar10")
+    for i, name in enumerate(("calibration", "calibration", "evaluation", "evaluation")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        with Image.open(dog) as image:
+            image.crop((9 * i, 0, 150 + 9 * i, 150)).save(tmp_path / name / f"{i}.png")
+    sets = ["--text", tmp_path / "evaluation", "--calibrate", tmp_path / "calibration"]
+    found = run_json(capsys, folder, *sets, "--design", "fp16_systolic", "--design", "bitfusion_systolic")["results"]
+    assert [row["top1_agreement"] for row in found] == [1.0, 1.0, 1.0]
+    assert found[1]["worst_layer_sqnr_db"] > 60
+    assert main(["accuracy", str(folder)]) == 2
+    assert (
+        "reads images; name a folder of them to judge it on and another to calibrate it on" in capsys.readouterr().err
+    )

@@ -167,12 +167,12 @@ def _scales(hardware: Hardware) -> str:
 
 
 def activations_of(bench: Bench, weights: ModelWeights | None = None) -> dict[str, F32]:
-    """All rows (R, K) of each activation on the calibration inputs of the float model, by name."""
+    """All rows, (R, K) or (count, R, K), of each activation on the calibration inputs of the float model, by name."""
     rows: dict[str, list[F32]] = defaultdict(list)
     for given in bench.inputs.calibration:
         for name, values in _operands(bench.model, given, weights).items():
             rows[name].append(values)
-    return {name: np.concatenate(parts) for name, parts in rows.items()}
+    return {name: np.concatenate(parts, axis=-2) for name, parts in rows.items()}
 
 
 def _operands(model: Model, given: Input, weights: ModelWeights | None) -> dict[str, F32]:

@@ -37,9 +37,9 @@ def is_replaced(product: Product, products: Products) -> bool:
 
 @dataclass(frozen=True)
 class _Weight:
-    """An encoded weight and what it stands for, (N, K)."""
+    """An encoded weight, of each GEMM, and what it stands for, of the weight's shape."""
 
-    encoded: Encoded
+    encoded: tuple[Encoded, ...]
     real: F32
 
 
@@ -47,7 +47,7 @@ class Quantised:
     """Computes products with the operands that a design's datapath would have.
 
     Args:
-        seen: name of an activation -> all its rows (R, K) on the calibration inputs.
+        seen: name of an activation -> all its rows, (R, K) or (count, R, K), on the calibration inputs.
     """
 
     def __init__(
@@ -73,9 +73,8 @@ class Quantised:
         """What the codes of both operands stand for, of the shapes of the operands."""
         hardware = self._hardware.named(product.op.name)
         if self._is_static(hardware, product):
-            (act,) = self._static(hardware, product)
-            weight = self._weight(hardware, product)
-            return _real(hardware.datapath.act_format.decode_operand(act), act), weight.real
+            acts = [_real(hardware.datapath.act_format.decode_operand(x), x) for x in self._static(hardware, product)]
+            return np.stack(acts).reshape(product.a.shape), self._weight(hardware, product).real
         real = [hardware.datapath.real_operands(*pair) for pair in self._at_run_time(hardware, product)]
         a, w = (np.stack(side).astype(np.float32) for side in zip(*real, strict=True))
         return a.reshape(product.a.shape), w.reshape(product.w.shape)
@@ -84,8 +83,8 @@ class Quantised:
         """Both operands of each GEMM."""
         hardware = self._hardware.named(product.op.name)
         if self._is_static(hardware, product):
-            (act,) = self._static(hardware, product)
-            return [(act, self._weight(hardware, product).encoded)]
+            weight = self._weight(hardware, product).encoded
+            return list(zip(self._static(hardware, product), weight, strict=True))
         return self._at_run_time(hardware, product)
 
     def _is_static(self, hardware: Hardware, product: Product) -> bool:
@@ -93,25 +92,30 @@ class Quantised:
         return per_tensor and hardware.datapath.act_format.static and product.op.kind != "bmm"
 
     def _static(self, hardware: Hardware, product: Product) -> list[Encoded]:
-        key = (hardware.datapath, product.a_name)
+        encoding, key = hardware.datapath.act_format, (hardware.datapath, product.a_name)
         if key not in self._scales:
             method = hardware.design.quantisation.activations.calibration
-            (found,) = hardware.datapath.act_format.encode_operand(self._seen[product.a_name][None], "tensor", method)
+            found, *_ = encoding.encode_operand(_gemms(self._seen[product.a_name]), "tensor", method)
             self._scales[key] = replace(found, codes=found.codes[:0])  # the codes have served
-        return hardware.datapath.act_format.encode_like(product.a[None], self._scales[key])
+        return encoding.encode_like(_gemms(product.a), self._scales[key])
 
     def _weight(self, hardware: Hardware, product: Product) -> _Weight:
         key = (hardware.datapath, product.w_name)
         if key not in self._weights:
             how, encoding = hardware.design.quantisation.weights, hardware.datapath.weight_format
-            (found,) = encoding.encode_operand(product.w[None], shares_scale(how.granularity), how.calibration)
-            self._weights[key] = _Weight(found, _real(encoding.decode_operand(found), found))
+            found = encoding.encode_operand(_gemms(product.w), shares_scale(how.granularity), how.calibration)
+            real = np.stack([_real(encoding.decode_operand(x), x) for x in found])
+            self._weights[key] = _Weight(tuple(found), real.reshape(product.w.shape))
         return self._weights[key]
 
     @staticmethod
     def _at_run_time(hardware: Hardware, product: Product) -> list[tuple[Encoded, Encoded]]:
-        a, w = (x if x.ndim == 3 else x[None] for x in (product.a, product.w))
-        return encode(hardware.design, hardware.datapath, a, w)
+        return encode(hardware.design, hardware.datapath, _gemms(product.a), _gemms(product.w))
+
+
+def _gemms(x: F32) -> F32:
+    """An operand (rows, K) or (count, rows, K) as (count, rows, K)."""
+    return x if x.ndim == 3 else x[None]
 
 
 def _real(decoded: NDArray[Any], operand: Encoded) -> F32:
