@@ -144,16 +144,19 @@ class BiScaled6(TensorEncoding):
         peak = np.broadcast_to(np.abs(tensor).max(axis=axis, keepdims=True), (*tensor.shape[:2], 1))
         scale = _Fine(peak.reshape(-1)).calibrate(tensor, axis=axis, method=method)
         per_gemm = np.broadcast_to(scale, (len(tensor), *scale.shape[1:]))
-        shift = _shift(peak[..., 0], np.broadcast_to(scale, peak.shape)[..., 0])
-        return [self._encoded(*parts) for parts in zip(tensor, shift, per_gemm, strict=True)]
+        return [self._encoded(*parts) for parts in zip(tensor, peak[..., 0], per_gemm, strict=True)]
 
     def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
         """See ``TensorEncoding.encode_like``; what is beyond the wide scale saturates."""
         tensor = checked_tensor(operand_tensor(x, self.name))
         shift = np.full(tensor.shape[1], int(like.extras["shift"][0]), np.int64)
-        return [self._encoded(rows, shift, like.scale) for rows in tensor]
+        return [self._shifted(rows, shift, like.scale) for rows in tensor]
 
-    def _encoded(self, rows: NDArray[np.float32], shift: NDArray[np.int64], scale: NDArray[np.float32]) -> Encoded:
+    def _encoded(self, rows: NDArray[np.float32], peak: NDArray[np.float32], scale: NDArray[np.float32]) -> Encoded:
+        """One GEMM's operand, with the largest magnitude that each row's scale has to cover."""
+        return self._shifted(rows, _shift(peak, np.broadcast_to(scale, (len(rows), 1))[:, 0]), scale)
+
+    def _shifted(self, rows: NDArray[np.float32], shift: NDArray[np.int64], scale: NDArray[np.float32]) -> Encoded:
         """One GEMM's operand, with the shift of each row's wide scale."""
         per_row = np.ascontiguousarray(np.broadcast_to(scale, (len(rows), 1)))[:, 0]
         ratio = np.ldexp(1.0, shift)
