@@ -364,7 +364,10 @@ def test_a_study_joins_accuracy_with_cost(model_folder, texts, tmp_path, capsys)
         assert (tmp_path / "out" / name).stat().st_size
     page = (tmp_path / "out" / "index.html").read_text()
     assert "the sets share nothing" in page
-    assert len((tmp_path / "out" / "tables" / "accuracy.md").read_text().splitlines()) == 2 + 4
+    table = (tmp_path / "out" / "tables" / "accuracy.md").read_text()
+    assert len(table.splitlines()) == 2 + 4
+    assert main(["report", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "tables" / "accuracy.md").read_text() == table
 
 
 def test_a_study_without_its_model_says_how_to_get_it(tmp_path, capsys):

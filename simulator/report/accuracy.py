@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,8 @@ def _four(value: Any) -> str:
 
 def accuracy_table(results: pd.DataFrame, about: Mapping[str, Any]) -> pd.DataFrame:
     """A row per result, the float model first: accuracy, then latency, energy and area."""
-    reference = pd.DataFrame([about["float"]])
+    of_float = {k: math.inf if k.endswith("_db") else v for k, v in about["float"].items()}  # JSON knows no infinity
+    reference = pd.DataFrame([of_float])
     table = fitness_table(results, "accuracy_")
     names = point_labels(results)
     table["Design"] = [f"{d} ({p})" if p else d for d, p in zip(table["Design"], names, strict=True)]
