@@ -44,7 +44,7 @@ _COSTS = (
 )
 _CLOSEST = 1e-4
 """Cosines nearer to 1 are drawn there: what is beyond makes no difference to anyone."""
-_FORMATS = {"activations": "Activations", "weights": "Weights", "scales": "Scales of activations"}
+_FORMATS = {"activations": "Activations", "weights": "Weights", "scales": "Scales"}
 _METRICS = {
     "perplexity": "Perplexity",
     "bits_per_character": "Bits per character",

@@ -43,7 +43,7 @@ TEXT_COLUMNS = (
     "Accounting",
     "Activations",
     "Weights",
-    "Scales of activations",
+    "Scales",
 )
 ERROR_COLUMNS = {"Encoding SQNR (dB)": "sqnr_quantisation_db", "Arithmetic SQNR (dB)": "sqnr_arithmetic_db"}
 """The two parts of the error: of the codes, and of sums that round."""
