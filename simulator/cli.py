@@ -479,6 +479,50 @@ def quantize(
     return 0
 
 
+@app.command()
+def accuracy(
+    model: Annotated[str, typer.Argument(help="A model folder, or an installed package that carries one.")],
+    design: Annotated[
+        list[str] | None, typer.Option("--design", help="A shipped name or a YAML file; four of them by default.")
+    ] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also clip outliers, prune their victims, and as many other values.")
+    ] = False,
+    text: Annotated[Path | None, typer.Option(help="Text, or folder of images, that the model is judged on.")] = None,
+    calibrate: Annotated[Path | None, typer.Option(help="Another one, that scales are found on.")] = None,
+    passages: Annotated[int, typer.Option(help="Paragraphs or images of each, at most.")] = 16,
+    tokens: Annotated[int, typer.Option(help="Tokens of a passage, at most.")] = 64,
+    products: Annotated[str, typer.Option(help="layers: products with weights; all: attention as well.")] = "layers",
+    sums: Annotated[str, typer.Option(help="float32, or as the datapath adds.")] = "float32",
+    seed: Annotated[int, typer.Option(help="For what --ablate draws.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables, layer by layer too, and what was run.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Run a real model end to end with each design's numbers: perplexity, similarity or agreement; layers, too."""
+    from simulator.study.judging import judge_to_folder
+
+    _require_at_least(1, "--passages", passages)
+    _require_at_least(3, "--tokens", tokens)
+    _require_at_least(0, "--seed", seed)
+    asked = {"model": _reference(model), "evaluation": text and str(text), "calibration": calibrate and str(calibrate),
+             "passages": passages, "tokens": tokens, "products": products, "sums": sums}  # fmt: skip
+    with _progress() as progress:
+        found = judge_to_folder(asked, [_reference(d) for d in design or ()], ablate, seed, out, progress)
+    if as_json:
+        _print_json({"about": found.about, "results": found.rows.to_dict(orient="records"),
+                     "layers": found.layers.to_dict(orient="records")})  # fmt: skip
+        return 0
+    from rich.console import Console
+
+    from simulator.report.accuracy import accuracy_note, terminal_fitness
+
+    Console().print(terminal_fitness(found.rows))
+    print(accuracy_note(found.about))
+    if out:
+        print(f"tables: {out}")
+    return 0
+
+
 @app.command("import")
 def import_(
     sources: Annotated[

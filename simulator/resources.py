@@ -11,7 +11,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 def shipped_dir(kind: str) -> Path:
     """Folder of shipped data: ``kind`` is ``configs/designs``, ``configs/cost``, ``configs/dram``, ``configs/kernels``,
-    ``configs/studies``, ``workloads`` or ``traces``.
+    ``configs/studies``, ``configs/texts``, ``workloads`` or ``traces``.
     """
     installed = _PACKAGE / "_shipped"
     return (installed if installed.is_dir() else _PACKAGE.parent) / kind

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
+from simulator.config.accuracy import Accuracy
 from simulator.config.load import FieldError
 from simulator.config.published import Beside, Measured, Published
 from simulator.config.record import Record
@@ -57,6 +58,7 @@ class Study(Record):
     published: Published | None = None
     measured: Measured | None = None
     beside: Beside | None = None
+    accuracy: Accuracy | None = None
 
     @model_validator(mode="after")
     def _beside_others_at_one_point(self) -> Study:

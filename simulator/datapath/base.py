@@ -175,6 +175,11 @@ class Datapath(OnTensorCores, ABC):
         """
         return self.act_format.decode_operand(act), self.weight_format.decode_operand(weight)
 
+    def real_operands(self, act: Encoded, weight: Encoded) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What the codes stand for, scales included: (M, K) and (N, K), whose product ``real`` is up to rounding."""
+        a, w = self.decoded(act, weight)
+        return a * act.row_scale, w * weight.row_scale
+
     def accumulated(self, act: Encoded, weight: Encoded) -> tuple[NDArray[Any], NDArray[Any]]:
         """Operands (M, steps) and (N, steps) of the products that an ``int`` accumulator adds, one step after another.
 

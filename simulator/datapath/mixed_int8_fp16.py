@@ -178,6 +178,11 @@ class MixedInt8Fp16(Datapath):
         w[:, act.extras["outlier_column"]] = weight.extras["outlier_weight"]
         return self.act_format.decode_operand(act), w
 
+    def real_operands(self, act: Encoded, weight: Encoded) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """As decoded: both scales have been applied."""
+        a, w = self.decoded(act, weight)
+        return np.asarray(a, np.float64), np.asarray(w, np.float64)
+
     def edge_words(self, encoded: Encoded, operand: Operand) -> NDArray[Any]:
         """Of the int8 array."""
         return _INT8.edge_words(encoded, operand)

@@ -90,6 +90,7 @@ class AdaptivFloat(TensorEncoding):
     has_scale: ClassVar[bool] = False
     calibrated: ClassVar[bool] = False
     rows_alone: ClassVar[bool] = True
+    static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for option, value, low, high in (("bits", self.bits, 4, 8), ("exp_bits", self.exp_bits, 1, 5)):
@@ -142,6 +143,12 @@ class AdaptivFloat(TensorEncoding):
             Encoded(c, self._step(b), tensor.shape[-1], {"exp_bias": np.asarray(b)})
             for c, b in zip(codes, per_gemm, strict=True)
         ]
+
+    def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
+        """See ``TensorEncoding.encode_like``; what is beyond the largest value at that bias saturates."""
+        tensor, bias = operand_tensor(x, self.name), like.extras["exp_bias"]
+        codes = self.encode(tensor, bias)
+        return [Encoded(c, like.scale, tensor.shape[-1], {"exp_bias": bias}) for c in codes]
 
     def decode_operand(self, operand: Encoded) -> NDArray[np.int64]:
         """See ``TensorEncoding.decode_operand``; integers that a scale of ``2^(bias - man_bits)`` makes real."""

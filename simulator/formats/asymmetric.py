@@ -97,6 +97,7 @@ class _Asymmetric(TensorEncoding):
     group: int | None = None
 
     rows_alone: ClassVar[bool] = True
+    static: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         cls.name = f"int{cls.bits}_asym"
@@ -157,6 +158,14 @@ class _Asymmetric(TensorEncoding):
             Encoded(c, np.asarray(s), K, {"zero_point": np.asarray(z)}, self.group)
             for c, s, z in zip(codes, scales, zeros, strict=True)
         ]
+
+    def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
+        """See ``TensorEncoding.encode_like``. Raises: EncodingError if scales of groups are asked for."""
+        if self.group is not None:
+            raise EncodingError(f"{self.name}: scales of groups are found with the values that they encode")
+        tensor, zero = operand_tensor(x, self.name), like.extras["zero_point"]
+        codes = self.encode(tensor, like.scale, zero)
+        return [Encoded(c, like.scale, tensor.shape[-1], {"zero_point": zero}) for c in codes]
 
     def decode_operand(self, operand: Encoded) -> NDArray[np.int32]:
         """See ``TensorEncoding.decode_operand``: ``q - z``, exact."""

@@ -109,6 +109,8 @@ class TensorEncoding(ABC):
         rows_alone: whether with a scale per row each row is encoded for itself. Blocks of ``ROW_BLOCK`` rows (the last
             one may have fewer) can then be encoded one after another: what is stored of them, put end to end, is what
             is stored of the whole operand. The others need all rows at once.
+        static: whether ``encode_like`` can encode with what was calibrated on other values, as hardware does that has
+            scales found beforehand.
     """
 
     name: ClassVar[str]
@@ -117,6 +119,7 @@ class TensorEncoding(ABC):
     has_scale: ClassVar[bool] = True
     calibrated: ClassVar[bool] = True
     rows_alone: ClassVar[bool] = False
+    static: ClassVar[bool] = False
 
     @abstractmethod
     def encode_operand(self, x: ArrayLike, granularity: Granularity, method: Calibration) -> list[Encoded]:
@@ -124,6 +127,13 @@ class TensorEncoding(ABC):
 
         Raises: EncodingError on NaN, infinity or another shape.
         """
+
+    def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
+        """Encode an operand (count, rows, K) with what was calibrated on another, tensor-wide: scale, type, zero point.
+
+        Raises: EncodingError as ``encode_operand``, and where the encoding is not ``static``.
+        """
+        raise EncodingError(f"{self.name}: takes its parameters from the very values that it encodes")
 
     @abstractmethod
     def decode_operand(self, operand: Encoded) -> NDArray[Any]:
@@ -156,6 +166,7 @@ class Format(TensorEncoding):
 
     max_normal: ClassVar[float]
     rows_alone: ClassVar[bool] = True
+    static: ClassVar[bool] = True
 
     @abstractmethod
     def encode(self, x: ArrayLike, scale: ArrayLike) -> NDArray[np.uint8]:
@@ -182,6 +193,11 @@ class Format(TensorEncoding):
         codes = self.encode(tensor, scale)
         per_gemm = np.broadcast_to(scale, (len(tensor),)) if scale.ndim == 0 else scale
         return [Encoded(c, np.asarray(s), tensor.shape[-1]) for c, s in zip(codes, per_gemm, strict=True)]
+
+    def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
+        """See ``TensorEncoding.encode_like``."""
+        tensor = operand_tensor(x, self.name)
+        return [Encoded(c, like.scale, tensor.shape[-1]) for c in self.encode(tensor, like.scale)]
 
     def decode_operand(self, operand: Encoded) -> NDArray[Any]:
         """See ``TensorEncoding.decode_operand``."""

@@ -131,6 +131,7 @@ class BiScaled6(TensorEncoding):
     bits: ClassVar[int] = 6
     values_per_group: ClassVar[int] = 4
     rows_alone: ClassVar[bool] = True
+    static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if type(self.block) is not int or self.block not in _BLOCKS:
@@ -145,16 +146,26 @@ class BiScaled6(TensorEncoding):
         per_gemm = np.broadcast_to(scale, (len(tensor), *scale.shape[1:]))
         return [self._encoded(*parts) for parts in zip(tensor, peak[..., 0], per_gemm, strict=True)]
 
+    def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
+        """See ``TensorEncoding.encode_like``; what is beyond the wide scale saturates."""
+        tensor = checked_tensor(operand_tensor(x, self.name))
+        shift = np.full(tensor.shape[1], int(like.extras["shift"][0]), np.int64)
+        return [self._shifted(rows, shift, like.scale) for rows in tensor]
+
     def _encoded(self, rows: NDArray[np.float32], peak: NDArray[np.float32], scale: NDArray[np.float32]) -> Encoded:
         """One GEMM's operand, with the largest magnitude that each row's scale has to cover."""
+        return self._shifted(rows, _shift(peak, np.broadcast_to(scale, (len(rows), 1))[:, 0]), scale)
+
+    def _shifted(self, rows: NDArray[np.float32], shift: NDArray[np.int64], scale: NDArray[np.float32]) -> Encoded:
+        """One GEMM's operand, with the shift of each row's wide scale."""
         per_row = np.ascontiguousarray(np.broadcast_to(scale, (len(rows), 1)))[:, 0]
-        ratio = _ratio(peak, per_row)
+        ratio = np.ldexp(1.0, shift)
         wide = _wide(rows, per_row, ratio, float(_LARGEST))
         steps = per_row[:, None] * np.where(wide, ratio[:, None], 1).astype(np.float32)
         masks = self._blocks(wide)
         full = masks.any(axis=-1)
         extras: dict[str, NDArray[Any]] = {
-            "shift": _shift(peak, per_row)[: scale.size].astype(np.uint8),
+            "shift": shift[: scale.size].astype(np.uint8),
             "wide_block": np.packbits(full),
             "wide_mask": masks[full],
         }

@@ -53,6 +53,7 @@ class OlAccel4(TensorEncoding):
     name: ClassVar[str] = "olaccel4"
     bits: ClassVar[int] = 4
     values_per_group: ClassVar[int] = 2
+    static: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.outlier_share, int | float) or not 0 <= self.outlier_share <= 1:
@@ -76,6 +77,13 @@ class OlAccel4(TensorEncoding):
         codes = _BODY.encode(body, scale)
         per_gemm = np.broadcast_to(scale, (len(tensor), *scale.shape[1:]))
         return [self._encoded(*parts) for parts in zip(tensor, listed, codes, per_gemm, strict=True)]
+
+    def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
+        """See ``TensorEncoding.encode_like``; which values are outliers is the share of these values all the same."""
+        tensor = checked_tensor(operand_tensor(x, self.name))
+        listed = self._largest(np.abs(tensor))
+        codes = _BODY.encode(np.where(listed, np.float32(0), tensor), like.scale)
+        return [self._encoded(*parts, like.scale) for parts in zip(tensor, listed, codes, strict=True)]
 
     def _largest(self, magnitude: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which values are outliers: the share of largest magnitude, the earlier ones of equals, never a zero."""

@@ -37,6 +37,7 @@ class Selection(TensorEncoding):
     """
 
     type_bits: ClassVar[int]
+    static: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -70,6 +71,12 @@ class Selection(TensorEncoding):
             self._encoded(c, s, t, granularity, rows.shape[1])
             for c, s, t in zip(*(a.reshape(*per_gemm, -1) for a in (codes, scale, chosen)), strict=True)
         ]
+
+    def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
+        """See ``TensorEncoding.encode_like``; the type is that of ``like``."""
+        tensor = checked_tensor(operand_tensor(x, self.name))
+        codes = self.candidates[int(self.chosen(like)[0])].encode(tensor, like.scale)
+        return [Encoded(c, like.scale, tensor.shape[-1], like.extras) for c in codes]
 
     def _least_error(self, rows: NDArray[np.float32], scales: NDArray[np.float32], together: bool) -> NDArray[np.intp]:
         """Index of the best candidate of each row (R,), given each candidate's scale of each row (candidates, R)."""

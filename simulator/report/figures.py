@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from simulator.report import captions
+from simulator.report.accuracy import accuracy_caption, accuracy_figure
 from simulator.report.atomic import write_bytes
 from simulator.report.beside import series_points
 from simulator.report.comparison import area_figure, cycles_figure, energy_figure
@@ -74,7 +75,7 @@ _PLANS = (
 )
 
 
-_PUBLISHED = "published"
+_PUBLISHED, _ACCURACY = "published", "accuracy_cost"
 
 
 def write_figures(
@@ -88,6 +89,7 @@ def write_figures(
     """
     baseline = _baseline(results, manifest)
     written = _published(results, manifest, Path(out_dir) / "figures" / _PUBLISHED)
+    written += _accuracy(results, manifest, Path(out_dir) / "figures" / _ACCURACY)
     for plan, rows, ops in _planned(results, layers):
         figure = plan.draw(rows, ops, baseline)
         if figure is not None:
@@ -105,8 +107,18 @@ def _published(results: pd.DataFrame, manifest: dict[str, Any], stem: Path) -> l
     return [FigureFile(_PUBLISHED, "Beside the paper", captions.published(manifest), *save_figure(figure, stem))]
 
 
+def _accuracy(results: pd.DataFrame, manifest: dict[str, Any], stem: Path) -> list[FigureFile]:
+    """A real model's accuracy against costs, if the study has one."""
+    about = manifest.get("accuracy")
+    figure = accuracy_figure(results, about) if about else None
+    if not about or figure is None:
+        return []
+    title = "A real model's accuracy against energy, time and area"
+    return [FigureFile(_ACCURACY, title, accuracy_caption(about), *save_figure(figure, stem))]
+
+
 def _forget_others(folder: Path, kept: set[Path]) -> None:
-    for name in ("layers_*", _PUBLISHED, *(plan.name for plan in _PLANS)):
+    for name in ("layers_*", _PUBLISHED, _ACCURACY, *(plan.name for plan in _PLANS)):
         for kind in ("png", "svg"):
             for stale in set(folder.glob(f"{name}.{kind}")) - kept:
                 stale.unlink()

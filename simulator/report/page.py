@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from simulator.report.accountings import accountings_table
+from simulator.report.accuracy import accuracy_note, accuracy_table
 from simulator.report.atomic import write_bytes
 from simulator.report.beside import beside_table
 from simulator.report.counts_table import counts_table
@@ -47,6 +48,8 @@ def write_page(
         text_columns=TEXT_COLUMNS,
         beside=beside_table(results, published) if published else None,
         accountings=accountings_table(manifest["beside"]) if manifest.get("beside") else None,
+        accuracy=accuracy_table(results, manifest["accuracy"]) if manifest.get("accuracy") else None,
+        accuracy_note=accuracy_note(manifest["accuracy"]) if manifest.get("accuracy") else "",
         measured=measured_table(layers) if measured else None,
         figures=[figure_view(f) for f in figures if not f.name.startswith("layers_")],
         op_figures=[figure_view(f) for f in figures if f.name.startswith("layers_")],

@@ -67,6 +67,7 @@ def _write_records(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, m
 
 def _write_tables(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Mapping[str, Any]) -> None:
     from simulator.report.accountings import accountings_table
+    from simulator.report.accuracy import accuracy_table
     from simulator.report.beside import beside_table
     from simulator.report.measured import measured_table
     from simulator.report.tables import latex_table, markdown_table, summary_table
@@ -79,10 +80,12 @@ def _write_tables(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, man
         written["measured"] = measured_table(layers)
     if beside:
         written["accountings"] = accountings_table(beside)
+    if manifest.get("accuracy"):
+        written["accuracy"] = accuracy_table(results, manifest["accuracy"])
     for name, table in written.items():
         write_bytes(folder / f"{name}.md", markdown_table(table).encode("utf-8"))
         write_bytes(folder / f"{name}.tex", latex_table(table).encode("utf-8"))
-    for name in {"published", "measured", "accountings"} - set(written):  # of an earlier run
+    for name in {"published", "measured", "accountings", "accuracy"} - set(written):  # of an earlier run
         for kind in ("md", "tex"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
 

@@ -41,6 +41,9 @@ TEXT_COLUMNS = (
     "Reason",
     "Op",
     "Accounting",
+    "Activations",
+    "Weights",
+    "Scales",
 )
 ERROR_COLUMNS = {"Encoding SQNR (dB)": "sqnr_quantisation_db", "Arithmetic SQNR (dB)": "sqnr_arithmetic_db"}
 """The two parts of the error: of the codes, and of sums that round."""

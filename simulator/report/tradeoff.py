@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
-__all__ = ["tradeoff_figure", "tradeoff_points"]
+__all__ = ["draw_points", "name_points", "tradeoff_figure", "tradeoff_points"]
 
 _SPOTS = ((7, 0), (-7, 0), (0, 8), (0, -8), (6, 7), (6, -7), (-6, 7), (-6, -7))
 _FAR_SPOTS = tuple((dx * far, dy * far) for far in (2.5, 4.0, 6.0) for dx, dy in (*_SPOTS[4:], (0, 8), (0, -8)))
@@ -83,7 +83,7 @@ def tradeoff_figure(results: pd.DataFrame, layers: pd.DataFrame, baseline: str |
         axes.set_visible(i < len(workloads))
         if i < len(workloads):
             rows = table[table["workload"] == workloads[i]]
-            _panel(axes, rows.assign(x=rows["energy_pj"] / unit.worth), colours)
+            draw_points(axes, rows.assign(x=rows["energy_pj"] / unit.worth), colours)
             axes.set_title(elide(workloads[i], 60 // n_cols))
     figure.supxlabel(f"energy ({unit.name})", fontsize=8)
     figure.supylabel("output SQNR (dB)", fontsize=8)
@@ -91,11 +91,12 @@ def tradeoff_figure(results: pd.DataFrame, layers: pd.DataFrame, baseline: str |
     for i, axes in enumerate(grid.flat):
         if i < len(workloads):
             rows = table[table["workload"] == workloads[i]]
-            _name_points(axes, rows.assign(x=rows["energy_pj"] / unit.worth))
+            name_points(axes, rows.assign(x=rows["energy_pj"] / unit.worth))
     return figure
 
 
-def _panel(axes: Axes, table: pd.DataFrame, colours: dict[str, dict[str, str]]) -> None:
+def draw_points(axes: Axes, table: pd.DataFrame, colours: dict[str, dict[str, str]], least_pad: float = 2.0) -> None:
+    """Points at ``x`` and ``drawn_db``, those that are ``pareto`` ringed and joined; ``least_pad`` above and below."""
     front = table[table["pareto"]].sort_values("x")
     axes.plot(front["x"], front["drawn_db"], color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
     for design, rows in table.groupby("design", sort=False):
@@ -103,11 +104,11 @@ def _panel(axes: Axes, table: pd.DataFrame, colours: dict[str, dict[str, str]]) 
         best = rows[rows["pareto"]]
         axes.scatter(rows["x"], rows["drawn_db"], s=26, color=colour, edgecolor=PAPER, linewidth=0.6, zorder=3)
         axes.scatter(best["x"], best["drawn_db"], s=62, facecolor="none", edgecolor=INK, linewidth=0.9, zorder=2)
-    _limits(axes, table)
+    _limits(axes, table, least_pad)
     axes.grid(color=GRID)
 
 
-def _limits(axes: Axes, table: pd.DataFrame) -> None:
+def _limits(axes: Axes, table: pd.DataFrame, least_pad: float) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = table["x"].min(), table["x"].max()
@@ -120,11 +121,11 @@ def _limits(axes: Axes, table: pd.DataFrame) -> None:
         axes.set_xlim(0, high * 1.15 or 1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
     bottom, top = table["drawn_db"].min(), table["drawn_db"].max()
-    pad = max(0.15 * (top - bottom), 2.0)
+    pad = max(0.15 * (top - bottom), least_pad)
     axes.set_ylim(bottom - pad, top + pad)
 
 
-def _name_points(axes: Axes, table: pd.DataFrame) -> None:
+def name_points(axes: Axes, table: pd.DataFrame) -> None:
     """Writes each design once, beside its best point, at the first of eight spots that covers nothing."""
     from matplotlib.transforms import Bbox
 

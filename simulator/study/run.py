@@ -25,6 +25,7 @@ from simulator.errors import OutputError
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.assumptions import ASSUMPTIONS
 from simulator.study.expand import WORKLOAD_PREFIX, Point, expand
+from simulator.study.joined import accuracy_of, bench_of
 from simulator.study.passes import PassResult, simulate_step
 from simulator.study.prices import prices_used
 from simulator.study.processes import in_processes
@@ -101,19 +102,22 @@ def execute(
     if timeline:
         require_timeline(record.fidelity)
     points = expand(record, source, overrides or {})
+    bench = bench_of(record, source)
     others = other_studies(record, source, points, overrides or {})
     folder = writable(Path(out) if out is not None else Path("reports") / record.name)
     store = Store(folder)
     if fresh:
         store.clear()
     finished = [_finish(own, study, store, workers, plugins, progress) for study, own in [(record, points), *others]]
+    judged, accuracy = accuracy_of(bench, points, store, progress) if bench else ([], {})
     simulated = time.perf_counter()
-    results, layers_table = _tables(finished[0].stored, record)
+    results, layers_table = _tables(finished[0].stored, record, judged)
     ran = sum(run.ran for run in finished)
     reused = sum(len(run.stored) for run in finished) - ran
     timings = {"simulate_s": simulated - started, "points_run": ran, "points_reused": reused}
     beside = {"beside": _beside(record, finished)} if record.beside else {}
-    page = _report(folder, results, layers_table, _manifest(record, source, points, timings) | beside)
+    shown = {"accuracy": accuracy} if accuracy else {}
+    page = _report(folder, results, layers_table, _manifest(record, source, points, timings) | beside | shown)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(points, record.fidelity, record.seed))
@@ -203,10 +207,12 @@ def _run_point(point: Point, fidelity: Any, seed: int) -> PointResult:
     return point_row(point, results, fidelity, seed), layers, mismatches
 
 
-def _tables(stored: list[tuple[Row, list[Row]]], study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _tables(
+    stored: list[tuple[Row, list[Row]]], study: Study, judged: Sequence[Row]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pandas as pd
 
-    rows = [dict(row) for row, _ in stored]
+    rows = [row | own for (row, _), own in zip(stored, judged or [{}] * len(stored), strict=True)]
     add_ratios(rows, study.baseline)
     if study.measured:
         stored = [(row, _with_measured(row, layers, study.measured)) for row, layers in stored]

@@ -20,7 +20,7 @@ from simulator.errors import OutputError
 from simulator.study.expand import Point
 from simulator.study.programs import kernel_list, program_hardware
 
-__all__ = ["STORE_NAME", "Store", "code_of", "code_sha256", "point_content", "point_key"]
+__all__ = ["STORE_NAME", "Store", "code_of", "code_sha256", "datapath_sha256", "point_content", "point_key"]
 
 STORE_NAME = "results.sqlite"
 _SCHEMA_VERSION = 1
@@ -41,7 +41,7 @@ def code_sha256() -> str:
 
 
 @cache
-def _datapath_sha256(path: Path) -> str:
+def datapath_sha256(path: Path) -> str:
     """Hash of the file of a datapath and, if it is in a package, of every source file of that package's folder."""
     package = sorted(path.parent.rglob("*.py")) if (path.parent / "__init__.py").exists() else [path]
     digest = hashlib.sha256()
@@ -69,7 +69,7 @@ def code_of(point: Point) -> dict[str, Any]:
     if program:
         listed = {kernel.product.datapath for kernel in kernel_list(program).kernels if kernel.product}
         names |= listed & set(files())  # whoever runs the list says what is wrong with others
-    code = {name: _datapath_sha256(source_file(name)) for name in sorted(names)}
+    code = {name: datapath_sha256(source_file(name)) for name in sorted(names)}
     return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": code}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from simulator.tracing.models import ARCHITECTURES, Architecture
 from simulator.tracing.net import Net
 from simulator.tracing.products import F32, Multiply, multiply
 from simulator.tracing.source import CONFIG_FILE, TOKENIZER_FILE, ModelSource, find_model
-from simulator.tracing.tokens import TokenisedText, byte_tokens, tokenise
+from simulator.tracing.tokens import TokenisedText, byte_tokens, tokenise, tokenise_all
 from simulator.tracing.weights import ModelWeights, weight_files
 
-__all__ = ["Input", "Model", "default_text", "open_model"]
+__all__ = ["Input", "Model", "default_text", "open_model", "read_utf8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,21 @@ class Model:
 
     def read_text(self, path: Path, tokens: int | None = None) -> Input:
         """The first ``tokens`` tokens of a UTF-8 file. Raises: TraceError if the model reads images, or cannot."""
+        self._require_text()
+        return self._input(self._tokenised(read_utf8(path), tokens), path)
+
+    def read_texts(self, texts: Sequence[str], path: Path, most: int) -> list[Input]:
+        """The first ``most`` tokens of each text, all of which come from a file. Raises: as ``read_text``."""
+        self._require_text()
+        if self.architecture.reads == "bytes":
+            return [self._input(byte_tokens(text, None, self.config.utf16, most), path) for text in texts]
+        return [self._input(p, path) for p in tokenise_all(self._tokenizer(), texts, most, self.config.positions)]
+
+    def _require_text(self) -> None:
         if self.architecture.reads == "image":
             raise TraceError(f"{self.source.name} reads images, not text; give it --image FILE")
-        text = _read_text(path)
-        piece = self._tokenised(text, tokens)
+
+    def _input(self, piece: TokenisedText, path: Path) -> Input:
         limit = getattr(self.config, "vocab", None)
         if limit is not None and max(piece.ids) >= limit:
             raise TraceError(f"token id {max(piece.ids)} is outside the model's vocabulary of {limit}")
@@ -82,10 +94,13 @@ class Model:
     def _tokenised(self, text: str, tokens: int | None) -> TokenisedText:
         if self.architecture.reads == "bytes":
             return byte_tokens(text, tokens, self.config.utf16)
+        return tokenise(self._tokenizer(), text, tokens, self.config.positions)
+
+    def _tokenizer(self) -> Path:
         path = self.source.folder / TOKENIZER_FILE
         if not path.is_file():
             raise TraceError(f"{self.source.folder}: not a model folder: {TOKENIZER_FILE} missing")
-        return tokenise(path, text, tokens, self.config.positions)
+        return path
 
 
 def open_model(source: str | Path) -> Model:
@@ -107,7 +122,8 @@ def default_text() -> Path:
     return shipped_dir("traces") / "minilm-l6-sample" / "input.txt"
 
 
-def _read_text(path: Path) -> str:
+def read_utf8(path: Path) -> str:
+    """All of a text file. Raises: TraceError, one line."""
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as exc:

@@ -11,7 +11,7 @@ from typing import Any
 from simulator.errors import TraceError
 from simulator.tracing.messages import one_line
 
-__all__ = ["DEFAULT_TOKENS", "TokenisedText", "byte_tokens", "tokenise"]
+__all__ = ["DEFAULT_TOKENS", "TokenisedText", "byte_tokens", "tokenise", "tokenise_all"]
 
 DEFAULT_TOKENS = 128
 _END = "[SEP]"
@@ -37,11 +37,22 @@ def tokenise(tokenizer_file: Path, text: str, tokens: int | None, positions: int
     Raises: TraceError if ``tokenizers`` is not installed, the tokeniser is unreadable, or the text or the model
         cannot give that many tokens.
     """
-    encoding = _load_tokenizer(tokenizer_file).encode(text)
+    return _cut(_load_tokenizer(tokenizer_file), text, tokens, positions, DEFAULT_TOKENS)
+
+
+def tokenise_all(tokenizer_file: Path, texts: Sequence[str], most: int, positions: int) -> list[TokenisedText]:
+    """The first ``most`` tokens of each text, or all where it has fewer. Raises: as ``tokenise``."""
+    tokenizer = _load_tokenizer(tokenizer_file)
+    return [_cut(tokenizer, text, None, positions, most) for text in texts]
+
+
+def _cut(tokenizer: Any, text: str, tokens: int | None, positions: int, most: int) -> TokenisedText:
+    """``tokens`` of a text, or what there is up to ``most``."""
+    encoding = tokenizer.encode(text)
     ids, spellings, spans = list(encoding.ids), list(encoding.tokens), list(encoding.offsets)
     available = len(ids)
     closed = bool(spellings) and spellings[-1] == _END
-    wanted = min(available, DEFAULT_TOKENS, positions) if tokens is None else tokens
+    wanted = min(available, most, positions) if tokens is None else tokens
     _check_count(wanted, available, positions, 2 if closed else 1)
     keep = list(range(wanted))
     if wanted < available and closed:
@@ -50,11 +61,11 @@ def tokenise(tokenizer_file: Path, text: str, tokens: int | None, positions: int
     return TokenisedText(tuple(ids[i] for i in keep), tuple(spellings[i] for i in keep), text[:covered])
 
 
-def byte_tokens(text: str, tokens: int | None, utf16: bool) -> TokenisedText:
-    """The first ``tokens`` bytes of the text in UTF-8, or in UTF-16-BE; default: up to ``DEFAULT_TOKENS``."""
+def byte_tokens(text: str, tokens: int | None, utf16: bool, most: int = DEFAULT_TOKENS) -> TokenisedText:
+    """The first ``tokens`` bytes of the text in UTF-8, or in UTF-16-BE; default: up to ``most``."""
     encoding = "utf-16-be" if utf16 else "utf-8"
     data = text.encode(encoding)
-    wanted = min(len(data), DEFAULT_TOKENS) if tokens is None else tokens
+    wanted = min(len(data), most) if tokens is None else tokens
     _check_count(wanted, len(data), len(data), 1)
     kept = data[:wanted]
     return TokenisedText(tuple(kept), tuple(f"0x{b:02x}" for b in kept), kept.decode(encoding, errors="ignore"))

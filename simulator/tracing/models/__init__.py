@@ -33,6 +33,7 @@ class Architecture:
 
     Attributes:
         reads: token ids, bytes of a text, or an image.
+        gives: embeddings of tokens, logits of the next token or of classes, or an image.
         read_config: ``config.json`` (path for messages, parsed) to the record that the others take.
         op_names: names of all ops, in order.
         forward: outputs of one input.
@@ -42,6 +43,7 @@ class Architecture:
     """
 
     reads: Literal["tokens", "bytes", "image"]
+    gives: Literal["embeddings", "next_token", "classes", "image"]
     read_config: Callable[[Path, dict[str, Any]], Any]
     op_names: Callable[[Any], list[str]]
     forward: Callable[[Net, Any, np.ndarray], F32]
@@ -55,30 +57,30 @@ _RMS, _LAYER = ("residual", "rms_norm"), ("residual", "layer_norm")
 
 ARCHITECTURES: dict[str, Architecture] = {
     "bert": Architecture(
-        "tokens", bert.read_config, bert.op_names, bert.forward,
+        "tokens", "embeddings", bert.read_config, bert.op_names, bert.forward,
         lambda c: {".qk": ("softmax",), "intermediate.dense": (_GELU[c.activation],), "output.dense": _LAYER},
         prefix=bert.PREFIX,
     ),
     "llama": Architecture(
-        "tokens", llama.read_config, llama.op_names, llama.forward,
+        "tokens", "next_token", llama.read_config, llama.op_names, llama.forward,
         lambda c: {".qk": ("softmax",), c.names.o: _RMS, c.names.gate: ("silu",), c.names.down: _RMS},
     ),
     "deit": Architecture(
-        "image", vit.read_config, vit.op_names, vit.forward,
+        "image", "classes", vit.read_config, vit.op_names, vit.forward,
         lambda c: {".qk": ("softmax",), "attn.proj": _LAYER, "mlp.fc1": ("gelu",), "mlp.fc2": _LAYER},
         image=Image(lambda c: c.image, *_IMAGENET),
     ),
     "resnet_cifar": Architecture(
-        "image", resnet_cifar.read_config, resnet_cifar.op_names, resnet_cifar.forward,
+        "image", "classes", resnet_cifar.read_config, resnet_cifar.op_names, resnet_cifar.forward,
         lambda c: {"conv1": ("bias", "relu"), "conv2": ("bias", "residual", "relu")},  # BatchNorm folded
         image=Image(lambda c: c.image, *_IMAGENET),
     ),
     "rwkv": Architecture(
-        "bytes", rwkv.read_config, rwkv.op_names, rwkv.forward,
+        "bytes", "next_token", rwkv.read_config, rwkv.op_names, rwkv.forward,
         lambda c: {"att.output": _LAYER, "att.gate": ("silu",), "ffn.key": ("relu",), "ffn.value": _LAYER},
     ),
     "dvmsr": Architecture(
-        "image", mamba_sr.read_config, mamba_sr.op_names, mamba_sr.forward,
+        "image", "image", mamba_sr.read_config, mamba_sr.op_names, mamba_sr.forward,
         lambda c: {".conv1d": ("silu",), "out_proj": ("layer_norm",)},
         image=Image(lambda c: None),
     ),

@@ -1,0 +1,80 @@
+"""Accuracy beside cost: each design of a study on a real model, joined with the rows of its results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from simulator.config import Design, Source, Study
+from simulator.config.accuracy import Accuracy
+from simulator.errors import ConfigError, TraceError
+from simulator.study.accuracy import DECIDES, Bench, Judged, Progress, judge
+from simulator.study.expand import Point
+from simulator.study.passages import read_inputs
+from simulator.study.store import Store
+from simulator.tracing.model import open_model
+
+__all__ = ["PREFIX", "accuracy_of", "bench_of", "describe_bench", "make_bench"]
+
+PREFIX = "accuracy_"
+"""Beginning of the columns that a study's results get."""
+Row = dict[str, Any]
+
+
+def make_bench(asked: Accuracy, near: Path) -> Bench:
+    """The model and its inputs. Raises: TraceError."""
+    folder = near / asked.model
+    model = open_model(folder if folder.is_dir() else asked.model)
+    evaluation, calibration = (None if p is None else near / p for p in (asked.evaluation, asked.calibration))
+    inputs = read_inputs(model, evaluation, calibration, asked.passages, asked.tokens)
+    return Bench(model, inputs, asked.products, asked.sums)
+
+
+def bench_of(study: Study, source: Source) -> Bench | None:
+    """What a study asks for, if it does. Raises: ConfigError naming the line."""
+    if study.accuracy is None:
+        return None
+    try:
+        return make_bench(study.accuracy, Path(source.label).parent)
+    except TraceError as error:
+        raise ConfigError(f"{source.where(('accuracy',))}: {error}") from None
+
+
+def accuracy_of(
+    bench: Bench, points: Sequence[Point], store: Store, progress: Progress | None = None
+) -> tuple[list[Row], Row]:
+    """Columns for the row of each point, and what the report needs besides."""
+    designs: dict[str, Design] = {}
+    for point in points:
+        designs.setdefault(_content(point), point.hardware.design)
+    reference, *judged = judge(bench, list(designs.values()), store=store, progress=progress)
+    found = dict(zip(designs, judged, strict=True))
+    columns = [_columns(found[_content(point)]) for point in points]
+    layers = [layer for one in judged for layer in one.layers]
+    return columns, describe_bench(bench) | {"float": reference.row, "layers": layers}
+
+
+def _content(point: Point) -> str:
+    return json.dumps(point.hardware.design.model_dump(mode="json", include=set(DECIDES)), sort_keys=True)
+
+
+def _columns(judged: Judged) -> Row:
+    return {PREFIX + name: value for name, value in judged.row.items() if name not in ("design", "datapath")}
+
+
+def describe_bench(bench: Bench) -> Row:
+    """The model, its inputs and how it was run, for reports."""
+    source, merit = bench.model.source, bench.merit
+    sets = {"calibration": bench.inputs.calibration, "evaluation": bench.inputs.evaluation}
+    files = {name: each[0].record.text_file or "images" for name, each in sets.items()}
+    return {
+        "model": source.name,
+        "source": source.source,
+        "licence": source.licence,
+        "merit": merit._asdict() | {"column": PREFIX + merit.column},
+        "inputs": {name: {"from": files[name], "count": len(each)} for name, each in sets.items()},
+        "products": bench.products,
+        "sums": bench.sums,
+    }
