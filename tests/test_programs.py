@@ -21,6 +21,7 @@ from simulator.study.store import code_of
 from simulator.workload import Op, Pass
 
 HOST = {"host.operation_us": 4.0, "host.launch_us": 3.0, "host.gap_us": 0.9, "host.wait_us": 2.8}
+INT4 = {"datapath.name": "int_mac", "datapath.act_bits": 4, "datapath.weight_bits": 4}
 MIXED = {"kernels": "llm_int8", "datapath.name": "mixed_int8_fp16", "datapath.outlier_dims": 5}
 
 
@@ -107,6 +108,8 @@ def test_more_of_anything_makes_it_faster(change):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"kernels": "matmul", "datapath.name": "int_mac"}, "'matmul' runs fp16_mac, the design has int_mac; name a"),
+        (INT4 | {"kernels": "int8_matmul"}, "multiplies 221184 values per cycle, the design's int_mac 442368; set the"),
         ({"kernels": "llm_int9"}, "kernels: unknown kernel list 'llm_int9'; did you mean 'llm_int8'?"),
         (HOST, "host: launches what kernels lists; name a list, matmul for a product alone"),
         ({"datapath.name": "mixed_int8_fp16"}, "takes on tensor cores is what software runs there; name its kernels"),
@@ -122,7 +125,7 @@ def test_a_program_that_makes_no_sense_is_one_line(changes, message):
 def test_a_product_that_the_design_cannot_run_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "name: mine\nsource: made up for this test\nkernels:\n"
+        "name: mine\ndatapath: fp16_mac\nsource: made up for this test\nkernels:\n"
         "- {name: p, product: {datapath: gobo, m: M, n: N, k: K}, writes: [{tensor: c, shape: [M, N], bits: 16}]}\n"
     )
     with pytest.raises(ConfigError, match=r"kernels: kernel 'p': .*'gobo' cannot run on 'a100'"):

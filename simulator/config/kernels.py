@@ -89,16 +89,29 @@ class Kernel(Record):
 
 
 class KernelList(Record):
-    """The kernels of one layer, in order; exactly one multiplies all of A by all of W."""
+    """The kernels of one layer, in order; exactly one multiplies all of A by all of W.
+
+    ``datapath``: whose values the layer gives; by default that of this product.
+    """
 
     name: str = Field(min_length=1)
     description: str = ""
+    datapath: str = ""
     source: str = Field(min_length=1)
     kernels: list[Kernel] = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="after")
     def _has_the_product(self) -> KernelList:
-        whole = [k for k in self.kernels if k.product and k.product.k in ("K", "K32")]
+        whole = self._whole
         if len(whole) != 1:
             raise FieldError(("kernels",), f"{len(whole)} of them multiply all of A by all of W; exactly one must")
         return self
+
+    @property
+    def _whole(self) -> list[Product]:
+        return [k.product for k in self.kernels if k.product and k.product.k in ("K", "K32")]
+
+    @property
+    def gives(self) -> str:
+        """The datapath whose values the layer gives."""
+        return self.datapath or self._whole[0].datapath

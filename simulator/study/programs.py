@@ -93,13 +93,23 @@ def _kernel(
 
 
 def kernel_list(hardware: GpuHardware) -> KernelList:
-    """What runs in place of each product. Raises: ConfigError for a list that does not exist or is wrong."""
+    """What runs in place of each product.
+
+    Raises: ConfigError for a list that does not exist, is wrong, or gives other values than the design's datapath.
+    """
     design, key = hardware.design, ("kernels",)
     assert design.kernels is not None, "only a design with a list of kernels has a program"
     if key not in hardware.known:
         label, _ = design._source.origin(("kernels",)) if design._source else ("", None)
         with named_at(design.where("kernels")):
-            hardware.known[key] = load_kernels(design.kernels, near=Path(label).parent)
+            listed = load_kernels(design.kernels, near=Path(label).parent)
+        own = design.datapath.name
+        if listed.gives != own:
+            raise ConfigError(
+                f"{design.where('kernels')}: '{listed.name}' runs {listed.gives}, the design has {own}; name a list "
+                "for that, or say in the list's key 'datapath' that it gives its values"
+            )
+        hardware.known[key] = listed
     found: KernelList = hardware.known[key]
     return found
 
@@ -147,6 +157,7 @@ def _product(
     except ConfigError as error:
         where = hardware.design.where("kernels")
         raise ConfigError(f"{where}: kernel '{kernel.name}': {error}") from None
+    _require_same_rate(hardware, own, kernel.name)
     plan = plan_op(own, op)
     assert isinstance(plan, KernelPlan), "a design with tensor cores has plans of kernels"
     assert isinstance(own.dram, IdealDram), "the record of a GPU's memory knows no other"
@@ -155,6 +166,16 @@ def _product(
     else:
         timing = run_bound(plan.nest, own.dram) if fidelity == "bound" else run_nest(plan.nest, own.dram)
     return ProgramRun(timing, plan.counts(timing, [plan.nest]), plan.tiles)
+
+
+def _require_same_rate(hardware: GpuHardware, product: GpuHardware, kernel: str) -> None:
+    """A list's product in the design's own datapath has its widths too. Raises: ConfigError."""
+    name, rates = hardware.datapath.name, (product.macs_per_cycle, hardware.macs_per_cycle)
+    if product.datapath.name == name and rates[0] != rates[1]:
+        raise ConfigError(
+            f"{hardware.design.where('kernels')}: kernel '{kernel}' multiplies {rates[0]:g} values per cycle, the "
+            f"design's {name} {rates[1]:g}; set the product's options to the design's widths"
+        )
 
 
 def _product_hardware(hardware: GpuHardware, product: Product, result_bits: int, *, warm: bool) -> GpuHardware:
