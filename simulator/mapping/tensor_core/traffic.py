@@ -6,8 +6,8 @@ W. All of them step along K together: what several of them ask for comes from DR
 
 - the columns of a band are asked for again by every set of blocks that runs in it; they come from DRAM once if L2 holds
   them and the rows of one such set, else each time;
-- the rows are asked for again by every band; they come from DRAM once if L2 holds all of them and the columns of a
-  band, else once per band.
+- the rows are asked for again by every band; they come from DRAM once if L2 holds all of them and the columns of the
+  bands that run at once, else once per band.
 
 Of all widths and both directions that of least traffic is taken. Results are written to L2. If it cannot hold the whole
 GEMM, what is loaded pushes out results of blocks before, byte for byte; what is left when the GEMM ends is written back
@@ -105,7 +105,8 @@ def _band(across: Any, along: Any, width: int, at_once: Any, held: Any, passing:
     slab = passing * np.minimum(ceil_div(at_once, wide), along) / along
     kept = np.where(band + slab <= capacity, 1, ceil_div(band_blocks, at_once))
     passes = ceil_div(ceil_div(across, wide), bands_at_once)
-    return np.where(passing + band <= capacity, 1, passes), kept
+    live = band * np.minimum(ceil_div(at_once, band_blocks) + (at_once % band_blocks > 0), ceil_div(across, wide))
+    return np.where(passing + live <= capacity, 1, passes), kept
 
 
 def _first_share(machine: Machine, parts: Any, g: Grid, width: Any, along_n: Any) -> tuple[Any, Any]:
