@@ -153,7 +153,7 @@ def test_mamba_runs_its_scan_on_the_vector_unit():
     assert longer == steps
 
 
-SHARED = Path("/work/shared/models")
+SHARED = ROOT.parent / "shared" / "models"
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the team's model files are not here")

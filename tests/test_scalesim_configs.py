@@ -20,7 +20,7 @@ from simulator.study.workloads import resolve_workload
 from tests.naive_scalesim import total_cycles
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks" / "data"
-SHARED = Path("/work/shared/data/scalesim")
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scalesim"
 BARE = """[architecture_presets]
 ArrayHeight:    8
 ArrayWidth:     16

@@ -18,7 +18,7 @@ from tests.naive_scalesim import conv_gemms
 CONV = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
 GEMM = "Layer, M, N, K,"
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks" / "data"
-SHARED = Path("/work/shared/data/scalesim")
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "scalesim"
 NAMES = st.text("abcDPxyz_/'019 -", min_size=1, max_size=8).filter(
     lambda name: name.strip() and not name.strip().isdigit()
 )
