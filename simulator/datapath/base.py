@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.datapath.job import Job, KernelJob, TileCosts
 from simulator.datapath.on_tensor_cores import OnTensorCores
 from simulator.datapath.width import Width
-from simulator.formats import Encoded, Granularity, TensorEncoding
+from simulator.formats import Encoded, Granularity
 from simulator.formats.base import Calibration
 
 __all__ = ["Accumulation", "Datapath", "Gate", "Lane", "Operand"]
@@ -96,30 +96,15 @@ class Datapath(OnTensorCores, ABC):
     """One kind of processing element. A subclass is a frozen dataclass in a file of its own, made known by
     ``@register("name")``; its fields are the options a design may set.
 
+    It also gives ``name``, ``act_format``, ``weight_format`` and ``accumulation``, which ``OnTensorCores`` declares.
     Operands are ``Encoded`` as its formats make them, packed along K: M rows of activations, N rows of weights.
     Action and part names are priced in ``configs/cost``; one without a price is an error that names it.
     """
 
-    name: ClassVar[str]
     mac: Any
     """numba function ``(state, act_word, weight_word)``: what one PE does in one step, in place, to its accumulators
     ``state`` (registers,). A static method, or a property where options change it.
     """
-
-    @property
-    @abstractmethod
-    def act_format(self) -> TensorEncoding:
-        """Encoding of the activations."""
-
-    @property
-    @abstractmethod
-    def weight_format(self) -> TensorEncoding:
-        """Encoding of the weights."""
-
-    @property
-    @abstractmethod
-    def accumulation(self) -> Accumulation:
-        """How products are summed."""
 
     @abstractmethod
     def actions_per_mac(self) -> dict[str, float]:
