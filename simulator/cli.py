@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simulator.errors import ImportNote, MismatchError, OlivineError
+from simulator.errors import MismatchError, Note, OlivineError
 
 if TYPE_CHECKING:
     from simulator.study.gemm import GemmResult
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = list(arguments if arguments is not None else sys.argv[1:])
         _require_named_out(arguments)
         with warnings.catch_warnings():
-            warnings.simplefilter("once", ImportNote)
+            warnings.simplefilter("once", Note)
             warnings.showwarning = _print_note
             code = app(args=arguments, prog_name="olivine", standalone_mode=False)
     except (_Interrupted, KeyboardInterrupt, typer.Abort):
@@ -644,8 +644,8 @@ def _dims(pairs: list[str] | None) -> dict[str, int]:
 def _print_note(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """What an importer leaves out is one line; other warnings keep their form."""
-    if issubclass(category, ImportNote):
+    """A note is one line; other warnings keep their form."""
+    if issubclass(category, Note):
         print("olivine: note: " + " ".join(str(message).split()), file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
