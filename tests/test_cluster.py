@@ -23,14 +23,21 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*", "default::pytest.PytestUnra
 """What Dask and Tornado warn of is not ours to mend."""
 
 
-@pytest.fixture(scope="module")
-def address():
+@contextlib.contextmanager
+def quiet_cluster(workers):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with dask.config.set({"distributed.scheduler.allowed-failures": 1}), distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as cluster:
-            yield cluster.scheduler_address
+        made = distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        )
+        with made as cluster:
+            yield cluster
+
+
+@pytest.fixture(scope="module")
+def address():
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), quiet_cluster(2) as cluster:
+        yield cluster.scheduler_address
 
 
 def collected(made, work, items):
@@ -86,25 +93,17 @@ def test_nobody_at_the_address(monkeypatch):
 
 
 def test_a_cluster_without_workers():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
-            with pytest.raises(OlivineError, match="has no workers; start some with `dask worker`"):
-                executor(scheduler=empty.scheduler_address).__enter__()
+    with quiet_cluster(0) as empty, pytest.raises(OlivineError, match="has no workers; start some with `dask worker`"):
+        executor(scheduler=empty.scheduler_address).__enter__()
 
 
-def test_a_scheduler_that_goes_away(monkeypatch):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        short = distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        )
-        with short, executor(scheduler=short.scheduler_address) as made:
-            found = made.map(partial(naps, seconds=0.05), Listed(range(1000)))
-            next(found)
-            short.close()
-            with pytest.raises(OlivineError, match="is gone; finished points are kept, run again"):
-                list(found)
+def test_a_scheduler_that_goes_away():
+    with quiet_cluster(1) as short, executor(scheduler=short.scheduler_address) as made:
+        found = made.map(partial(naps, seconds=0.05), Listed(range(1000)))
+        next(found)
+        short.close()
+        with pytest.raises(OlivineError, match="is gone; finished points are kept, run again"):
+            list(found)
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch):
@@ -145,7 +144,7 @@ def test_a_plugin_whose_file_is_not_there_is_loaded_from_a_copy(tmp_path):
     path.write_text(PLUGIN.replace("shipped_mac", "copied_mac"))
     (path.parent / "__init__.py").write_text("")
     sent = shipped(path)
-    content = {name: text for name, text in sent.files}
+    content = dict(sent.files)
     assert set(content) == {"__init__.py", "copied_mac.py"}
     for file in path.parent.iterdir():
         file.unlink()

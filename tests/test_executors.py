@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from simulator.errors import DatapathError, OlivineError, UnknownNameError
-from simulator.study.executors import Died, Inline, Listed, Local, executor
-from simulator.study.executors import automatic, dispatch
+from simulator.study.executors import Died, Inline, Listed, Local, automatic, dispatch, executor
 from simulator.study.executors.protocol import CHUNK_S, ChunkSize
 from tests.executor_work import dies_at, fails_at, logged, naps, squares
 
@@ -93,12 +92,12 @@ def test_a_worker_that_is_killed_from_outside_costs_no_result(tmp_path):
 
 def test_workers_that_all_die_end_the_work(monkeypatch):
     monkeypatch.setattr(dispatch, "_DEATHS", 4)
-    with pytest.raises(OlivineError, match="worker processes keep dying .*; finished points are kept"):
+    with pytest.raises(OlivineError, match=r"worker processes keep dying .*; finished points are kept"):
         collected(local(), partial(dies_at, item=None))
 
 
 def test_a_plugin_that_only_a_worker_cannot_load(tmp_path):
-    with pytest.raises(OlivineError, match="a worker process could not start: .*no such datapath file"):
+    with pytest.raises(OlivineError, match=r"a worker process could not start: .*no such datapath file"):
         collected(Local(2, [tmp_path / "gone.py"]), squares)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +11,10 @@ from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
 from simulator.study.evaluate import Failure, PointResult, evaluate, failure_of
+from simulator.study.executors import Died, Executor
 from simulator.study.points import Points
-from simulator.study.processes import in_processes
 from simulator.study.rows import Row, with_axes
-from simulator.study.store import Store, Stored
+from simulator.study.store import Claims, Store, Stored
 from simulator.study.tables import Finished
 
 __all__ = ["Means", "Progress", "Ran", "run_points"]
@@ -33,11 +34,19 @@ class Ran:
 
 @dataclass(frozen=True)
 class Means:
-    """With what points are run: where results go, how many processes, and who is told."""
+    """With what points are run: where results go, who works, who is told how many of how many are there, and whether
+    points that are stored as failed are run again.
+    """
 
     store: Store
-    workers: int = 1
+    executor: Executor
     progress: Progress | None = None
+    retry_failed: bool = False
+
+    def tell(self, done: int, total: int, label: str = "") -> None:
+        """Tell whoever wants to know."""
+        if self.progress:
+            self.progress(done, total, label)
 
 
 def run_points(points: Points, means: Means) -> Ran:
@@ -48,22 +57,21 @@ def run_points(points: Points, means: Means) -> Ran:
     indices = list(points.indices())
     keys, wrong = _keys(points, indices)
     require_some_fit(points, wrong, indices)
-    stored = means.store.get_many(keys.values())
+    stored = _stored(means, keys.values())
     missing = {key: index for index, key in reversed(keys.items()) if key not in stored}
     mismatches: dict[int, list[str]] = {}
-    for done, result in enumerate(_evaluated(points, sorted(missing.values()), means.workers), start=1):
-        _require_same_files(points, keys, result)
+    total = len(stored) + len(missing)
+    means.tell(len(stored), total)
+    for result in _evaluated(points, missing, means):
         stored[result.key] = Stored(result.row, result.layers, result.failure)
-        if result.failure is None or result.failure.final:
-            means.store.put(result.key, *stored[result.key])
         mismatches[result.index] = result.mismatches
-        if means.progress:
-            means.progress(done, len(missing), points.label(result.index))
+        means.tell(len(stored), total, points.label(result.index))
+    stored |= _from_others(means.store, [key for key in missing if key not in stored])
     failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
     finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]]) for i in indices]
     _require_some_result(finished)
     wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
-    return Ran(finished, len(missing), len(keys) - len(missing), wrong_values)
+    return Ran(finished, len(mismatches), len(keys) - len(mismatches), wrong_values)
 
 
 def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[int, OlivineError]]:
@@ -78,17 +86,36 @@ def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[
     return keys, wrong
 
 
-def _evaluated(points: Points, indices: Sequence[int], workers: int) -> Iterator[PointResult]:
-    """Results as they come."""
+def _stored(means: Means, keys: Iterable[str]) -> dict[str, Stored]:
+    """What need not be run."""
+    stored = means.store.get_many(keys)
+    again = [key for key, found in stored.items() if found.failure and means.retry_failed]
+    means.store.forget(again)
+    return {key: found for key, found in stored.items() if key not in again}
+
+
+def _evaluated(points: Points, missing: Mapping[str, int], means: Means) -> Iterator[PointResult]:
+    """Results as they come, stored: those of points that no other run is at or has finished by then."""
+    keys = {index: key for key, index in missing.items()}
+    ordered = {keys[index]: index for index in sorted(keys)}
     work = partial(evaluate, points.setup)
-    for _, results in in_processes(work, {index: [index] for index in indices}, workers):
-        yield from results
+    with Claims(means.store, ordered) as claims, closing(means.executor.map(work, claims)) as found:
+        for index, result in found:
+            if isinstance(result, Died):
+                result = PointResult(index, keys[index], {}, [], [], Failure(result.reason, final=False))
+            if result.key != keys[index]:  # what another process read must be what this one read
+                raise OlivineError(f"{points.label(index)}: its files changed while the study ran; run it again")
+            if result.failure is None or result.failure.final:
+                means.store.put(result.key, result.row, result.layers, result.failure)
+            yield result
 
 
-def _require_same_files(points: Points, keys: dict[int, str], result: PointResult) -> None:
-    """What another process read must be what this one read."""
-    if result.key != keys[result.index]:
-        raise OlivineError(f"{points.label(result.index)}: its files changed while the study ran; run it again")
+def _from_others(store: Store, keys: Sequence[str]) -> dict[str, Stored]:
+    """What other runs on the same store finished meanwhile."""
+    found = store.get_many(keys)
+    if len(found) < len(keys):
+        raise OlivineError(f"{store.path}: points went missing while the study ran; did another run with --fresh?")
+    return found
 
 
 def _finished(points: Points, index: int, found: Stored) -> Finished:

@@ -20,16 +20,12 @@ class StudySetup:
     Attributes:
         source: the study's document, which knows where each field was written; ``study`` is it, checked.
         overrides: ``--set`` of the command line; win over the study's ``set``, lose to its axes.
-        plugins: files of datapaths that a process loads first.
-        folder: in which the run was started: relative paths that are not beside the study are meant from here.
         token: of one run; what a process opened for another run, when files may have been others, is not used again.
     """
 
     study: Study
     source: Source
     overrides: Mapping[str, Any]
-    plugins: tuple[Path, ...] = ()
-    folder: Path = field(default_factory=Path.cwd)
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property

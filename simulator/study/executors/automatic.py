@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,7 +49,7 @@ class _Automatic:
     def __exit__(self, *_: object) -> None:
         self._local.__exit__()
 
-    def map(self, work: Work, supply: Supply[Item]) -> Iterator[tuple[Item, Any]]:
+    def map(self, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
         """As ``Executor.map``."""
 
         def enough(item_s: float) -> bool:

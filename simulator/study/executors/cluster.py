@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import chdir, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from simulator.errors import OlivineError
 from simulator.study.executors.dispatch import Finished, dispatch
 from simulator.study.executors.protocol import Item, Supply, Work
 from simulator.study.executors.shipping import Shipped, load_shipped, shipped
-from simulator.study.store import code_sha256
+from simulator.study.keys import code_sha256
 
 __all__ = ["Cluster"]
 
@@ -41,7 +42,7 @@ class Cluster:
         except ImportError:
             raise OlivineError("--scheduler: needs Dask: pip install 'olivine[dask]'") from None
         self._address = address
-        self._plugins = tuple(shipped(path) for path in plugins)
+        self._sent = _Sent(tuple(shipped(path) for path in plugins), Path.cwd(), code_sha256())
         self._futures: dict[int, Any] = {}
         self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._client: Any = None
@@ -67,7 +68,7 @@ class Cluster:
         with suppress(Exception):  # a scheduler that has gone cannot be told
             self._client.close(timeout=_CONNECT_S)
 
-    def map(self, work: Work, supply: Supply[Item]) -> Iterator[tuple[Item, Any]]:
+    def map(self, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
         """As ``Executor.map``."""
         return dispatch(self, work, supply)
 
@@ -78,7 +79,7 @@ class Cluster:
 
     def submit(self, number: int, work: Work, items: list[Any]) -> None:
         """Begin a chunk, wherever the scheduler has room."""
-        future = self._client.submit(_work_on, work, items, self._plugins, code_sha256(), pure=False)
+        future = self._client.submit(_work_on, work, items, self._sent, pure=False)
         self._futures[number] = future
         future.add_done_callback(lambda _: self._done.put(number))
 
@@ -138,12 +139,21 @@ class Cluster:
         return OlivineError(f"the Dask scheduler at {self._address} is gone; finished points are kept, run again")
 
 
-def _work_on(work: Work, items: list[Any], plugins: tuple[Shipped, ...], code: str) -> tuple[list[Any], float]:
+@dataclass(frozen=True)
+class _Sent:
+    """What goes with each chunk: plugins, the folder that relative paths are meant from, the version of the code."""
+
+    plugins: tuple[Shipped, ...]
+    folder: Path
+    code: str
+
+
+def _work_on(work: Work, items: list[Any], sent: _Sent) -> tuple[list[Any], float]:
     """Results of a chunk and the time that they took [s], on a worker."""
-    if code_sha256() != code:
+    if code_sha256() != sent.code:
         raise OlivineError("--scheduler: a worker has another version of Olivine; install the same one everywhere")
-    with _ONE_AT_A_TIME:
-        for plugin in plugins:
+    with _ONE_AT_A_TIME, chdir(sent.folder) if sent.folder.is_dir() else nullcontext():
+        for plugin in sent.plugins:
             load_shipped(plugin)
         began = time.perf_counter()
         results = work(items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,7 +49,7 @@ class Pool(Protocol):
         """Stop whatever is under way."""
 
 
-def dispatch(pool: Pool, work: Work, supply: Supply[Item]) -> Iterator[tuple[Item, Any]]:
+def dispatch(pool: Pool, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
     """As ``Executor.map``."""
     flight = _Flight(pool, work)
     alone: deque[Item] = deque()
@@ -120,7 +120,7 @@ def _send(flight: _Flight, supply: Supply[Any]) -> bool:
     return True
 
 
-def _alone(flight: _Flight, item: Item, interrupts: Interrupts) -> Iterator[tuple[Item, Any]]:
+def _alone(flight: _Flight, item: Item, interrupts: Interrupts) -> Generator[tuple[Item, Any]]:
     """An item whose process died, when nothing else is under way."""
     flight.send([item])
     while flight.chunks and not interrupts.asked:
@@ -130,7 +130,7 @@ def _alone(flight: _Flight, item: Item, interrupts: Interrupts) -> Iterator[tupl
             yield from zip(items, done.results, strict=bool(done.results))
 
 
-def _remains(flight: _Flight) -> Iterator[tuple[Any, Any]]:
+def _remains(flight: _Flight) -> Generator[tuple[Any, Any]]:
     """What finishes soon after an interrupt or an error."""
     deadline = time.monotonic() + _GRACE_S
     while flight.chunks and (left := deadline - time.monotonic()) > 0:

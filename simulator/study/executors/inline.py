@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Self
 
 from simulator.study.executors.interrupts import Interrupts
@@ -26,7 +26,7 @@ class Inline:
 
     def map(
         self, work: Work, supply: Supply[Item], enough: Callable[[float], bool] = lambda item_s: False
-    ) -> Iterator[tuple[Item, Any]]:
+    ) -> Generator[tuple[Item, Any]]:
         """As ``Executor.map``; stops early when ``enough`` says so of the time of an item."""
         size = ChunkSize()
         with Interrupts() as interrupts:
@@ -35,11 +35,13 @@ class Inline:
                 items = supply.take(size.next(supply.left))
                 if items is None:
                     return
-                began = time.perf_counter()
                 interrupts.at_once(True)
-                results = work(items) if items else time.sleep(WAIT_S) or []
+                if not items:
+                    time.sleep(WAIT_S)
+                    continue
+                began = time.perf_counter()
+                results = work(items)
                 interrupts.at_once(False)
-                if items:
-                    size.measured(len(items), time.perf_counter() - began)
+                size.measured(len(items), time.perf_counter() - began)
                 yield from zip(items, results, strict=True)
             interrupts.check()

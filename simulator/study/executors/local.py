@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -50,7 +50,7 @@ class Local:
     def __exit__(self, *_: object) -> None:
         self._stop(self._workers)
 
-    def map(self, work: Work, supply: Supply[Item]) -> Iterator[tuple[Item, Any]]:
+    def map(self, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
         """As ``Executor.map``."""
         return dispatch(self, work, supply)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -12,7 +12,6 @@ __all__ = ["ChunkSize", "Died", "Executor", "Listed", "Supply", "Work"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Given = TypeVar("Given", covariant=True)
 Work = Callable[[list[Any]], list[Any]]
 """A result for each of a few items, in their order. Another process imports it by name."""
 CHUNK_S = 0.25
@@ -26,14 +25,14 @@ class Died:
     reason: str
 
 
-class Supply(Protocol[Given]):
+class Supply(Protocol[Item]):
     """Items, handed out a few at a time."""
 
     @property
     def left(self) -> int:
         """How many may still come."""
 
-    def take(self, count: int) -> list[Given] | None:
+    def take(self, count: int) -> list[Item] | None:
         """Up to ``count`` of them; empty if there are none just now, None if there will be no more."""
 
 
@@ -62,7 +61,7 @@ class Executor(Protocol):
     def __exit__(self, *_: object) -> None:
         """Whatever is still at work is stopped."""
 
-    def map(self, work: Work, supply: Supply[Item]) -> Iterator[tuple[Item, Any]]:
+    def map(self, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
         """Each item with its result (or ``Died``), as soon as it is there, in any order.
 
         Ctrl-C and an error stop the work; what is finished by then still comes, and only then is it raised.

@@ -7,15 +7,16 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from simulator.study.storing import database
-from simulator.study.storing.complaints import DamagedError, told
-from simulator.study.storing.database import STORE_NAME, Kind
-from simulator.study.storing.packing import checksum, pack_layers, pack_row, unpack_layers, unpack_row
+from simulator.study.evaluate import Failure
+from simulator.study.store import database
+from simulator.study.store.complaints import DamagedError, told
+from simulator.study.store.database import STORE_NAME, Kind
+from simulator.study.store.packing import checksum, pack_layers, pack_row, unpack_layers, unpack_row
 
 __all__ = ["Store", "Stored"]
 
@@ -26,13 +27,12 @@ FROM json_each(?) AS asked JOIN points ON points.key = asked.value JOIN names ON
 """
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A finished point: its result row and layer rows, or why it failed (one line; the row then has no numbers)."""
+class Stored(NamedTuple):
+    """A point's result as it was put: its row and those of its layers, or why it has none."""
 
     row: Row
-    layers: list[Row] = field(default_factory=list)
-    failure: str | None = None
+    layers: list[Row]
+    failure: Failure | None = None
 
 
 class Store:
@@ -88,16 +88,17 @@ class Store:
         with self._opened() as db:
             return [key for (key,) in db.execute("SELECT key FROM points ORDER BY rowid")]
 
-    def put(self, key: str, row: Row, layers: Sequence[Row] = (), failure: str | None = None) -> None:
+    def put(self, key: str, row: Row, layers: Sequence[Row] = (), failure: Failure | None = None) -> None:
         """Store a finished point, as one transaction: no kill of this process loses it once this returns."""
         names, values = pack_row(row)
-        crc = checksum(key, names, values, failure or "")
+        why = json.dumps(asdict(failure)) if failure else None
+        crc = checksum(key, names, values, why or "")
         packed = pack_layers(layers)
         with self._opened() as db:
             number = self._names.get(names) or self._number(db, names)
             db.execute(
                 "INSERT OR REPLACE INTO points (key, names, result, crc, failure, layers) VALUES (?, ?, ?, ?, ?, ?)",
-                (key, number, values, crc, failure, packed),
+                (key, number, values, crc, why, packed),
             )
 
     def forget(self, keys: Iterable[str]) -> None:
@@ -165,7 +166,8 @@ def _unpacked(key: str, names: str, values: str, crc: int, failure: str | None, 
     """Raises: DamagedError."""
     if checksum(key, names, values, failure or "") != crc:
         raise DamagedError(f"the row of point {key[:12]} is damaged (checksum)")
-    return Stored(unpack_row(_listed(names), values), unpack_layers(layers), failure)
+    why = Failure(**json.loads(failure)) if failure else None
+    return Stored(unpack_row(_listed(names), values), unpack_layers(layers), why)
 
 
 @lru_cache

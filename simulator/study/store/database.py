@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from simulator.errors import OutputError, StoreNote
-from simulator.study.storing.file_system import is_local, kind_of
+from simulator.study.store.file_system import is_local, kind_of
 
 __all__ = ["PATIENCE_S", "STORE_NAME", "Kind", "close", "open_to_read", "open_to_write"]
 
@@ -29,7 +29,7 @@ Kind = Literal["run", "sensitivity", "accuracy"]
 """What made a folder."""
 PATIENCE_S = 60.0
 """How long to wait for another process's transaction; ours take well below a millisecond."""
-_VERSION = 2
+_VERSION = 3
 _APPLICATION = 0x4F6C6976
 """``Oliv``, in the file's header."""
 _MADE_BY = {"run": "olivine run", "sensitivity": "olivine sensitivity", "accuracy": "olivine accuracy"}
@@ -110,8 +110,8 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
     """Of the schema; 0 for an empty file. Raises: OutputError for a file of another program."""
     version, application = (int(db.execute(f"PRAGMA {p}").fetchone()[0]) for p in ("user_version", "application_id"))
     tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    first = (application, version, tables) == (0, 1, ["points"])  # that version had no mark
-    ours = first or application == _APPLICATION
+    early = application == 0 and version in (1, 2) and tables == ["points"]  # those versions had no mark
+    ours = early or application == _APPLICATION
     if not ours and (tables or version or application):
         raise OutputError(f"{path}: another program's database; move it away or name another --out")
     return version

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from simulator.study.storing.complaints import DamagedError
+from simulator.study.store.complaints import DamagedError
 
 __all__ = ["checksum", "pack_layers", "pack_row", "unpack_layers", "unpack_row"]
 

@@ -7,34 +7,36 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from simulator.errors import OlivineError
-from simulator.study.storing import database
-from simulator.study.storing.owners import Owner, is_gone, this_process
-from simulator.study.storing.store import Store
+from simulator.study.store.finished import Store
+from simulator.study.store.owners import Owner, is_gone, this_process
 
 __all__ = ["Claims"]
 
+Item = TypeVar("Item")
 _BEAT_S = 15.0
+"""Between two signs of life."""
 
 
-class Claims:
+class Claims(Generic[Item]):
     """The points that this process has yet to run, handed out a few at a time; a context manager.
 
     A point is handed out if it is neither stored nor claimed by a living process; what others claimed is looked at
     again later: it is then stored, or free because its owner gave it up or died.
 
     Args:
-        keys: of points that were missing when last looked.
+        items: what to hand out, by key, of points that were missing when last looked.
     """
 
-    def __init__(self, store: Store, keys: Iterable[str]) -> None:
+    def __init__(self, store: Store, items: Mapping[str, Item]) -> None:
         self._store = store
         self._owner = this_process()
-        self._free = deque(dict.fromkeys(keys))
+        self._items = items
+        self._free = deque(items)
         self._others: list[str] = []
         self._done = threading.Event()
         self._pulse: threading.Thread | None = None
@@ -55,8 +57,8 @@ class Claims:
         """How many may still be handed out."""
         return len(self._free) + len(self._others)
 
-    def take(self, count: int) -> list[str] | None:
-        """Up to ``count`` points for this process to run; empty if all that is left is others'; None at the end."""
+    def take(self, count: int) -> list[Item] | None:
+        """Up to ``count`` items for this process to run; empty if all that is left is others'; None at the end."""
         if not self.left:
             return None
         with self._store.transaction() as db:
@@ -65,10 +67,11 @@ class Claims:
             taken = self._claim(db, count)
         if taken:
             self._start_pulse()
-        return taken if taken or self.left else None
+        return [self._items[key] for key in taken] if taken or self.left else None
 
     def _claim(self, db: sqlite3.Connection, count: int) -> list[str]:
-        others, taken = _living(db, self._owner), []
+        others = _living(db, self._owner)
+        taken: list[str] = []
         while self._free and len(taken) < count:
             key = self._free.popleft()
             if db.execute("SELECT 1 FROM points WHERE key = ?", (key,)).fetchone():
@@ -102,9 +105,8 @@ class Claims:
     def _beat_on(self) -> None:
         """Say every while that this process lives, on a connection of its own. A beat that fails may be the last."""
         while not self._done.wait(_BEAT_S):
-            with suppress(sqlite3.Error), closing(sqlite3.connect(self._store.path, timeout=database.PATIENCE_S)) as db:
-                with db:
-                    _beat(db, self._owner)
+            with suppress(sqlite3.Error), closing(sqlite3.connect(self._store.path, isolation_level=None)) as db:
+                _beat(db, self._owner)
 
 
 def _living(db: sqlite3.Connection, mine: Owner) -> set[str]:
