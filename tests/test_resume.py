@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from simulator import cli
-from simulator.study import rounds, run
+from simulator.study import run
 
 POINTS = 6
 PATIENCE_S = 120

@@ -66,7 +66,7 @@ def parse_override(text: str) -> tuple[str, object]:
     return key, parse(value, "--set", _split(key, "--set"), numbered=False)[0]
 
 
-def apply_overrides(source: Source, overrides: Mapping[str, object], label: str = "--set") -> Source:
+def apply_overrides(source: Source, overrides: Mapping[Any, object], label: str = "--set") -> Source:
     """``source`` with the values at some dotted paths replaced, or added along with the mappings around them.
 
     Raises: ConfigError if a path goes through something other than a mapping.
@@ -110,10 +110,10 @@ def _plain(value: object, path: Steps, label: str) -> Any:
     return value
 
 
-def _split(key: str, label: str) -> Steps:
-    """The steps of a dotted path that a user typed."""
-    steps = tuple(key.split("."))
-    if not all(step and step == step.strip() for step in steps):
+def _split(key: str | Steps, label: str) -> Steps:
+    """The steps of a dotted path that a user typed, unless they are given."""
+    steps = key if isinstance(key, tuple) else tuple(key.split("."))
+    if not all(step and step == str(step).strip() for step in steps):
         raise ConfigError(f"{label}: {shorten(key)} is not a dotted path such as array.rows")
     return steps
 

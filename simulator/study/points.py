@@ -245,13 +245,13 @@ def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _
 
 @lru_cache(maxsize=4)
 def _opened(token: str) -> dict[str, Points]:
-    """Points by the token of their run: those of other runs are forgotten in time."""
+    """Points by the run they are of: those of other runs are forgotten in time."""
     return {}
 
 
 def open_points(setup: StudySetup) -> Points:
     """The points of a setup, opened once in each process. Raises: ConfigError."""
-    known = _opened(setup.token)
+    known = _opened(f"{setup.token} {setup.keep_layers}")
     if "points" not in known:
         space = Space(axes_of(setup.study.sweep, setup.source))
         _require_countable(setup, space)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
+from simulator.study.constraints import require_some_simulated
 from simulator.study.evaluate import Failure, PointResult, evaluate, failure_of
 from simulator.study.executors import Died, Executor
 from simulator.study.points import Points
+from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes
 from simulator.study.store import Claims, Store, Stored
 from simulator.study.tables import Finished
@@ -57,12 +59,16 @@ def run_points(points: Points, means: Means) -> Ran:
     indices = list(points.indices())
     keys, wrong = _keys(points, indices)
     require_some_fit(points, wrong, indices)
-    stored = _stored(means, keys.values())
+    known = means.store.get_many(keys.values(), layers=keeps_layers(points))
+    stored = usable(points, keys, known)
+    if means.retry_failed:
+        stored = {key: found for key, found in stored.items() if not found.failure}
     missing = {key: index for index, key in reversed(keys.items()) if key not in stored}
     mismatches: dict[int, list[str]] = {}
     total = len(stored) + len(missing)
     means.tell(len(stored), total)
-    for result in _evaluated(points, missing, means):
+    again = {key for key in known if key in missing}
+    for result in _evaluated(points, missing, again, means):
         stored[result.key] = Stored(result.row, result.layers, result.failure)
         mismatches[result.index] = result.mismatches
         means.tell(len(stored), total, points.label(result.index))
@@ -70,6 +76,7 @@ def run_points(points: Points, means: Means) -> Ran:
     failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
     finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]]) for i in indices]
     _require_some_result(finished)
+    require_some_simulated(points, [one.row for one in finished if not one.failure])
     wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
     return Ran(finished, len(mismatches), len(keys) - len(mismatches), wrong_values)
 
@@ -86,20 +93,18 @@ def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[
     return keys, wrong
 
 
-def _stored(means: Means, keys: Iterable[str]) -> dict[str, Stored]:
-    """What need not be run."""
-    stored = means.store.get_many(keys)
-    again = [key for key, found in stored.items() if found.failure and means.retry_failed]
-    means.store.forget(again)
-    return {key: found for key, found in stored.items() if key not in again}
+def _evaluated(
+    points: Points, missing: Mapping[str, int], again: Collection[str], means: Means
+) -> Iterator[PointResult]:
+    """Results as they come, stored: those of points that no other run is at or has finished by then.
 
-
-def _evaluated(points: Points, missing: Mapping[str, int], means: Means) -> Iterator[PointResult]:
-    """Results as they come, stored: those of points that no other run is at or has finished by then."""
+    Args:
+        again: of the missing those that are stored, but not as they are wanted.
+    """
     keys = {index: key for key, index in missing.items()}
     ordered = {keys[index]: index for index in sorted(keys)}
-    work = partial(evaluate, points.setup)
-    with Claims(means.store, ordered) as claims, closing(means.executor.map(work, claims)) as found:
+    work = partial(evaluate, replace(points.setup, keep_layers=keeps_layers(points)))
+    with Claims(means.store, ordered, again) as claims, closing(means.executor.map(work, claims)) as found:
         for index, result in found:
             if isinstance(result, Died):
                 result = PointResult(index, keys[index], {}, [], [], Failure(result.reason, final=False))

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing, suppress
 from typing import Generic, Self, TypeVar
 
@@ -30,14 +30,16 @@ class Claims(Generic[Item]):
 
     Args:
         items: what to hand out, by key, of points that were missing when last looked.
+        again: of these those that are stored, but not as they are wanted: to be run and stored anew.
     """
 
-    def __init__(self, store: Store, items: Mapping[str, Item]) -> None:
+    def __init__(self, store: Store, items: Mapping[str, Item], again: Collection[str] = ()) -> None:
         self._store = store
         self._owner = this_process()
         self._items = items
         self._free = deque(items)
         self._others: list[str] = []
+        self._old = store.numbers(again)
         self._done = threading.Event()
         self._pulse: threading.Thread | None = None
 
@@ -74,7 +76,7 @@ class Claims(Generic[Item]):
         taken: list[str] = []
         while self._free and len(taken) < count:
             key = self._free.popleft()
-            if db.execute("SELECT 1 FROM points WHERE key = ?", (key,)).fetchone():
+            if self._is_stored(key, db.execute("SELECT id FROM points WHERE key = ?", (key,)).fetchone()):
                 continue
             claimed = db.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
             if claimed and claimed[0] in others:
@@ -90,12 +92,16 @@ class Claims(Generic[Item]):
         """Of what others claimed, free what is neither stored nor still theirs, and forget what is stored."""
         _living(db, self._owner)
         asked = json.dumps(self._others)
-        stored = db.execute("SELECT key FROM points WHERE key IN (SELECT value FROM json_each(?))", (asked,))
-        done = {key for (key,) in stored}
+        stored = db.execute("SELECT key, id FROM points WHERE key IN (SELECT value FROM json_each(?))", (asked,))
+        done = {key for key, *number in stored if self._is_stored(key, tuple(number))}
         claimed = {key for (key,) in db.execute("SELECT key FROM claims")}
         left = [key for key in self._others if key not in done]
         self._free.extend(key for key in left if key not in claimed)
         self._others = [key for key in left if key in claimed]
+
+    def _is_stored(self, key: str, number: tuple[int] | None) -> bool:
+        """Whether a point's number says that it is there, and newer than what is not wanted."""
+        return number is not None and number[0] != self._old.get(key)
 
     def _start_pulse(self) -> None:
         if self._pulse is None:

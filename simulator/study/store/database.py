@@ -35,8 +35,8 @@ _APPLICATION = 0x4F6C6976
 _MADE_BY = {"run": "olivine run", "sensitivity": "olivine sensitivity", "accuracy": "olivine accuracy"}
 _TABLES = (
     "CREATE TABLE names (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE points (key TEXT PRIMARY KEY, names INTEGER NOT NULL REFERENCES names, result TEXT NOT NULL,"
-    " crc INTEGER NOT NULL, failure TEXT, layers BLOB)",
+    "CREATE TABLE points (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, names INTEGER NOT NULL"
+    " REFERENCES names, result TEXT NOT NULL, crc INTEGER NOT NULL, failure TEXT, layers BLOB)",
     "CREATE TABLE documents (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
     "CREATE TABLE owners (id TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,"
     " seen REAL NOT NULL)",

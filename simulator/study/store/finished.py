@@ -86,7 +86,15 @@ class Store:
         if self._absent():
             return []
         with self._opened() as db:
-            return [key for (key,) in db.execute("SELECT key FROM points ORDER BY rowid")]
+            return [key for (key,) in db.execute("SELECT key FROM points ORDER BY id")]
+
+    def numbers(self, keys: Iterable[str]) -> dict[str, int]:
+        """Of points that are stored the numbers they were stored under; a point stored anew gets another."""
+        if self._absent():
+            return {}
+        query = "SELECT key, id FROM points WHERE key IN (SELECT value FROM json_each(?))"
+        with self._opened() as db:
+            return dict(db.execute(query, (json.dumps(list(keys)),)))
 
     def put(self, key: str, row: Row, layers: Sequence[Row] = (), failure: Failure | None = None) -> None:
         """Store a finished point, as one transaction: no kill of this process loses it once this returns."""
@@ -100,13 +108,6 @@ class Store:
                 "INSERT OR REPLACE INTO points (key, names, result, crc, failure, layers) VALUES (?, ?, ?, ?, ?, ?)",
                 (key, number, values, crc, why, packed),
             )
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Remove points, so that they are run again."""
-        if not self._absent():
-            with self._opened() as db:
-                query = "DELETE FROM points WHERE key IN (SELECT value FROM json_each(?))"
-                db.execute(query, (json.dumps(list(keys)),))
 
     def save(self, documents: Mapping[str, bytes]) -> None:
         """Keep documents by name, all or none of them; those of other names stay."""
