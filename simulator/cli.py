@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simulator.errors import ImportNote, MismatchError, OlivineError
+from simulator.errors import MismatchError, Note, OlivineError
 
 if TYPE_CHECKING:
     from simulator.study.gemm import GemmResult
@@ -56,6 +56,9 @@ SetOption = Annotated[
         help="Override a field, e.g. array.rows=64; of a study's workloads: workload.batch=4.",
     ),
 ]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Processes; by default one for each core, once what is left is worth their start.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 
 
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = list(arguments if arguments is not None else sys.argv[1:])
         _require_named_out(arguments)
         with warnings.catch_warnings():
-            warnings.simplefilter("once", ImportNote)
+            warnings.simplefilter("once", Note)
             warnings.showwarning = _print_note
             code = app(args=arguments, prog_name="olivine", standalone_mode=False)
     except (_Interrupted, KeyboardInterrupt, typer.Abort):
@@ -138,8 +141,13 @@ def run(
     study: Annotated[str, typer.Argument(help="A study: a shipped name or a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="The run's folder; reports/NAME by default.")] = None,
     set_: SetOption = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: WorkersOption = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, e.g. tcp://host:8786."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run stored points again.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run points again that failed.")] = False,
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Also write timeline.json, a Chrome trace of every tile.")
     ] = False,
@@ -148,14 +156,16 @@ def run(
     """Run a study and write its report."""
     from simulator.study.run import execute
 
-    _require_at_least(1, "--workers", workers)
+    _require_at_least(1, "--workers", 1 if workers is None else workers)
     with _progress() as progress:
         outcome = execute(
             _reference(study),
             out,
             overrides=_overrides(set_),
             workers=workers,
+            scheduler=scheduler,
             fresh=fresh,
+            retry_failed=retry_failed,
             timeline=timeline,
             progress=progress,
             plugins=context.obj,
@@ -201,14 +211,14 @@ def sensitivity(
     ] = "edp",
     top: Annotated[int, typer.Option(help="How many constants are printed and drawn.")] = 15,
     set_: SetOption = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: WorkersOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Simulate again what is stored.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Vary each price and quantity of a study alone, and rank what moves its conclusion."""
     from simulator.study.sensitivity import analyse
 
-    _require_at_least(1, "--workers", workers)
+    _require_at_least(1, "--workers", 1 if workers is None else workers)
     with _progress() as progress:
         found = analyse(
             _reference(study), out, overrides=_overrides(set_), by=by, only=only, top=top, metric=metric,
@@ -653,8 +663,8 @@ def _dims(pairs: list[str] | None) -> dict[str, int]:
 def _print_note(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """What an importer leaves out is one line; other warnings keep their form."""
-    if issubclass(category, ImportNote):
+    """A note is one line; other warnings keep their form."""
+    if issubclass(category, Note):
         print("olivine: note: " + " ".join(str(message).split()), file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)

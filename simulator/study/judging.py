@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,8 @@ def judge_to_folder(
     if twice:
         raise OlivineError(f"--design: '{twice}' is named twice; remove one")
     bench = replace(make_bench(Accuracy(**asked), Path()), seed=seed)
-    store = Store(writable(out)) if out else None
-    judged = judge(bench, loaded, list(ABLATIONS) if ablate else (), store, progress)
+    with Store(writable(out), "accuracy") if out else nullcontext() as store:
+        judged = judge(bench, loaded, list(ABLATIONS) if ablate else (), store, progress)
     found = _tables(bench, judged)
     if out:
         _write(out, found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,11 +12,11 @@ from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
 from simulator.study.constraints import require_some_simulated
 from simulator.study.evaluate import Failure, PointResult, evaluate, failure_of
+from simulator.study.executors import Died, Executor
 from simulator.study.points import Points
-from simulator.study.processes import in_processes
 from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes
-from simulator.study.store import Store, Stored
+from simulator.study.store import Claims, Store, Stored
 from simulator.study.tables import Finished
 
 __all__ = ["Means", "Progress", "Ran", "run_points"]
@@ -35,11 +36,19 @@ class Ran:
 
 @dataclass(frozen=True)
 class Means:
-    """With what points are run: where results go, how many processes, and who is told."""
+    """With what points are run: where results go, who works, who is told how many of how many are there, and whether
+    points that are stored as failed are run again.
+    """
 
     store: Store
-    workers: int = 1
+    executor: Executor
     progress: Progress | None = None
+    retry_failed: bool = False
+
+    def tell(self, done: int, total: int, label: str = "") -> None:
+        """Tell whoever wants to know."""
+        if self.progress:
+            self.progress(done, total, label)
 
 
 def run_points(points: Points, means: Means) -> Ran:
@@ -50,23 +59,26 @@ def run_points(points: Points, means: Means) -> Ran:
     indices = list(points.indices())
     keys, wrong = _keys(points, indices)
     require_some_fit(points, wrong, indices)
-    stored = usable(points, keys, means.store.get_many(keys.values()))
+    known = means.store.get_many(keys.values(), layers=keeps_layers(points))
+    stored = usable(points, keys, known)
+    if means.retry_failed:
+        stored = {key: found for key, found in stored.items() if not found.failure}
     missing = {key: index for index, key in reversed(keys.items()) if key not in stored}
     mismatches: dict[int, list[str]] = {}
-    for done, result in enumerate(_evaluated(points, sorted(missing.values()), means.workers), start=1):
-        _require_same_files(points, keys, result)
+    total = len(stored) + len(missing)
+    means.tell(len(stored), total)
+    again = {key for key in known if key in missing}
+    for result in _evaluated(points, missing, again, means):
         stored[result.key] = Stored(result.row, result.layers, result.failure)
-        if result.failure is None or result.failure.final:
-            means.store.put(result.key, *stored[result.key])
         mismatches[result.index] = result.mismatches
-        if means.progress:
-            means.progress(done, len(missing), points.label(result.index))
+        means.tell(len(stored), total, points.label(result.index))
+    stored |= _from_others(means.store, [key for key in missing if key not in stored])
     failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
     finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]]) for i in indices]
     _require_some_result(finished)
     require_some_simulated(points, [one.row for one in finished if not one.failure])
     wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
-    return Ran(finished, len(missing), len(keys) - len(missing), wrong_values)
+    return Ran(finished, len(mismatches), len(keys) - len(mismatches), wrong_values)
 
 
 def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[int, OlivineError]]:
@@ -81,17 +93,34 @@ def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[
     return keys, wrong
 
 
-def _evaluated(points: Points, indices: Sequence[int], workers: int) -> Iterator[PointResult]:
-    """Results as they come."""
+def _evaluated(
+    points: Points, missing: Mapping[str, int], again: Collection[str], means: Means
+) -> Iterator[PointResult]:
+    """Results as they come, stored: those of points that no other run is at or has finished by then.
+
+    Args:
+        again: of the missing those that are stored, but not as they are wanted.
+    """
+    keys = {index: key for key, index in missing.items()}
+    ordered = {keys[index]: index for index in sorted(keys)}
     work = partial(evaluate, replace(points.setup, keep_layers=keeps_layers(points)))
-    for _, results in in_processes(work, {index: [index] for index in indices}, workers):
-        yield from results
+    with Claims(means.store, ordered, again) as claims, closing(means.executor.map(work, claims)) as found:
+        for index, result in found:
+            if isinstance(result, Died):
+                result = PointResult(index, keys[index], {}, [], [], Failure(result.reason, final=False))
+            if result.key != keys[index]:  # what another process read must be what this one read
+                raise OlivineError(f"{points.label(index)}: its files changed while the study ran; run it again")
+            if result.failure is None or result.failure.final:
+                means.store.put(result.key, result.row, result.layers, result.failure)
+            yield result
 
 
-def _require_same_files(points: Points, keys: dict[int, str], result: PointResult) -> None:
-    """What another process read must be what this one read."""
-    if result.key != keys[result.index]:
-        raise OlivineError(f"{points.label(result.index)}: its files changed while the study ran; run it again")
+def _from_others(store: Store, keys: Sequence[str]) -> dict[str, Stored]:
+    """What other runs on the same store finished meanwhile."""
+    found = store.get_many(keys)
+    if len(found) < len(keys):
+        raise OlivineError(f"{store.path}: points went missing while the study ran; did another run with --fresh?")
+    return found
 
 
 def _finished(points: Points, index: int, found: Stored) -> Finished:

@@ -15,6 +15,7 @@ from simulator.errors import OutputError
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.checks import require_sound
 from simulator.study.constraints import require_columns
+from simulator.study.executors import executor
 from simulator.study.joined import accuracy_of, bench_of
 from simulator.study.manifest import manifest_of
 from simulator.study.point import require_runnable, split_axes
@@ -60,8 +61,10 @@ def run_study(
     out: str | Path | None = None,
     *,
     set: Mapping[str, Any] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    scheduler: str | None = None,
     fresh: bool = False,
+    retry_failed: bool = False,
     timeline: bool = False,
 ) -> pd.DataFrame:
     """Run a study by shipped name, path or mapping; returns one row per point and writes the run folder.
@@ -69,12 +72,17 @@ def run_study(
     Args:
         out: the run folder; ``reports/NAME`` by default.
         set: dotted path -> value, applied to every design.
-        workers: processes.
+        workers: processes; by default as many as there are cores, once what is left is worth their start.
+        scheduler: address of a Dask scheduler, whose workers run the points instead.
         fresh: run points again that are already stored.
+        retry_failed: run points again that are stored as failed.
         timeline: also write ``timeline.json``, a Chrome trace of every tile of every point.
     Raises: OlivineError, one line.
     """
-    return execute(study, out, overrides=set, workers=workers, fresh=fresh, timeline=timeline).results
+    return execute(
+        study, out, overrides=set, workers=workers, scheduler=scheduler, fresh=fresh, retry_failed=retry_failed,
+        timeline=timeline,
+    ).results  # fmt: skip
 
 
 def execute(
@@ -82,32 +90,34 @@ def execute(
     out: str | Path | None = None,
     *,
     overrides: Mapping[str, Any] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    scheduler: str | None = None,
     fresh: bool = False,
+    retry_failed: bool = False,
     timeline: bool = False,
     progress: Progress | None = None,
     plugins: Sequence[Path] = (),
 ) -> RunOutcome:
-    """As ``run_study``, with progress ``(done, total, label)`` and the whole outcome."""
+    """As ``run_study``, with progress ``(done, total, label)``, files of datapaths for other processes to load, and the
+    whole outcome.
+    """
     started = time.perf_counter()
     record, source, set_ = read_study(study, overrides or {})
     if timeline:
         require_timeline(record.fidelity)
-    points = _opened(StudySetup(record, source, set_, tuple(plugins)))
+    points = _opened(StudySetup(record, source, set_))
     bench = bench_of(record, source)
     others = [_opened(setup) for setup in other_studies(points)]
     folder = writable(Path(out) if out is not None else Path("reports") / record.name)
-    store = Store(folder)
-    if fresh:
-        store.clear()
-    means = Means(store, workers, progress)
-    ran = [run_points(each, means) for each in (points, *others)]
+    with executor(workers, scheduler, plugins) as at_work, Store(folder, fresh=fresh) as store:
+        means = Means(store, at_work, progress, retry_failed)
+        ran = [run_points(each, means) for each in (points, *others)]
+        judged, accuracy = accuracy_of(bench, _designs(points, ran[0]), store, progress) if bench else ([], {})
+        results = results_of(points, ran[0].finished, judged)
+        layers = layers_of(with_front(points, ran[0].finished, results, store), record)
     have = [one.index for one in ran[0].finished if not one.failure]
-    judged, accuracy = accuracy_of(bench, _designs(points, ran[0]), store, progress) if bench else ([], {})
     new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
     timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
-    results = results_of(points, ran[0].finished, judged)
-    layers = layers_of(with_front(points, ran[0].finished, results, store), record)
     more = {"beside": _beside(record, ran)} if record.beside else {}
     more |= {"accuracy": accuracy} if accuracy else {}
     page = _report(folder, results, layers, manifest_of(points, have, timings) | more)
