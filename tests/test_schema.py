@@ -131,6 +131,7 @@ WRONG = [
     ("workload", {"extends": "llama_7b", "phase": "both"}, "'both' is not one of"),
     ("study", STUDY | {"sweep": {"array.rowz": [8]}}, "array.rowz"),
     ("study", STUDY | {"sweep": {"array.rows": [0]}}, "0 is less than or equal to"),
+    ("study", STUDY | {"sweep": {"array.rows": {"from": 8, "too": 64}}}, "'to' is a required"),
     ("study", STUDY | {"set": {"array.dataflow": "rs"}}, "'rs' is not one of"),
     ("study", STUDY | {"designs": [{"extends": "int8_systolic", "clock": 500}]}, "is not valid under any"),
     ("study", STUDY | {"fidelity": "exact"}, "'exact' is not one of"),
@@ -166,6 +167,8 @@ RIGHT = [
     ("workload", {"extends": "llama3_8b", "phase": "decode"}),
     ("workload", {"name": "x", "model": {"model_type": "vit", "hidden_size": 768}, "image": 224}),
     ("study", STUDY | {"set": {"workload.batch": 4}, "sweep": {"memory.dram.part": ["ddr4_3200"]}}),
+    ("study", STUDY | {"sweep": {"array.rows": {"from": 8, "to": 64, "factor": 2}}, "where": ["array.rows > 8"]}),
+    ("study", STUDY | {"sweep": {"array.rows, array.cols": [[8, 8], [16, 16]]}}),
     ("cost", {"extends": "open", "name": "x", "parts": {"pe_int4x4_acc32": {"area_um2": 1}}}),
 ]
 

@@ -10,6 +10,7 @@ from simulator.config.accuracy import Accuracy
 from simulator.config.load import FieldError
 from simulator.config.published import Beside, Measured, Published
 from simulator.config.record import Record
+from simulator.config.sweep import Range
 
 __all__ = ["Fidelity", "Sizing", "Steps", "Study"]
 
@@ -47,8 +48,18 @@ class Study(Record):
     """Shipped names, paths of files or traces, or inline mappings."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Dotted path of a field -> value, for every design; `workload.FIELD` for every workload."""
-    sweep: dict[str, list[Any]] = Field(default_factory=dict)
-    """Dotted path of a field -> its values; all combinations are run."""
+    sweep: dict[str, list[Any] | Range] = Field(default_factory=dict)
+    """Dotted path of a field -> the values that it takes: a list or a range. Several paths with commas between change
+    together, by a list of lists. All combinations of axes are run.
+    """
+    where: list[str] = Field(default=[], max_length=100)
+    """Conditions on the axes, `design` and `workload`; a point that one of them denies does not exist."""
+    constraints: list[str] = Field(default=[], max_length=100)
+    """Conditions on columns of the results; a point that breaks one is shown, but never a best one."""
+    layers: Literal["auto", "all", "front", "none"] = "auto"
+    """Of which points the rows per layer are kept; `front`: of least time and energy; `auto`: `all` of up to 500
+    points, else `front`.
+    """
     normalise: Literal["none", "iso_area", "iso_bandwidth", "iso_peak"] = "none"
     """Each design's array is the largest that has no more area than the baseline's (`iso_area`), the largest that
     streams no more operands (`iso_bandwidth`), or the smallest that has its peak throughput (`iso_peak`), as `sizing`
@@ -95,6 +106,7 @@ class Study(Record):
             what = f"a baseline, or sizing.{budget}" if budget else "a baseline"
             raise FieldError(("normalise",), f"{self.normalise} needs {what}")
         for path in ("array", "array.rows", "array.cols"):
-            if self.normalise != "none" and path in self.sweep:
-                raise FieldError(("sweep", path), f"normalise: {self.normalise} sizes the array; remove this axis")
+            axis = next((key for key in self.sweep if path in [part.strip() for part in key.split(",")]), None)
+            if self.normalise != "none" and axis is not None:
+                raise FieldError(("sweep", axis), f"normalise: {self.normalise} sizes the array; remove this axis")
         return self
