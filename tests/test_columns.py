@@ -20,7 +20,6 @@ STUDIES = {
         "workloads": [{"name": "p", "gemms": GEMMS}],
         "sweep": {"memory.dram.bandwidth_gb_s": [16, 64], "memory.act_buffer.capacity_kib": [256, 0.01]},
         "set": {"memory.bank_conflicts": True},
-        "baseline": "olive_systolic",
     },
     "banked": {
         "designs": ["int8_systolic"],
