@@ -300,7 +300,7 @@ def show(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="designs, datapaths, formats, workloads, traces, studies, drams or costs.")
+        str, typer.Argument(help="designs, datapaths, formats, workloads, traces, studies, drams, costs or kernels.")
     ],
     as_json: JsonOption = False,
 ) -> int:
@@ -312,6 +312,28 @@ def list_(
         _print_json({kind: names})
     else:
         _print_names(names)
+    return 0
+
+
+@app.command()
+def schema(
+    kind: Annotated[
+        str, typer.Argument(help="study, design, workload, cost, dram or kernels; all of them: all.")
+    ] = "study",
+    out: Annotated[
+        Path | None, typer.Option(help="A file, or a folder for KIND.schema.json; printed by default.")
+    ] = None,
+) -> int:
+    """JSON Schema of YAML files, for editors that complete and check them."""
+    from simulator.study.schema import document_schemas, write_schemas
+
+    schemas = document_schemas(kind)
+    if out is None:
+        _print_json(schemas if kind == "all" else schemas[kind])
+        return 0
+    for name, path in write_schemas(schemas, out).items():
+        print(f"{name:<9}{path}")
+    print("first line of a file that is to be checked: # yaml-language-server: $schema=PATH")
     return 0
 
 

@@ -14,20 +14,21 @@ Count = Annotated[int, Field(ge=1, le=1 << 20)]
 
 
 class Accuracy(Record):
-    """A real model that every design of the study is tried on.
-
-    Args:
-        model: a folder or an installed package.
-        evaluation, calibration: a text or a folder of images, which share nothing; default: the texts in configs/texts.
-        passages, tokens: of each set, and of each passage, at most.
-        products: those with weights, or those of two activations as well.
-        sums: in float32, or as the datapath adds.
-    """
+    """A real model that every design of the study is tried on."""
 
     model: str = Field(min_length=1)
+    """A model folder, or an installed package that carries one."""
     evaluation: str | None = None
+    """Text, or folder of images, that the model is judged on; null: the text shipped in `configs/texts`."""
     calibration: str | None = None
+    """Another text or folder, that scales are found on, sharing nothing with `evaluation`; null: the shipped one."""
     passages: Count = 16
+    """Paragraphs or images of each set, at most."""
     tokens: Annotated[int, Field(ge=3, le=1 << 20)] = 64
+    """Tokens of a passage, at most."""
     products: Literal["layers", "all"] = "layers"
+    """Which products take the design's numbers: those with weights (`layers`), or those of two activations as well
+    (`all`).
+    """
     sums: Literal["float32", "datapath"] = "float32"
+    """How products are added: in float32, or as the datapath adds."""

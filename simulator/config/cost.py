@@ -25,25 +25,28 @@ __all__ = [
 
 
 class Conventions(Record):
-    """What the prices of a library are charged for. The first choice of each is what hardware does.
-
-    ``operand_reads``: scratchpads are read for what enters the array's edge, or anew for every MAC, with nothing passed
-    on inside the array (and where sums wander, ``ws`` and ``is``, every MAC reads and writes one).
-    ``sum_bits``: a sum in the out scratchpad has the width of the accumulator, or of a stored result.
-    ``core_energy``: every action has its price, and what does nothing is clock-gated; or every part of the array draws
-    its ``dynamic_pj_per_cycle`` while the array is not stalled, and its leakage always, whatever it does.
-    ``static``: everything leaks over the makespan and DRAM draws its background power; or only the latter is charged;
-    or what was measured of a whole card (``gpu.power``), which has all of it in it.
-    ``area``: scratchpads are in it, or only the core is.
-    ``nodes``: every price is of the library's node; or prices are of several nodes, and each source says of which.
-    """
+    """What the prices of a library are charged for. The first choice of each is what hardware does."""
 
     operand_reads: Literal["per_edge", "per_mac"]
+    """Scratchpads are read for what enters the array's edge (`per_edge`), or anew for every MAC, with nothing passed on
+    inside the array, and where sums wander (`ws`, `is`) every MAC reads and writes one (`per_mac`).
+    """
     sum_bits: Literal["accumulator", "output"]
+    """A sum in the out scratchpad has the width of the accumulator, or of a stored result (`output`)."""
     core_energy: Literal["per_mac", "full_array_per_cycle"]
+    """Every action has its price, and what does nothing is clock-gated (`per_mac`); or every part of the array draws
+    its `dynamic_pj_per_cycle` while the array is not stalled, and its leakage always, whatever it does.
+    """
     static: Literal["all", "dram_background_only", "board"]
+    """Everything leaks over the makespan and DRAM draws its background power (`all`); or only the latter is charged; or
+    what was measured of a whole card, `gpu.power`, which has all of it in it (`board`).
+    """
     area: Literal["all", "core_only"]
+    """Scratchpads are in it (`all`), or only the core is."""
     nodes: Literal["one", "mixed"]
+    """Every price is of the library's node (`one`), or prices are of several nodes, and each source says of which
+    (`mixed`).
+    """
 
     def unusual(self) -> dict[str, str]:
         """The choices that are not what hardware does."""
@@ -52,37 +55,48 @@ class Conventions(Record):
 
 
 class Action(Record):
-    """What one action of a datapath costs. ``component`` is the line of the energy breakdown it belongs to."""
+    """What one action of a datapath costs."""
 
     component: str
+    """Line of the energy breakdown that it belongs to."""
     energy_pj: NonNegativeFloat
+    """Energy of one action [pJ]."""
     source: str = Field(min_length=8)
+    """Where the number is from (author, venue, year, table), or `assumed` and why."""
 
 
 class Part(Record):
-    """What one part of an array takes and leaks. An area of 0: another part's area has it in it, as the source says.
-
-    ``dynamic_pj_per_cycle``: what it draws while the array runs, under ``core_energy: full_array_per_cycle``.
-    ``node_nm``: of this price, where it is another than the library's.
-    """
+    """What one part of an array takes and leaks."""
 
     component: str
+    """Line of the area breakdown that it belongs to."""
     area_um2: NonNegativeFloat
+    """Area of one [um2]; 0: another part's area has it in it, as the source says."""
     leakage_nw: NonNegativeFloat
+    """Power of one that is drawn all the time [nW]."""
     dynamic_pj_per_cycle: NonNegativeFloat | None = None
+    """What one draws while the array runs [pJ/cycle], under `conventions.core_energy: full_array_per_cycle`."""
     node_nm: PositiveFloat | None = None
+    """Technology node of this price [nm], where it is another than the library's."""
     source: str = Field(min_length=8)
+    """Where the numbers are from (author, venue, year, table), or `assumed` and why."""
 
 
 class SramMacro(Record):
-    """One SRAM macro: dynamic energy per access of a word, leakage (subthreshold and gate) and area of the whole."""
+    """One SRAM macro."""
 
     size_bytes: PositiveInt
+    """Capacity [bytes]."""
     word_bits: PositiveInt
+    """Width of its port [bits]."""
     read_pj: PositiveFloat
+    """Dynamic energy of reading one word [pJ]."""
     write_pj: PositiveFloat
+    """Dynamic energy of writing one word [pJ]."""
     leakage_mw: NonNegativeFloat
+    """Leakage of the whole macro, subthreshold and gate [mW]."""
     area_mm2: NonNegativeFloat
+    """Area of the whole macro [mm2]."""
 
 
 class SramTable(Record):
@@ -92,24 +106,32 @@ class SramTable(Record):
     """
 
     source: str = Field(min_length=8)
+    """Tool or paper that the macros are from."""
     node_nm: PositiveFloat
+    """Technology node of the macros [nm]."""
     variant: str = ""
+    """Which kind of cell, of those in a table."""
     macros: list[SramMacro] = Field(min_length=1)
+    """Macros written out; in place of them `table` may name a CSV file."""
 
 
 class DramPrices(Record):
-    """Energy per bit moved and per row of ``row_bytes`` opened, and power that is drawn all the time.
-
-    ``channel_gb_s``: the bandwidth that comes with one ``background_mw``; without it, that power is for all there is.
-    """
+    """What off-chip memory costs: bits moved, rows opened, and power that is drawn all the time."""
 
     read_pj_per_bit: NonNegativeFloat
+    """Energy of a bit read [pJ]."""
     write_pj_per_bit: NonNegativeFloat
+    """Energy of a bit written [pJ]."""
     activate_pj: NonNegativeFloat = 0.0
+    """Energy of opening a row of `row_bytes` and closing it [pJ]; 0: it is in the price of a bit."""
     row_bytes: PositiveInt | None = None
+    """Size of the row that `activate_pj` is of [bytes]."""
     background_mw: NonNegativeFloat
+    """Power that is drawn all the time [mW]."""
     channel_gb_s: PositiveFloat | None = None
+    """Bandwidth that comes with one `background_mw` [10^9 bytes/s]; null: that power is for all there is."""
     source: str = Field(min_length=8)
+    """Where the numbers are from (author, venue, year, table), or `assumed` and why."""
 
     @model_validator(mode="after")
     def _rows_have_a_size(self) -> DramPrices:
@@ -126,37 +148,51 @@ class ScaledNode(Record):
     """What figures of logic are at a node, each relative to the same node of its own."""
 
     node_nm: PositiveFloat
+    """Technology node [nm]."""
     area: PositiveFloat
+    """Area of a gate, relative."""
     delay: PositiveFloat
+    """Delay of a gate, relative."""
     energy: PositiveFloat
+    """Energy of an operation, relative."""
     power: PositiveFloat
+    """Power of a gate, relative."""
 
 
 class ScalingTable(Record):
     """Published factors between technology nodes."""
 
     source: str = Field(min_length=8)
+    """Paper that the factors are from."""
     nodes: list[ScaledNode] = Field(min_length=1)
+    """Figures of logic, node by node."""
 
 
 class CostLibrary(Record):
-    """A named price list, of one technology node unless its conventions say otherwise.
-
-    ``dram``: what off-chip memory costs unless a design picks one of ``drams`` by name (``memory.dram.standard``).
-    ``gpu``: what designs of tensor cores need besides; null: this library has no prices of them.
-    """
+    """A named price list, of one technology node unless its conventions say otherwise."""
 
     name: str
+    """What reports call it."""
     description: str = ""
+    """One line for `olivine list costs`."""
     node_nm: PositiveFloat
+    """Technology node of the prices [nm]."""
     voltage_v: PositiveFloat
+    """Supply voltage of the prices [V]."""
     conventions: Conventions
+    """What the prices are charged for."""
     actions: dict[str, Action]
+    """Energy of each action that a datapath or the mapping counts, by name."""
     parts: dict[str, Part]
+    """Area and leakage of each part of a design, by name."""
     sram: SramTable
+    """Macros of scratchpads."""
     dram: DramPrices
+    """What off-chip memory costs unless a design picks one of `drams`."""
     drams: dict[str, DramPrices] = Field(default_factory=dict)
+    """Other off-chip memories, by the name that `memory.dram.standard` of a design picks."""
     gpu: GpuPrices | None = None
+    """What designs of tensor cores need besides; null: this library has no prices of them."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> CostLibrary:

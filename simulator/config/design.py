@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, PrivateAttr
 from simulator.config.dram import DramPart
 from simulator.config.load import Source
 from simulator.config.pass_kinds import FusibleKind
+from simulator.config.quantisation import Quantisation
 from simulator.config.record import Record
 
 __all__ = [
@@ -22,9 +23,7 @@ __all__ = [
     "GlobalBuffer",
     "Layer",
     "Memory",
-    "OperandQuantisation",
     "OperandScratchpad",
-    "Quantisation",
     "Scratchpad",
     "SystolicDesign",
     "Tiling",
@@ -38,10 +37,17 @@ class Array(Record):
     """The PE array and its dataflow."""
 
     kind: Literal["systolic", "tensor_core"] = "systolic"
+    """What kind of array this is."""
     rows: Side
+    """PEs from top to bottom."""
     cols: Side
+    """PEs from left to right."""
     dataflow: Literal["os", "ws", "is"] = "os"
+    """What stays in the PEs: outputs (`os`), weights (`ws`) or inputs (`is`)."""
     fold_overlap: Literal["none", "wave", "full", "scalesim"] = "full"
+    """How folds follow each other: each alone (`none`), behind the wavefront (`wave`), double-buffered (`full`); or
+    SCALE-Sim's count (`scalesim`).
+    """
 
 
 class DatapathSpec(Record):
@@ -50,6 +56,7 @@ class DatapathSpec(Record):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     name: str
+    """Which datapath: `olivine list datapaths`."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -58,118 +65,116 @@ class DatapathSpec(Record):
 
 
 class Layer(Record):
-    """Options of the datapath for the ops whose names match: 8 bits for a few layers, say.
-
-    ``ops`` and ``workload``, whose ops alone are meant, are patterns with shell wildcards; of several layers the first
+    """Options of the datapath for the ops whose names match: 8 bits for a few layers, say. Of several layers the first
     that matches an op applies to it.
     """
 
     ops: str = Field(min_length=1)
+    """Pattern of op names, with shell wildcards."""
     workload: str = Field(default="*", min_length=1)
+    """Pattern of names of the workloads whose ops are meant."""
     datapath: dict[str, Any]
+    """Options of the datapath for these ops."""
 
 
 class Tiling(Record):
-    """How a GEMM is cut into tiles. Block sizes and loop order that are given are not searched; of all tilings whose
-    cycles are within ``tolerance`` of the least, the one of least DRAM traffic is taken: 0.01 trades a hundredth of the
-    time for as little as a third of the traffic.
-    """
+    """How a GEMM is cut into tiles. Block sizes and loop order that are given are not searched."""
 
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of all tilings whose cycles are within this fraction of the least, the one of least DRAM traffic is taken: 0.01
+    trades a hundredth of the time for as little as a third of the traffic.
+    """
 
     m: PositiveInt | None = None
+    """Rows of a tile; null: searched."""
     n: PositiveInt | None = None
+    """Columns of a tile; null: searched."""
     k: PositiveInt | None = None
+    """Steps of K of a tile; null: searched."""
     order: Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"] | None = None
-
-
-class OperandQuantisation(Record):
-    """Which elements share a scale, and how the scale is found."""
-
-    granularity: Literal["tensor", "token", "channel"] = "tensor"
-    calibration: Literal["mse", "absmax", "three_sigma"] = "mse"
-
-
-class ActQuantisation(OperandQuantisation):
-    """Activations: one scale per tensor, or per token (row of A)."""
-
-    granularity: Literal["tensor", "token"] = "tensor"
-
-
-class WeightQuantisation(OperandQuantisation):
-    """Weights: one scale per tensor, or per output channel (column of W)."""
-
-    granularity: Literal["tensor", "channel"] = "channel"
-
-
-class Quantisation(Record):
-    """Scales of both operands."""
-
-    activations: ActQuantisation = ActQuantisation()
-    weights: WeightQuantisation = WeightQuantisation()
+    """Loops over tiles from the outermost to the innermost; null: searched."""
 
 
 class Scratchpad(Record):
-    """One on-chip scratchpad: ``banks`` equal SRAM macros of ``word_bits``."""
+    """One on-chip scratchpad of equal SRAM macros."""
 
     capacity_kib: Annotated[float, Field(gt=0, le=1e9)]
+    """Size [KiB]."""
     word_bits: PositiveInt = 512
+    """Width of a word [bits]."""
     banks: PositiveInt = 1
+    """Equal SRAM macros that it is made of."""
     double_buffer: bool = True
+    """Whether it holds two tiles, so that one is filled while the other is used."""
 
 
 class OperandScratchpad(Scratchpad):
-    """A scratchpad of activations or weights. ``k_major``: a word holds neighbours along K of one row of A or column of
-    W, ``line_major``: the same step of K of neighbouring ones.
-    """
+    """A scratchpad of activations or weights."""
 
     layout: Literal["k_major", "line_major"] = "k_major"
+    """What a word holds: neighbours along K of one row of A or column of W (`k_major`), or the same step of K of
+    neighbouring ones (`line_major`).
+    """
 
 
 class GlobalBuffer(Record):
-    """SRAM between DRAM and the scratchpads of all cores: ``banks`` equal macros of ``word_bits``.
+    """SRAM between DRAM and the scratchpads of all cores.
 
-    For each GEMM it holds those of its two operands that fit whole and save most DRAM traffic. ``bandwidth_gb_s``: what
-    its read port gives all cores together.
+    For each GEMM it holds those of its two operands that fit whole and save most DRAM traffic.
     """
 
     capacity_kib: Annotated[float, Field(gt=0, le=1e9)]
+    """Size [KiB]."""
     word_bits: PositiveInt = 512
+    """Width of a word [bits]."""
     banks: PositiveInt = 1
+    """Equal SRAM macros that it is made of."""
     bandwidth_gb_s: Annotated[float, Field(ge=1e-3, le=1e6)]
+    """What its read port gives all cores together [10^9 bytes/s]."""
 
 
 class Dram(Record):
-    """Off-chip memory. ``none``: no memory limits, a GEMM's total is its compute time, outlier stalls and what the
-    vector unit does apart. ``ideal``: a rate and a latency.
-
-    ``sustained``: share of the bandwidth that long streams reach; what refresh, turnarounds and row misses leave of it.
-    ``outstanding_bursts``: reads that a core's DMA may wait for at a time; null: no limit.
-    ``standard``: which of the price list's ``drams`` is charged; null: the list's own ``dram``.
-    """
+    """Off-chip memory, as a rate and a latency, or without limits."""
 
     model: Literal["none", "ideal"] = "ideal"
+    """`none`: no memory limits, a GEMM's total is its compute time, outlier stalls and what the vector unit does apart.
+    `ideal`: a rate and a latency.
+    """
     bandwidth_gb_s: Annotated[float, Field(ge=1e-3, le=1e6)] = 64.0
+    """Peak [10^9 bytes/s]."""
     latency_ns: Annotated[float, Field(ge=0, le=1e9)] = 100.0
+    """From asking until the first bytes are there [ns]."""
     burst_bytes: Annotated[int, Field(gt=0, le=1 << 20)] = 64
+    """Transfers are rounded up to whole bursts [bytes]."""
     sustained: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the bandwidth that long streams reach; what refresh, turnarounds and row misses leave of it."""
     outstanding_bursts: Annotated[int, Field(gt=0, le=1 << 20)] | None = None
+    """Reads that a core's DMA may wait for at a time; null: no limit."""
     standard: str | None = None
+    """Which of the price list's `drams` is charged; null: the list's own `dram`."""
 
 
 class BankedDramSpec(Record):
-    """Off-chip memory with banks and rows: a DRAM part by shipped name, path or mapping, and what its controller does
-    otherwise than the part's file says.
+    """Off-chip memory with banks and rows: a DRAM part, and what its controller does otherwise than the part's file
+    says.
     """
 
     model: Literal["banked"]
+    """`banked`: channels, banks, rows and refresh of a part."""
     part: str | DramPart
+    """A DRAM part: shipped name, path or mapping."""
     address_map: str | None = None
+    """Fields of an address, as `controller.address_map` of the part; null: as the part's file says."""
     page_policy: Literal["open", "closed"] | None = None
+    """Whether rows stay open; null: as the part's file says."""
     scheduler: Literal["in_order", "fr_fcfs"] | None = None
+    """Which burst is next; null: as the part's file says."""
     queue_depth: PositiveInt | None = None
+    """Bursts that wait per channel; null: as the part's file says."""
     age_cap: NonNegativeInt | None = None
+    """How often the oldest burst may be overtaken; null: as the part's file says."""
     outstanding_bursts: PositiveInt | None = None
+    """Bursts under way at most; null: as the part's file says."""
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -179,20 +184,22 @@ class BankedDramSpec(Record):
 
 
 class Memory(Record):
-    """The memory system: DRAM, a global buffer if there is one, and three scratchpads of each core.
-
-    ``output_bits``: width of a result written to DRAM. ``bank_conflicts``: whether the array waits for words whose bank
-    is busy; if not, ports are as wide as the array's edge. ``dram.model: none`` lifts this limit too, and that of the
-    global buffer's bandwidth.
-    """
+    """The memory system: DRAM, a global buffer if there is one, and three scratchpads of each core."""
 
     dram: Annotated[Dram | BankedDramSpec, Field(discriminator="model")] = Dram()
+    """Off-chip memory. `model: none` also lifts `bank_conflicts` and the global buffer's bandwidth."""
     global_buffer: GlobalBuffer | None = None
+    """SRAM that all cores share; null: there is none."""
     act_buffer: OperandScratchpad
+    """Scratchpad of activations, of each core."""
     weight_buffer: OperandScratchpad
+    """Scratchpad of weights, of each core."""
     out_buffer: Scratchpad
+    """Scratchpad of sums and results, of each core."""
     bank_conflicts: bool = False
+    """Whether the array waits for words whose bank is busy; if not, ports are as wide as the array's edge."""
     output_bits: Literal[4, 8, 16, 32] = 16
+    """Width of a result written to DRAM [bits]."""
 
     @field_validator("dram", mode="before")
     @classmethod
@@ -201,45 +208,52 @@ class Memory(Record):
 
 
 class Cores(Record):
-    """Equal cores, each with an array and scratchpads of its own, that share DRAM.
-
-    ``partition``: along which dimension a GEMM is cut into one part per core; ``auto``: the one of least cycles.
-    Where K is cut, each core's vector unit adds its share of the partial sums.
-    """
+    """Equal cores, each with an array and scratchpads of its own, that share DRAM."""
 
     count: Annotated[int, Field(gt=0, le=1024)] = 1
+    """How many."""
     partition: Literal["auto", "M", "N", "K"] = "auto"
+    """Along which dimension a GEMM is cut into one part per core; `auto`: the one of least cycles. Where K is cut, each
+    core's vector unit adds its share of the partial sums.
+    """
 
 
 class VectorUnit(Record):
     """FP32 lanes beside the array, for all that is no matrix product.
 
-    ``lanes``: values that take one simple operation (add, multiply, compare) per cycle; 64 is assumed.
-    ``special_cycles``: cycles in which the lanes take one special function (exponential, reciprocal, reciprocal square
-    root, tanh) each; a quarter as many special units as lanes is an NVIDIA multiprocessor's ratio (CUDA C++ Programming
-    Guide, arithmetic throughput, compute capability 8.0: 64 FP32 and 16 special results per cycle).
-    ``fused``: passes that work on results on their way, so that these need no round trip to DRAM; assumed: factors and
-    biases, at the array's foot.
+    Defaults: 64 lanes are assumed; a quarter as many special units as lanes is an NVIDIA multiprocessor's ratio (CUDA
+    C++ Programming Guide, arithmetic throughput, compute capability 8.0: 64 FP32 and 16 special results per cycle).
     """
 
     lanes: Annotated[int, Field(gt=0, le=65536)] = 64
+    """Values that take one simple operation (add, multiply, compare) per cycle."""
     special_cycles: Annotated[int, Field(gt=0, le=1024)] = 4
+    """In which the lanes take one special function (exponential, reciprocal, reciprocal square root, tanh) each
+    [cycles].
+    """
     fused: list[FusibleKind] = Field(default=["bias", "dequantise"])
+    """Passes that work on results on their way, so that these need no round trip to DRAM; assumed: factors and biases,
+    at the array's foot.
+    """
 
 
 class Design(Record):
-    """Everything that decides cycles, energy, area and values of a run: what all kinds of array share.
-
-    ``node_nm``: the technology node that prices are scaled to; null: the price list's own.
-    """
+    """Everything that decides cycles, energy, area and values of a run: what all kinds of array share."""
 
     name: str = Field(min_length=1, max_length=100)
+    """What results call it."""
     description: str = ""
+    """One line for `olivine list designs`."""
     clock_mhz: Annotated[float, Field(ge=1e-3, le=1e6)]
+    """Clock of the array, whose cycles all counts are in [MHz]."""
     datapath: DatapathSpec
+    """What the PEs compute with."""
     layers: list[Layer] = Field(default=[], max_length=1000)
+    """Options of the datapath for some ops."""
     quantisation: Quantisation = Quantisation()
+    """How scales of both operands are found."""
     node_nm: Annotated[float, Field(gt=0)] | None = None
+    """Technology node that prices are scaled to [nm]; null: the price list's own."""
 
     _source: Source | None = PrivateAttr(default=None)
 
@@ -262,8 +276,14 @@ class SystolicDesign(Design):
     """A systolic array with its scratchpads."""
 
     array: Array
+    """The PE array and its dataflow."""
     tiling: Tiling = Tiling()
+    """How a GEMM is cut into tiles."""
     memory: Memory
+    """DRAM and scratchpads."""
     cores: Cores = Cores()
+    """Cores that share DRAM."""
     vector_unit: VectorUnit = VectorUnit()
+    """Lanes for all that is no matrix product."""
     cost: str = "open"
+    """Price list, by shipped name or path."""

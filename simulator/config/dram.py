@@ -20,69 +20,100 @@ Cycles = Annotated[int, Field(gt=0, lt=1 << 20)]
 class DramTimingCycles(Record):
     """Least distances in cycles of the command clock, by their names in the datasheets.
 
-    ``_S``: in different bank groups, ``_L``: in the same one; without groups they are equal. ``tREFI`` 0: no refresh.
-    ``turnaround``: idle cycles of the data bus between read and write data.
+    ``_S``: in different bank groups, ``_L``: in the same one; without groups they are equal.
     """
 
     tRCD: Cycles
+    """From opening a row to a read or write of it [cycles]."""
     tRP: Cycles
+    """From closing a row to opening another of the bank [cycles]."""
     CL: Cycles
+    """From a read to its first data [cycles]."""
     CWL: Cycles
+    """From a write to its first data [cycles]."""
     tRAS: Cycles
+    """From opening a row to closing it [cycles]."""
     tCCD_S: Cycles
+    """Between two column commands to different bank groups [cycles]."""
     tCCD_L: Cycles
+    """Between two column commands to one bank group [cycles]."""
     tRRD_S: Cycles
+    """Between opening rows in different bank groups [cycles]."""
     tRRD_L: Cycles
+    """Between opening rows in one bank group [cycles]."""
     tFAW: Cycles
+    """In which at most four rows are opened [cycles]."""
     tWR: Cycles
+    """From the last data of a write to closing the row [cycles]."""
     tWTR_S: Cycles
+    """From the last data of a write to a read in another bank group [cycles]."""
     tWTR_L: Cycles
+    """From the last data of a write to a read in the same bank group [cycles]."""
     tRTP: Cycles
+    """From a read to closing the row [cycles]."""
     tREFI: NonNegativeInt
+    """Between two refreshes [cycles]; 0: no refresh."""
     tRFC: Cycles
+    """That a refresh takes [cycles]."""
     turnaround: NonNegativeInt
+    """Idle cycles of the data bus between read and write data."""
 
 
 class DramController(Record):
-    """How addresses are spread, which burst is next, and how many may be under way; all defaults are assumed.
-
-    ``address_map`` names the fields of an address from the highest bits to the lowest, above the bytes of a burst.
-    ``queue_depth``: bursts that wait per channel. ``outstanding_bursts``: bursts that the DMA has under way at most.
-    ``age_cap``: how often the oldest burst may be overtaken under ``fr_fcfs``.
-    """
+    """How addresses are spread, which burst is next, and how many may be under way; all defaults are assumed."""
 
     address_map: str = "row:bank:column:group:channel"
+    """Fields of an address from the highest bits to the lowest, above the bytes of a burst: row, bank, group, column
+    and channel, each once, with `:` between.
+    """
     page_policy: Literal["open", "closed"] = "open"
+    """A row stays open after a burst, or is closed."""
     scheduler: Literal["in_order", "fr_fcfs"] = "in_order"
+    """Bursts as they came, or those that hit an open row first (`fr_fcfs`)."""
     queue_depth: PositiveInt = Field(default=64, le=1024)
+    """Bursts that wait per channel; a power of two."""
     age_cap: NonNegativeInt = Field(default=16, le=1 << 20)
+    """How often the oldest burst may be overtaken under `fr_fcfs`."""
     outstanding_bursts: PositiveInt = Field(default=2048, le=1 << 20)
+    """Bursts that the DMA has under way at most; a power of two."""
 
 
 class DramPart(Record):
     """Channels of one rank each.
 
-    ``bus_bits``, ``bank_groups``, ``rows`` and so on are of one channel (of one pseudo-channel, if there are any);
-    ``row_bytes``: one row of one bank over the whole width of the bus. ``beats_per_clock``: bits per pin and cycle of
-    the command clock. ``standard``: which of a price list's ``drams`` is charged. ``command_bus: split``: row and
-    column commands have a bus each, as in HBM.
+    Widths, banks and rows are of one channel (of one pseudo-channel, if there are any).
     """
 
     name: str = Field(min_length=1, max_length=100)
+    """What reports call it."""
     description: str = ""
+    """One line for `olivine list drams`."""
     standard: str | None = None
+    """Which of a price list's `drams` is charged; null: the list's own `dram`."""
     clock_mhz: PositiveFloat
+    """Command clock [MHz]."""
     beats_per_clock: PositiveInt
+    """Bits per pin and cycle of the command clock."""
     burst_length: PositiveInt
+    """Beats of one column command."""
     bus_bits: PositiveInt
+    """Width of the data bus [bits]."""
     channels: PositiveInt = Field(le=1024)
+    """Channels of the part."""
     bank_groups: PositiveInt = Field(le=64)
+    """Bank groups."""
     banks_per_group: PositiveInt = Field(le=64)
+    """Banks of each group."""
     rows: PositiveInt = Field(le=1 << 24)
+    """Rows of each bank."""
     row_bytes: PositiveInt = Field(le=1 << 20)
+    """One row of one bank over the whole width of the bus [bytes]."""
     command_bus: Literal["shared", "split"] = "shared"
+    """`split`: row and column commands have a bus each, as in HBM."""
     timing_cycles: DramTimingCycles
+    """Timings of the datasheet."""
     controller: DramController = DramController()
+    """The controller in front of it."""
 
     @property
     def burst_bytes(self) -> int:

@@ -16,19 +16,18 @@ _ADDER_BITS = 53
 
 
 class EdpSums(Record):
-    """Sums of the units for one operand width.
-
-    ``group``: products, neighbours along K, that are added to an accumulator at once. ``extra_bits``: bits below an
-    FP32 significand that their alignment keeps; null: the units multiply integers only. ``rounding``: of the sum,
-    towards zero or to nearest, ties to even, to ``fraction_bits``. ``exact``: neighbours that share a block scale,
-    whose products are added in fixed point before they are aligned.
-    """
+    """Sums of the units for one operand width."""
 
     group: Annotated[int, Field(ge=1, le=256)]
+    """Products, neighbours along K, that are added to an accumulator at once."""
     extra_bits: Annotated[int, Field(ge=-20, le=21)] | None = None
+    """Bits below an FP32 significand that their alignment keeps; null: the units multiply integers only."""
     rounding: Literal["zero", "nearest"] = "zero"
+    """Of the sum, towards zero or to nearest, ties to even."""
     fraction_bits: Annotated[int, Field(ge=3, le=23)] = 23
+    """Bits of fraction that the sum is rounded to."""
     exact: PositiveInt = 1
+    """Neighbours that share a block scale, whose products are added in fixed point before they are aligned."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> EdpSums:
@@ -45,5 +44,8 @@ class EdpSumsByWidth(Record):
     """Sums by the width of the operands; null: there are no such units."""
 
     bits_16: EdpSums | None = None
+    """Of the units for 16-bit operands."""
     bits_8: EdpSums | None = None
+    """Of the units for 8-bit operands."""
     bits_4: EdpSums | None = None
+    """Of the units for 4-bit operands."""

@@ -22,55 +22,69 @@ Microseconds = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class Host(Record):
-    """A host program that asks for kernels without waiting for each, over and over, as a benchmark's loop does.
-
-    ``operation_us``: of a call into framework or library, with the launch of one kernel. ``launch_us``: of each further
-    kernel of a call. ``gap_us``: between two kernels on the GPU. ``wait_us``: from the end of a kernel whose answer the
-    host needs until it goes on.
-    """
+    """A host program that asks for kernels without waiting for each, over and over, as a benchmark's loop does."""
 
     operation_us: Microseconds
+    """Of a call into framework or library, with the launch of one kernel [us]."""
     launch_us: Microseconds
+    """Of each further kernel of a call [us]."""
     gap_us: Microseconds
+    """Between two kernels on the GPU [us]."""
     wait_us: Microseconds
+    """From the end of a kernel whose answer the host needs until it goes on [us]."""
 
 
 class TensorUse(Record):
-    """A tensor that a kernel reads or writes, by a name that tells it from others, with its shape and element width."""
+    """A tensor that a kernel reads or writes."""
 
     tensor: str = Field(min_length=1)
+    """A name that tells it from others."""
     shape: Shape
+    """Its sides: letters of the GEMM, or numbers."""
     bits: Literal[4, 8, 16, 32, 64]
+    """Width of an element [bits]."""
 
 
 class Product(Record):
-    """The matrix product of a kernel on the tensor cores: ``m x k`` times ``k x n``, by the datapath of that name."""
+    """The matrix product of a kernel on the tensor cores, ``m x k`` times ``k x n``."""
 
     datapath: str
+    """Datapath that multiplies."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Options of that datapath."""
     m: Dimension
+    """Rows of the first operand and of the result."""
     n: Dimension
+    """Columns of the second operand and of the result."""
     k: Dimension
+    """Length of the reduction."""
 
 
 class Kernel(Record):
-    """One step of the host's program: ``operations`` calls, of which the last launches ``launches`` equal kernels.
-
-    ``adds``, ``muls``, ``specials``: per element of the largest tensor; a conversion, comparison or rounding is an add.
-    ``waits``: the host needs an answer of the GPU before it goes on. ``needs_outliers``: left out where A has none.
-    """
+    """One step of the host's program: calls, of which the last launches equal kernels."""
 
     name: str = Field(min_length=1)
+    """What reports call it."""
     reads: list[TensorUse] = Field(default=[])
+    """Tensors that it reads."""
     writes: list[TensorUse] = Field(default=[])
+    """Tensors that it writes."""
     product: Product | None = None
+    """Its matrix product; null: it has none."""
     adds: NonNegativeInt = 0
+    """Additions per element of the largest tensor; a conversion, comparison or rounding is one."""
     muls: NonNegativeInt = 0
+    """Multiplications per element of the largest tensor."""
     specials: NonNegativeInt = 0
+    """Special functions (exponential, reciprocal, tanh) per element of the largest tensor."""
     operations: PositiveInt = 1
+    """Calls into framework or library."""
     launches: NonNegativeInt = 1
+    """Equal kernels that the last call launches."""
     waits: bool = False
+    """Whether the host needs an answer of the GPU before it goes on."""
     needs_outliers: bool = False
+    """Whether it is left out where A has no outlier column."""
 
     @model_validator(mode="after")
     def _does_something(self) -> Kernel:
@@ -89,16 +103,18 @@ class Kernel(Record):
 
 
 class KernelList(Record):
-    """The kernels of one layer, in order; exactly one multiplies all of A by all of W.
-
-    ``datapath``: whose values the layer gives; by default that of this product.
-    """
+    """The kernels of one layer, in order; exactly one multiplies all of A by all of W."""
 
     name: str = Field(min_length=1)
+    """What reports call it."""
     description: str = ""
+    """One line for `olivine list kernels`."""
     datapath: str = ""
+    """Whose values the layer gives; by default that of the product of all of A and W."""
     source: str = Field(min_length=1)
+    """Program that has these kernels, and its version."""
     kernels: list[Kernel] = Field(min_length=1, max_length=1000)
+    """The kernels in the order in which the host asks for them."""
 
     @model_validator(mode="after")
     def _has_the_product(self) -> KernelList:

@@ -27,20 +27,24 @@ Metric = Literal[
 
 
 class Claim(Record):
-    """One published number.
-
-    ``time``, ``energy``: how many times as much the baseline takes, geometric mean over the workloads. ``..._share``:
-    the part of the design's own energy, ``gpu_...`` those of a GPU. ``workload`` where it is of one alone, ``source``
-    where it is not that of all claims.
-    """
+    """One published number."""
 
     text: str = Field(min_length=1)
+    """What the paper says, in a few words."""
     metric: Metric
+    """`time`, `energy`: how many times as much the baseline takes, geometric mean over the workloads. `..._share`: the
+    part of the design's own energy, `gpu_...` those of a GPU.
+    """
     design: str
+    """The design of the study that it is of."""
     baseline: str | None = None
+    """The design of the study that `time` and `energy` are over."""
     value: PositiveFloat
+    """The published number."""
     workload: str | None = None
+    """The workload that it is of; null: all of them."""
     source: str = ""
+    """Where it is from, if not from where all claims are."""
 
     @model_validator(mode="after")
     def _compares_or_not(self) -> Claim:
@@ -52,21 +56,26 @@ class Claim(Record):
 
 
 class Series(Record):
-    """A published line: how many times as much time the baseline takes, for one workload after another.
-
-    ``workloads``, ``at``, ``values``: names, places along ``x`` and published numbers, as many of each. ``panel``:
-    series that are drawn together.
-    """
+    """A published line: how many times as much time the baseline takes, for one workload after another."""
 
     text: str = Field(min_length=1)
+    """What the line is, in a few words."""
     panel: str = ""
+    """Series of the same panel are drawn together."""
     design: str
+    """The design of the study that it is of."""
     baseline: str
+    """The design of the study that it is over."""
     x: str = Field(min_length=1)
+    """What the horizontal axis is."""
     workloads: list[str] = Field(min_length=2, max_length=100)
+    """Workloads of the study, in order."""
     at: list[PositiveFloat | PositiveInt]
+    """Their places along `x`, as many as workloads."""
     values: list[PositiveFloat]
+    """Published numbers, as many as workloads."""
     source: str = ""
+    """Where it is from, if not from where all claims are."""
 
     @model_validator(mode="after")
     def _has_as_many_of_each(self) -> Series:
@@ -81,9 +90,13 @@ class Published(Record):
     """Claims and lines of a paper, and a paragraph on each difference."""
 
     source: str = Field(min_length=1)
+    """Paper, figure or table."""
     claims: list[Claim] = Field(default=[])
+    """Single numbers."""
     series: list[Series] = Field(default=[])
+    """Lines."""
     notes: list[str] = Field(default=[])
+    """Why ours differs, a paragraph each."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Published:
@@ -96,34 +109,42 @@ class Measurement(Record):
     """What one op of a workload took on real hardware."""
 
     workload: str
+    """Workload of the study."""
     op: str
+    """Op of that workload."""
     time_us: PositiveFloat
+    """What it took [us]."""
 
 
 class Measured(Record):
-    """Times of real hardware, shown beside those of every design of the study, and a paragraph on each difference."""
+    """Times of real hardware, shown beside those of every design of the study."""
 
     source: str = Field(min_length=1)
+    """Who measured, where it is published."""
     times: list[Measurement] = Field(min_length=1)
+    """What ops took."""
     notes: list[str] = Field(default=[])
+    """Why ours differs, a paragraph each."""
 
 
 class OtherStudy(Record):
-    """A study that has some of the same designs, and in a few words how it counts."""
+    """A study that has some of the same designs."""
 
     study: str = Field(min_length=1)
+    """Its shipped name or path."""
     text: str = Field(min_length=1)
+    """In a few words how it counts."""
 
 
 class Beside(Record):
-    """Other studies in a table with this one: arrays, area per MAC, time and energy over the design ``over``.
-
-    ``text``: how this study counts.
-    """
+    """Other studies in a table with this one: arrays, area per MAC, time and energy."""
 
     over: str = Field(min_length=1)
+    """The design that ratios are over."""
     text: str = Field(min_length=1)
+    """In a few words how this study counts."""
     studies: list[OtherStudy] = Field(min_length=1)
+    """The other studies."""
 
     @model_validator(mode="after")
     def _tells_them_apart(self) -> Beside:

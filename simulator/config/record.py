@@ -8,6 +8,11 @@ __all__ = ["Record"]
 
 
 class Record(BaseModel):
-    """Types are never coerced, unknown keys are errors, nothing changes after construction."""
+    """Types are never coerced, unknown keys are errors, nothing changes after construction.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    The text below each field describes it to readers, to `olivine schema` and to the generated reference alike.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

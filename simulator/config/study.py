@@ -19,58 +19,72 @@ Steps = Literal["all", "products", "layers"]
 
 
 class Sizing(Record):
-    """How ``normalise`` sizes the array of each design.
-
-    ``budget_mm2``, ``budget_gb_s``: area, or stream of operands, to fit; null: the baseline's. ``of``: the core (array
-    and units beside it) alone, or with the scratchpads. ``keep``, ``step``: which arrays are tried, see
-    ``cost.iso_area.Shapes``.
-    """
+    """How ``normalise`` sizes the array of each design."""
 
     budget_mm2: PositiveFloat | None = None
+    """Area to fit [mm2], with `iso_area`; null: the baseline's."""
     budget_gb_s: PositiveFloat | None = None
+    """Stream of operands to fit [10^9 bytes/s], with `iso_bandwidth`; null: the baseline's."""
     of: Literal["core", "all"] = "core"
+    """Whose area: the core (array and units beside it) alone, or with the scratchpads (`all`)."""
     keep: Literal["aspect", "rows", "powers_of_two", "any"] = "aspect"
+    """Which arrays are tried: of the design's ratio of rows to columns, of its rows, of sides that are powers of two,
+    or any.
+    """
     step: Annotated[int, Field(gt=0, le=1024)] = 1
+    """Sides are multiples of it."""
 
 
 class Study(Record):
-    """One experiment. Rows come out in the order designs, workloads, sweep axes as written.
-
-    ``normalise``: each design's array is the largest that has no more area than the baseline's (``iso_area``), the
-    largest that streams no more operands (``iso_bandwidth``), or the smallest that has its peak throughput
-    (``iso_peak``), as ``sizing`` says.
-
-    ``steps``: what runs of each workload: ``all``; its matrix ``products`` without the passes of the vector unit; or
-    its ``layers`` alone, products with weights, as in published simulators that know neither passes nor attention.
-
-    ``sweep``: fields of the designs (or, as ``workload.FIELD``, of the workloads) and the values they take, as in
-    ``sweep.py``. ``where``: conditions on the axes, ``design`` and ``workload``; a point that one of them denies does
-    not exist. ``constraints``: conditions on columns of the results; a point that breaks one is shown, but never a best
-    one.
-
-    ``layers``: of which points the rows per layer are kept: ``all``, those on the ``front`` (of least time and energy),
-    ``none``; ``auto`` is ``all`` of up to 500 points, else ``front``.
-    """
+    """One experiment. Rows come out in the order designs, workloads, sweep axes as written."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """The run folder's default name."""
     description: str = ""
+    """One line for `olivine list studies` and the page."""
     designs: list[str | dict[str, Any]] = Field(min_length=1)
+    """Shipped names, paths, or inline mappings, which may lay a few fields over another design with `extends`."""
     workloads: list[str | dict[str, Any]] = Field(min_length=1)
+    """Shipped names, paths of files or traces, or inline mappings."""
     set: dict[str, Any] = Field(default_factory=dict)
+    """Dotted path of a field -> value, for every design; `workload.FIELD` for every workload."""
     sweep: dict[str, list[Any] | Range] = Field(default_factory=dict)
+    """Dotted path of a field -> the values that it takes: a list or a range. Several paths with commas between change
+    together, by a list of lists. All combinations of axes are run.
+    """
     where: list[str] = Field(default=[], max_length=100)
+    """Conditions on the axes, `design` and `workload`; a point that one of them denies does not exist."""
     constraints: list[str] = Field(default=[], max_length=100)
+    """Conditions on columns of the results; a point that breaks one is shown, but never a best one."""
     layers: Literal["auto", "all", "front", "none"] = "auto"
+    """Of which points the rows per layer are kept; `front`: of least time and energy; `auto`: `all` of up to 500
+    points, else `front`.
+    """
     normalise: Literal["none", "iso_area", "iso_bandwidth", "iso_peak"] = "none"
+    """Each design's array is the largest that has no more area than the baseline's (`iso_area`), the largest that
+    streams no more operands (`iso_bandwidth`), or the smallest that has its peak throughput (`iso_peak`), as `sizing`
+    says.
+    """
     sizing: Sizing = Sizing()
+    """How `normalise` sizes arrays."""
     baseline: str | None = None
+    """The design that ratios are over, at the same workload and axis values."""
     steps: Steps = "all"
+    """What runs of each workload: all of it; its matrix `products` without the passes of the vector unit; or its
+    `layers` alone, products with weights, as in published simulators that know neither passes nor attention.
+    """
     fidelity: Fidelity = "pipeline"
+    """How timing is found: roofline, tiles as a recurrence, the same as events, or every register in every cycle."""
     seed: NonNegativeInt = 0
+    """For what is drawn at random: outlier positions where only shapes are known."""
     published: Published | None = None
+    """Numbers of a paper, shown beside ours."""
     measured: Measured | None = None
+    """Times of real hardware, shown beside ours."""
     beside: Beside | None = None
+    """Other studies in a table with this one."""
     accuracy: Accuracy | None = None
+    """A real model that every design is tried on."""
 
     @model_validator(mode="after")
     def _beside_others_at_one_point(self) -> Study:

@@ -32,11 +32,17 @@ class Range(Record):
     model_config = ConfigDict(validate_by_name=True)
 
     start: float | int = Field(alias="from")
+    """First value."""
     to: float | int
+    """No value is beyond it."""
     step: Annotated[float | int, Field(gt=0)] | None = None
+    """What is added from one value to the next."""
     factor: Annotated[float | int, Field(gt=1)] | None = None
+    """What one value is multiplied by to give the next."""
     points: Annotated[int, Field(ge=2, le=MOST_VALUES)] | None = None
+    """How many values, both ends among them."""
     scale: Literal["linear", "log"] = "linear"
+    """How `points` are spread."""
 
 
 @dataclass(frozen=True)

@@ -27,37 +27,54 @@ Pads = (
 
 
 class Gemm(Record):
-    """``count`` products ``A[M,K] x W[K,N]``: of an activation and a weight, or (``bmm``) of two activations."""
+    """Products ``A[M,K] x W[K,N]``."""
 
     name: str = Field(min_length=1)
+    """What reports call it; patterns of `layers` and `passes` match it."""
     M: PositiveInt
+    """Rows of A: tokens."""
     N: PositiveInt
+    """Columns of W: output features."""
     K: PositiveInt
+    """Length of the reduction."""
     count: PositiveInt = 1
+    """How many equal products: attention heads, say."""
     kind: Literal["linear", "bmm"] = "linear"
+    """Of an activation and a weight, or of two activations (`bmm`)."""
 
 
 class Conv(Record):
-    """``count`` convolutions of a feature map ``(batch, in_channels, height, width)`` into ``out_channels``.
+    """Convolutions of a feature map ``(batch, in_channels, height, width)`` into ``out_channels``.
 
-    ``kernel``, ``stride``, ``padding`` and ``dilation`` hold for both axes, or are [height, width]; padding may also be
-    [top, left, bottom, right]. ``groups`` splits the channels; as many groups as ``in_channels`` make it depthwise. The
-    size of the result is rounded down, or up with ``ceil``.
+    What holds for both axes may also be [height, width].
     """
 
     name: str = Field(min_length=1)
+    """What reports call it; patterns of `layers` and `passes` match it."""
     in_channels: PositiveInt
+    """Channels of the map."""
     height: PositiveInt
+    """Rows of the map."""
     width: PositiveInt
+    """Columns of the map."""
     out_channels: PositiveInt
+    """Channels of the result."""
     kernel: Size
+    """Size of the window, for both axes or [height, width]."""
     stride: Size = 1
+    """Step of the window, for both axes or [height, width]."""
     padding: Pads = 0
+    """Zeros around the map, for both axes, [height, width], or [top, left, bottom, right]."""
     dilation: Size = 1
+    """Distance of neighbours in the window, for both axes or [height, width]."""
     groups: PositiveInt = 1
+    """Into which the channels are split; as many as `in_channels` make it depthwise."""
     batch: PositiveInt = 1
+    """Maps at once."""
     count: PositiveInt = 1
+    """How many equal convolutions."""
     ceil: bool = False
+    """Whether the size of the result is rounded up, not down."""
 
     @model_validator(mode="after")
     def _makes_a_result(self) -> Self:
@@ -79,23 +96,28 @@ class Conv(Record):
 
 
 class PassSpec(Record):
-    """One kind of pass behind each GEMM or convolution of ``after``, or on an operand of each of ``before``: names, or
-    patterns with shell wildcards.
-
-    ``rows`` and ``cols`` are those of the result (M x N) for ``after``, of the operand (M x K; N x K for the operand
-    ``weight``) for ``before``, and ``count`` is the op's, unless they are given. ``block``: values along a row that a
-    ``hadamard`` mixes, or the values of a pool's window; a pool says its ``rows`` too, its results per column.
-    """
+    """One kind of pass behind each GEMM or convolution of ``after``, or on an operand of each of ``before``."""
 
     kind: PassKind
+    """What it does to each value."""
     after: Names = Field(default=[])
+    """Names of the ops whose results it works on, or patterns with shell wildcards."""
     before: Names = Field(default=[])
+    """Names of the ops whose operand it makes, or patterns with shell wildcards."""
     operand: Literal["act", "weight"] = "act"
+    """Which operand it makes, with `before`."""
     name: str = ""
+    """What reports call it, if it is at one op only; else it is named after op and kind."""
     rows: PositiveInt | None = None
+    """Rows of values; null: of the result (M), or of the operand (M; N for `weight`). A pool's results per column."""
     cols: PositiveInt | None = None
+    """Values of a row; null: of the result (N), or of the operand (K)."""
     count: PositiveInt | None = None
+    """How many equal passes; null: the op's."""
     block: PositiveInt | None = None
+    """Values along a row that a `hadamard` mixes, the values of a pool's window, taps of a `conv1d`, or states of a
+    `selective_scan`.
+    """
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
@@ -121,31 +143,40 @@ class PassSpec(Record):
 
 
 class WorkloadSpec(Record):
-    """Convolutions in order, then GEMMs in order, each with its passes around it in the order of ``passes``.
-
-    ``batch`` inputs run at once: their rows share a linear layer's weights, products of two activations (``bmm``) are
-    as many more. Sizes in ``convs``, ``gemms`` and ``passes`` are those of one input.
-
-    Or ``model``: the fields of a ``config.json``, or a path to one, from which all of these follow. Then ``phase`` is
-    ``prefill``, ``tokens`` of each sequence at once, or ``decode``, one more token of each. ``context``: tokens that
-    these attend to, themselves included; ``tokens`` if absent. ``head``: for which places a vocabulary head runs.
-    ``image``: height and width in pixels, if not the model's own. ``embeddings``: whether tables are looked up.
+    """Convolutions in order, then GEMMs in order, each with its passes around it in the order of ``passes``; or a
+    model.
     """
 
     name: str = Field(min_length=1)
+    """What reports call it."""
     description: str = ""
+    """One line for `olivine list workloads`."""
     source: str = ""
+    """Where the shapes are from."""
     batch: PositiveInt = 1
+    """Inputs at once: their rows share a linear layer's weights, products of two activations are as many more. Sizes in
+    `convs`, `gemms` and `passes` are those of one input.
+    """
     model: dict[str, Any] | str | None = None
+    """Fields of a `config.json`, or a path to one, from which all ops and passes follow."""
     phase: Literal["prefill", "decode"] = "prefill"
+    """Of a model: `tokens` of each sequence at once (`prefill`), or one more token of each (`decode`)."""
     tokens: PositiveInt | None = None
+    """Of a model: length of each sequence."""
     context: PositiveInt | None = None
+    """Of a model: tokens that these attend to, themselves included; null: `tokens`."""
     head: Literal["none", "last", "all"] | None = None
+    """Of a model: for which places the vocabulary head runs; null: the last."""
     image: PositiveInt | None = None
+    """Of a model: height and width [pixels]; null: the model's own."""
     embeddings: bool = True
+    """Of a model: whether tables are looked up."""
     convs: list[Conv] = Field(default=[], min_length=1)
+    """Convolutions, in order."""
     gemms: list[Gemm] = Field(default=[], min_length=1)
+    """Matrix products, in order, after the convolutions."""
     passes: list[PassSpec] = Field(default=[])
+    """What else is done, around the ops that they name."""
 
     _source: Source | None = PrivateAttr(default=None)
 

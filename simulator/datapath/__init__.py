@@ -4,7 +4,17 @@ from simulator.datapath import gobo
 from simulator.datapath.base import Accumulation, Datapath, Gate, Lane, Operand
 from simulator.datapath.blame import blamed
 from simulator.datapath.job import Job, KernelJob, TileCosts
-from simulator.datapath.registry import ENTRY_POINT_GROUP, OptionError, create, get, load_file, names, register
+from simulator.datapath.registry import (
+    ENTRY_POINT_GROUP,
+    OptionError,
+    create,
+    described_options,
+    get,
+    load_file,
+    names,
+    options,
+    register,
+)
 from simulator.datapath.width import Width
 
 __all__ = [
@@ -21,9 +31,11 @@ __all__ = [
     "Width",
     "blamed",
     "create",
+    "described_options",
     "get",
     "gobo",
     "load_file",
     "names",
+    "options",
     "register",
 ]

@@ -38,13 +38,10 @@ def _fields(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.int8
 @register("adaptivfloat")
 @dataclass(frozen=True)
 class AdaptivFloat(Datapath):
-    """8-bit floats with 3 exponent bits on both operands, integer accumulation with overflow detected.
-
-    Args:
-        acc_bits: accumulator width [bits].
-    """
+    """8-bit floats with 3 exponent bits on both operands, integer accumulation with overflow detected."""
 
     acc_bits: Literal[32, 40] = 40
+    """Accumulator width [bits]."""
 
     mac = staticmethod(mac)
 

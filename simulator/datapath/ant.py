@@ -69,17 +69,14 @@ def _truth_table(kind: str) -> NDArray[np.int8]:
 @register("ant")
 @dataclass(frozen=True)
 class Ant(FourBitPes):
-    """4-bit operands of three types, or int8 ones; int32 accumulation with overflow detected.
-
-    Args:
-        bits: of both operands; ``layers`` of a design may mix 4 and 8.
-        types: 4-bit types to choose from, joined by ``-``; the first of equals wins (see ``formats.Ant4``).
-        type_per: whether every scale has its type, or the operand has one.
-    """
+    """4-bit operands of three types, or int8 ones; int32 accumulation with overflow detected."""
 
     bits: Literal[4, 8] = 4
+    """Of both operands; `layers` of a design may mix 4 and 8."""
     types: str = "int-flint-pot"
+    """4-bit types to choose from, joined by `-`; the first of equals wins (see `formats.Ant4`)."""
     type_per: TypePer = "scale"
+    """Whether every scale has its type, or the operand has one."""
 
     def __post_init__(self) -> None:
         try:

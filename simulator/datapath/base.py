@@ -101,6 +101,8 @@ class Datapath(OnTensorCores, ABC):
     Action and part names are priced in ``configs/cost``; one without a price is an error that names it.
     """
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  the line below an option describes it
+
     mac: Any
     """numba function ``(state, act_word, weight_word)``: what one PE does in one step, in place, to its accumulators
     ``state`` (registers,). A static method, or a property where options change it.

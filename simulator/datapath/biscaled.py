@@ -61,15 +61,12 @@ def _wide_bits(block_bits, masks, out):
 @register("biscaled")
 @dataclass(frozen=True)
 class BiScaled(Datapath):
-    """6-bit operands of two scales, integer accumulation with overflow detected.
-
-    Args:
-        acc_bits: accumulator width [bits].
-        wide_share: share of wide values where only shapes are known (``assumed``).
-    """
+    """6-bit operands of two scales, integer accumulation with overflow detected."""
 
     acc_bits: Literal[32, 48] = 32
+    """Accumulator width [bits]."""
     wide_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of wide values where only shapes are known (`assumed`)."""
 
     mac = staticmethod(mac)
 

@@ -56,14 +56,12 @@ def _mac(state, act, weight):
 @register("bitfusion")
 @dataclass(frozen=True)
 class BitFusion(Datapath):
-    """Fusion units, one per PE of the array, each with operand registers of 8 bits.
-
-    Args:
-        act_bits, weight_bits: operand widths [bits]; ``layers`` of a design may mix them.
-    """
+    """Fusion units, one per PE of the array, each with operand registers of 8 bits."""
 
     act_bits: Bits = 8
+    """Width of an activation [bits]; `layers` of a design may mix them."""
     weight_bits: Bits = 8
+    """Width of a weight [bits]; `layers` of a design may mix them."""
 
     mac = staticmethod(_mac)
 

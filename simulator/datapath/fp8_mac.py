@@ -33,14 +33,12 @@ _FIELDS = {"e4m3": minifloat.E4M3, "e5m2": minifloat.E5M2}
 @register("fp8_mac")
 @dataclass(frozen=True)
 class Fp8Mac(Datapath):
-    """FP8 operands, exact products, FP32 accumulation rounded to nearest even at every step.
-
-    Args:
-        act, weight: type of each operand; the hardware is the same.
-    """
+    """FP8 operands, exact products, FP32 accumulation rounded to nearest even at every step."""
 
     act: Fp8 = "e4m3"
+    """Type of the activations; the hardware is the same."""
     weight: Fp8 = "e4m3"
+    """Type of the weights; the hardware is the same."""
 
     mac = staticmethod(mac_in_order)
 

@@ -144,25 +144,22 @@ def indices(weight: Encoded, bits: int) -> NDArray[np.uint8]:
 @register("gobo")
 @dataclass(frozen=True)
 class Gobo(Datapath):
-    """Index PEs, centroid units and an outlier unit behind a queue.
-
-    Args:
-        index_bits: bits of a weight, so 8 or 16 accumulators [bits].
-        dictionary: precision of the entries.
-        log_probability: natural log of the density below which a weight is an outlier (``formats.gobo``; ``assumed``).
-        fifo_depth: entries of the outlier queue (``assumed``).
-        service_cycles: cycles that the outlier unit takes for one outlier (``assumed``).
-        push_width: outliers that can enter the queue in a cycle (``assumed``).
-        outlier_share: of the weights, where only shapes are known: about 0.1 % on average (GOBO, abstract).
-    """
+    """Index PEs, centroid units and an outlier unit behind a queue."""
 
     index_bits: Literal[3, 4] = 3
+    """Bits of a weight, so 8 or 16 accumulators [bits]."""
     dictionary: DictionaryFormat = "fp32"
+    """Precision of the entries."""
     log_probability: float = -4.0
+    """Natural log of the density below which a weight is an outlier (`formats.gobo`; `assumed`)."""
     fifo_depth: Count = 16
+    """Entries of the outlier queue (`assumed`)."""
     service_cycles: Count = 1
+    """Cycles that the outlier unit takes for one outlier (`assumed`)."""
     push_width: Count = 1
+    """Outliers that can enter the queue in a cycle (`assumed`)."""
     outlier_share: Share = 0.001
+    """Of the weights, where only shapes are known: about 0.1 % on average (GOBO, abstract)."""
 
     mac = staticmethod(_mac)
 

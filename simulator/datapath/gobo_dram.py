@@ -35,19 +35,16 @@ __all__ = ["GoboDram"]
 @register("gobo_dram")
 @dataclass(frozen=True)
 class GoboDram(Fp16Mac):
-    """FP16 PEs behind decompressors of GOBO weights.
-
-    Args:
-        index_bits: bits of a weight in DRAM [bits].
-        log_probability: natural log of the density below which a weight is an outlier (``formats.gobo``; ``assumed``).
-        port_bits: bits that DRAM delivers in a cycle; set it to what the design's bandwidth makes [bits].
-        outlier_share: of the weights, where only shapes are known: about 0.1 % on average (GOBO, abstract).
-    """
+    """FP16 PEs behind decompressors of GOBO weights."""
 
     index_bits: Literal[3, 4] = 4
+    """Bits of a weight in DRAM [bits]."""
     log_probability: float = -4.0
+    """Natural log of the density below which a weight is an outlier (`formats.gobo`; `assumed`)."""
     port_bits: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
+    """Bits that DRAM delivers in a cycle; set it to what the design's bandwidth makes [bits]."""
     outlier_share: Share = 0.001
+    """Of the weights, where only shapes are known: about 0.1 % on average (GOBO, abstract)."""
 
     @property
     def weight_format(self) -> TensorEncoding:

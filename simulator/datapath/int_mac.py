@@ -41,18 +41,16 @@ def _mac(state, act, weight):
 @register("int_mac")
 @dataclass(frozen=True)
 class IntMac(Datapath):
-    """Integer multiplier and accumulator per PE.
-
-    Args:
-        act_bits, weight_bits: operand widths [bits].
-        acc_bits: accumulator width [bits]; a partial sum beyond it is an error, not a wrap.
-        act_zero_point: activations are unsigned codes with a zero point; at most 8 bits.
-    """
+    """Integer multiplier and accumulator per PE."""
 
     act_bits: Bits = 8
+    """Width of an activation [bits]."""
     weight_bits: Bits = 8
+    """Width of a weight [bits]."""
     acc_bits: Literal[16, 24, 32, 48] = 32
+    """Accumulator width [bits]; a partial sum beyond it is an error, not a wrap."""
     act_zero_point: bool = False
+    """Activations are unsigned codes with a zero point; at most 8 bits."""
 
     mac = staticmethod(_mac)
 

@@ -73,21 +73,18 @@ def _fp16_operand(values: NDArray[np.float16]) -> Encoded:
 @register("mixed_int8_fp16")
 @dataclass(frozen=True)
 class MixedInt8Fp16(Datapath):
-    """Int8 PEs, FP16 PEs and a vector unit that splits operands and joins results.
-
-    Args:
-        threshold: magnitude that makes a column of A an outlier column (6.0 in the paper); infinity: none.
-        outlier_weights: rows of W for them are FP16, as in the paper, or dequantised int8, as in the released code.
-        fp16_cols: columns of the FP16 array; it has the rows of the int8 one (``assumed``).
-        vector_lanes: values that the vector unit takes in a cycle (``assumed``: what a 1024-bit port delivers).
-        outlier_dims: outlier columns where only shapes are known (paper: 6 at 6.7 billion parameters).
-    """
+    """Int8 PEs, FP16 PEs and a vector unit that splits operands and joins results."""
 
     threshold: Annotated[float, Field(gt=0)] = 6.0
+    """Magnitude that makes a column of A an outlier column (6.0 in the paper); infinity: none."""
     outlier_weights: OutlierWeights = "fp16"
+    """Rows of W for them are FP16, as in the paper, or dequantised int8, as in the released code."""
     fp16_cols: Count = 8
+    """Columns of the FP16 array; it has the rows of the int8 one (`assumed`)."""
     vector_lanes: Count = 64
+    """Values that the vector unit takes in a cycle (`assumed`: what a 1024-bit port delivers)."""
     outlier_dims: Annotated[int, Field(ge=0)] = 6
+    """Outlier columns where only shapes are known (paper: 6 at 6.7 billion parameters)."""
 
     @property
     def mac(self) -> Any:

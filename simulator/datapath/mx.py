@@ -90,15 +90,12 @@ def _fp32_accumulator(state, constants):
 @register("mx")
 @dataclass(frozen=True)
 class Mx(Datapath):
-    """Block-scaled operands, exact sums inside a block, FP32 accumulation of blocks.
-
-    Args:
-        format: of both operands.
-        weight: of the weights, where it differs from ``format``; one of the MXFP formats, as then ``format`` is.
-    """
+    """Block-scaled operands, exact sums inside a block, FP32 accumulation of blocks."""
 
     format: MxFormat = "mxfp4"
+    """Of both operands."""
     weight: MxFormat | None = None
+    """Of the weights, where it differs from `format`; one of the MXFP formats, as then `format` is."""
 
     mac = staticmethod(mac_in_blocks)
 

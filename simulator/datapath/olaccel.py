@@ -109,17 +109,14 @@ def _one_each_held(memory, act, weight, last):
 @register("olaccel")
 @dataclass(frozen=True)
 class OlAccel(Datapath):
-    """4-bit operands with 16-bit outliers, separate exact sums with overflow detected.
-
-    Args:
-        outlier_share: of each tensor's values, those of largest magnitude; where only shapes are known, of all values.
-        group: columns, and rows, that share units for one outlier per step.
-        stalls: whether the array waits for further outliers.
-    """
+    """4-bit operands with 16-bit outliers, separate exact sums with overflow detected."""
 
     outlier_share: Annotated[float, Field(ge=0, le=1)] = 0.03
+    """Of each tensor's values, those of largest magnitude; where only shapes are known, of all values."""
     group: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Columns, and rows, that share units for one outlier per step."""
     stalls: bool = True
+    """Whether the array waits for further outliers."""
 
     mac = staticmethod(_mac)
 

@@ -97,21 +97,18 @@ def _decode_bytes(codes, man_bits, bias, exponent, integer):
 @register("ovp")
 @dataclass(frozen=True)
 class Ovp(FourBitPes):
-    """Outlier-victim pairs on both operands, int32 accumulation with overflow detected.
-
-    Args:
-        bits: of both operands; ``layers`` of a design may mix 4 and 8.
-        normal: type of 4-bit normals, and what the 4-bit decoders can decode: ``int`` (int4), ``flint`` (flint4) or
-            ``auto`` (the better of both for each operand, as in the paper and the released code). 8-bit normals are
-            int8.
-        pair_rule: which of two outliers in a pair survives (see ``formats.Ovp4``); the hardware is the same.
-        outlier_format: of 8-bit outliers (see ``formats.Ovp8``).
-    """
+    """Outlier-victim pairs on both operands, int32 accumulation with overflow detected."""
 
     bits: Literal[4, 8] = 4
+    """Of both operands; `layers` of a design may mix 4 and 8."""
     normal: Literal["int", "flint", "auto"] = "int"
+    """Type of 4-bit normals, and what the 4-bit decoders can decode: `int` (int4), `flint` (flint4) or `auto` (the
+    better of both for each operand, as in the paper and the released code). 8-bit normals are int8.
+    """
     pair_rule: PairRule = "larger"
+    """Which of two outliers in a pair survives (as in format `ovp4`); the hardware is the same."""
     outlier_format: OutlierFormat = "e4m3"
+    """Grid of 8-bit outliers, as in format `ovp8`: the paper's, or that of the authors' released code."""
 
     @property
     def act_format(self) -> TensorEncoding:

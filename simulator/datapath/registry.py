@@ -24,10 +24,12 @@ __all__ = [
     "ENTRY_POINT_GROUP",
     "OptionError",
     "create",
+    "described_options",
     "files",
     "get",
     "load_file",
     "names",
+    "options",
     "package_files",
     "register",
     "source_file",
@@ -140,6 +142,21 @@ def create(name: str, options: Mapping[str, Any]) -> Datapath:
         except ValidationError as error:
             raise OptionError(option, f"{error.errors()[0]['msg']}, found {value!r}") from error
     return cls(**options)
+
+
+def options(name: str) -> dict[str, dict[str, Any]]:
+    """JSON Schema of each option of a datapath, with the line below it as its description. Raises: UnknownNameError."""
+    return described_options(get(name))
+
+
+def described_options(cls: type) -> dict[str, dict[str, Any]]:
+    """JSON Schema of each field of a dataclass, described where it is written, in the class or above it."""
+    bases = [base for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base)]
+    found: dict[str, dict[str, Any]] = {}
+    for base in bases:
+        for option, schema in TypeAdapter(base).json_schema().get("properties", {}).items():
+            found[option] = {key: value for key, value in (found.get(option, {}) | schema).items() if key != "title"}
+    return found
 
 
 def source_file(name: str) -> Path:

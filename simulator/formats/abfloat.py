@@ -35,15 +35,15 @@ class Abfloat(GridFormat):
 
     Rounding is ``formats.grid``'s. Minus zero is never produced and decodes to 0. ``max_normal`` is the largest value.
 
-    Args:
-        exp_bits, man_bits: stored bits of exponent and mantissa; with the sign at most 8 bits.
-        bias: added to the exponent, >= 0; 2 goes with int4 normals, 3 with flint4 (Table 3).
     Raises: ConfigError if the bits do not fit, or the largest value does not fit int32.
     """
 
     exp_bits: int = 2
+    """Stored bits of the exponent; with mantissa and sign at most 8."""
     man_bits: int = 1
+    """Stored bits of the mantissa; with exponent and sign at most 8."""
     bias: int = 2
+    """Added to the exponent, >= 0; 2 goes with int4 normals, 3 with flint4 (Table 3)."""
 
     name: ClassVar[str] = "abfloat"
 

@@ -76,15 +76,12 @@ def _encode(rows, exp_bias, man_bits, bits):
 
 @dataclass(frozen=True)
 class AdaptivFloat(TensorEncoding):
-    """Floats whose exponent bias follows the largest magnitude of each tensor or row.
-
-    Args:
-        bits: of one value, 4 to 8.
-        exp_bits: of them exponent, 1 to 5; the rest but the sign is mantissa, of which there may be none.
-    """
+    """Floats whose exponent bias follows the largest magnitude of each tensor or row."""
 
     bits: int = 8  # type: ignore[misc]  # an option here, not a constant of the class
+    """Of one value, 4 to 8."""
     exp_bits: int = 3
+    """Of them exponent, 1 to 5; the rest but the sign is mantissa, of which there may be none."""
 
     name: ClassVar[str] = "adaptivfloat8"
     has_scale: ClassVar[bool] = False

@@ -27,17 +27,14 @@ _TYPES: dict[str, type[Format]] = {"int": Int4, "flint": Flint4, "pot": Pot4}
 
 @dataclass(frozen=True)
 class Ant4(Selection):
-    """4-bit values in int4, flint4 or pot4, whichever has the least squared error.
-
-    Args:
-        types: the types to choose from, joined by ``-``; the first of equals wins. Stored types count from 0 in this
-            order.
-        type_per: ``scale``: every tensor-wide scale, and every row with a scale of its own, has its own type;
-            ``operand``: all rows have one type, that of least total error (the released code).
-    """
+    """4-bit values in int4, flint4 or pot4, whichever has the least squared error."""
 
     types: str = "int-flint-pot"
+    """The types to choose from, joined by `-`; the first of equals wins. Stored types count from 0 in this order."""
     type_per: TypePer = "scale"
+    """`scale`: every tensor-wide scale, and every row with a scale of its own, has its own type; `operand`: all rows
+    have one type, that of least total error (the released code).
+    """
 
     name: ClassVar[str] = "ant4"
     bits: ClassVar[int] = 4

@@ -87,14 +87,12 @@ def _squared_error(rows, scale, zero, top):
 
 @dataclass(frozen=True)
 class _Asymmetric(TensorEncoding):
-    """What the widths share.
-
-    Args:
-        group: neighbours along K that share a scale and a zero point in ``encode_operand``, whatever its granularity;
-            None leaves that to the granularity.
-    """
+    """What the widths share."""
 
     group: int | None = None
+    """Neighbours along K that share a scale and a zero point in `encode_operand`, whatever its granularity; None leaves
+    that to the granularity.
+    """
 
     rows_alone: ClassVar[bool] = True
     static: ClassVar[bool] = True

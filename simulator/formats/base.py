@@ -113,6 +113,8 @@ class TensorEncoding(ABC):
             scales found beforehand.
     """
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012  the line below an option describes it
+
     name: ClassVar[str]
     bits: ClassVar[int]
     values_per_group: ClassVar[int] = 1

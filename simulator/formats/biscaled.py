@@ -103,13 +103,10 @@ def _ratio(peak: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.
 
 @dataclass(frozen=True)
 class _Fine(Int6):
-    """``int6``, calibrated for what it is here: values beyond it are stored at the wide scale.
-
-    Args:
-        peak: largest magnitude of what shares the scale of each row, (R,).
-    """
+    """``int6``, calibrated for what it is here: values beyond it are stored at the wide scale."""
 
     peak: NDArray[np.float32]
+    """Largest magnitude of what shares the scale of each row, (R,)."""
 
     def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
         """See ``Format.squared_error``; of both scales together."""
@@ -119,13 +116,10 @@ class _Fine(Int6):
 
 @dataclass(frozen=True)
 class BiScaled6(TensorEncoding):
-    """6-bit integers at one of two scales, the wide one a power of two times the fine one, with a block-sparse index.
-
-    Args:
-        block: values that share a bit of the index: 8, 16, 32 or 64 (the size is ``assumed``).
-    """
+    """6-bit integers at a fine scale or a wide one, a power of two times as wide, with a block-sparse index."""
 
     block: int = 8
+    """Values that share a bit of the index: 8, 16, 32 or 64 (the size is `assumed`)."""
 
     name: ClassVar[str] = "biscaled6"
     bits: ClassVar[int] = 6

@@ -279,17 +279,14 @@ class _Gobo(TensorEncoding):
 
 @dataclass(frozen=True)
 class Gobo3(_Gobo):
-    """GOBO with 3-bit indices into 8 centroids, and a list of outliers.
-
-    Args:
-        log_probability: natural log of the Gaussian density below which a value is an outlier (-4 is ``assumed``).
-        dictionary: ``fp32``, or ``fp16``: centroids are rounded to half precision before indices are chosen.
-        outliers: ``fp32``: as they are, or ``fp16``: rounded to half precision, at most 65504 in magnitude.
-    """
+    """GOBO with 3-bit indices into 8 centroids, and a list of outliers."""
 
     log_probability: float = -4.0
+    """Natural log of the Gaussian density below which a value is an outlier (-4 is `assumed`)."""
     dictionary: DictionaryFormat = "fp32"
+    """`fp32`, or `fp16`: centroids are rounded to half precision before indices are chosen."""
     outliers: OutlierFormat = "fp32"
+    """`fp32`: as they are, or `fp16`: rounded to half precision, at most 65504 in magnitude."""
 
     name: ClassVar[str] = "gobo3"
     bits: ClassVar[int] = 3
@@ -297,15 +294,14 @@ class Gobo3(_Gobo):
 
 @dataclass(frozen=True)
 class Gobo4(_Gobo):
-    """GOBO with 4-bit indices into 16 centroids, and a list of outliers.
-
-    Args:
-        log_probability, dictionary, outliers: see ``Gobo3``.
-    """
+    """GOBO with 4-bit indices into 16 centroids, and a list of outliers."""
 
     log_probability: float = -4.0
+    """Density below which a value is an outlier, as in `gobo3`."""
     dictionary: DictionaryFormat = "fp32"
+    """Precision of the centroids, as in `gobo3`."""
     outliers: OutlierFormat = "fp32"
+    """Precision of the outliers, as in `gobo3`."""
 
     name: ClassVar[str] = "gobo4"
     bits: ClassVar[int] = 4

@@ -120,13 +120,10 @@ def encode_split(act: ArrayLike, weight: ArrayLike, threshold: float = 6.0, weig
 
 @dataclass(frozen=True)
 class LlmInt8(TensorEncoding):
-    """LLM.int8() activations: int8 with a scale per row, and outlier columns in half precision.
-
-    Args:
-        threshold: magnitude that makes its column an outlier column (6.0 in the paper); infinity: none.
-    """
+    """LLM.int8() activations: int8 with a scale per row, and outlier columns in half precision."""
 
     threshold: float = 6.0
+    """Magnitude that makes its column an outlier column (6.0 in the paper); infinity: none."""
 
     name: ClassVar[str] = "llm_int8"
     bits: ClassVar[int] = 8

@@ -41,14 +41,12 @@ _BODY = Int4()
 
 @dataclass(frozen=True)
 class OlAccel4(TensorEncoding):
-    """int4 values, and a list of the largest magnitudes as int16 with their positions.
-
-    Args:
-        outlier_share: share of a tensor's values that are listed, rounded down to a whole number of values; of equal
-            magnitudes the earlier ones.
-    """
+    """int4 values, and a list of the largest magnitudes as int16 with their positions."""
 
     outlier_share: float = 0.03
+    """Share of a tensor's values that are listed, rounded down to a whole number of values; of equal magnitudes the
+    earlier ones.
+    """
 
     name: ClassVar[str] = "olaccel4"
     bits: ClassVar[int] = 4

@@ -186,6 +186,9 @@ class _Ovp(Format):
     """What all kinds of pairs share."""
 
     pair_rule: PairRule = "larger"
+    """Of two outliers in a pair, `larger` keeps the larger magnitude, the left one on a tie (the paper); `left` keeps
+    the left one always (the authors' released code).
+    """
 
     values_per_group: ClassVar[int] = 2
 
@@ -243,10 +246,6 @@ class Ovp4(_Ovp):
     """OliVe's 4-bit pairs: int4 normals -7..7, outliers +-{12, 16, 24, 32, 48, 64, 96}.
 
     253 of the 256 bytes are legal.
-
-    Args:
-        pair_rule: of two outliers in a pair, ``larger`` keeps the larger magnitude, the left one on a tie (the paper);
-            ``left`` keeps the left one always (the authors' released code).
     """
 
     name: ClassVar[str] = "ovp4"
@@ -264,9 +263,6 @@ class Ovp4Flint(_Ovp):
     """OliVe's 4-bit pairs with flint4 normals 0, ±{1, 2, 3, 4, 6, 8, 16}; outliers ±{24, 32, 48, 64, 96, 128, 192}.
 
     The identifier is flint's minus zero, so no normal value is given up. 253 of the 256 bytes are legal.
-
-    Args:
-        pair_rule: see ``Ovp4``.
     """
 
     name: ClassVar[str] = "ovp4_flint"
@@ -281,16 +277,13 @@ class Ovp4Flint(_Ovp):
 
 @dataclass(frozen=True)
 class Ovp8(_Ovp):
-    """OliVe's 8-bit pairs: int8 normals -127..127, outliers of 144 to 2^15, two bytes per pair.
-
-    Args:
-        pair_rule: see ``Ovp4``.
-        outlier_format: ``e4m3`` (the paper): bias 4, magnitudes clipped to 2^15, so that 64 of them are used and larger
-            ones are illegal codes (the bias is not printed; 4 is the one that starts right above 127). ``e2m5`` (what
-            the authors' released code computes): bias 2, magnitudes 132 to 2016.
-    """
+    """OliVe's 8-bit pairs: int8 normals -127..127, outliers of 144 to 2^15, two bytes per pair."""
 
     outlier_format: OutlierFormat = "e4m3"
+    """`e4m3` (the paper): bias 4, magnitudes clipped to 2^15, so that 64 of them are used and larger ones are illegal
+    codes (the bias is not printed; 4 is the one that starts right above 127). `e2m5` (what the authors' released code
+    computes): bias 2, magnitudes 132 to 2016.
+    """
 
     name: ClassVar[str] = "ovp8"
     bits: ClassVar[int] = 8

@@ -21,13 +21,10 @@ __all__ = ["Ovp4Auto"]
 
 @dataclass(frozen=True)
 class Ovp4Auto(Selection):
-    """OliVe's 4-bit pairs with int4 or flint4 normals, whichever has the lower squared error over the operand.
-
-    Args:
-        pair_rule: see ``Ovp4``.
-    """
+    """OliVe's 4-bit pairs with int4 or flint4 normals, whichever has the lower squared error over the operand."""
 
     pair_rule: PairRule = "larger"
+    """Which of two outliers in a pair survives, as in `ovp4`."""
 
     name: ClassVar[str] = "ovp4_auto"
     bits: ClassVar[int] = 4

@@ -9,7 +9,7 @@ from typing import Any
 
 from simulator import datapath as datapaths
 from simulator import formats, units
-from simulator.config import load_cost, load_design, load_dram, load_study, price_lists
+from simulator.config import load_cost, load_design, load_dram, load_kernels, load_study, price_lists
 from simulator.config.catalogue import Reference
 from simulator.config.cost import CostLibrary
 from simulator.config.design import BankedDramSpec, SystolicDesign
@@ -116,6 +116,7 @@ def list_names(kind: str) -> list[dict[str, str]]:
         "studies": lambda: _shipped("configs/studies", lambda n: load_study(n)[0].description),
         "drams": lambda: _shipped("configs/dram", lambda n: load_dram(n).description),
         "costs": lambda: [_entry(n, load_cost(n).description) for n in price_lists()],
+        "kernels": lambda: _shipped("configs/kernels", lambda n: load_kernels(n).description),
     }
     if kind not in kinds:
         raise UnknownNameError("kind of list", kind, kinds)
