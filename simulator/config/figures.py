@@ -35,9 +35,9 @@ class Figures(Record):
     """What is drawn instead of the report's own choice; a kind that is left out stays the report's, an empty one is
     not drawn.
 
-    ``pareto``: pairs of columns, the second drawn upwards; ``sqnr_db`` and other accuracies are the better the larger,
-    ``speedup``, ``peak_tops``, utilisations and tokens per second too, all else the smaller. ``effects``: columns of which
-    each swept field's effect is drawn. ``roofline``: a dot per ``op``, or per ``design`` at each of its points.
+    ``pareto``: pairs of columns, the second drawn upwards; of accuracies, ``speedup``, ``peak_tops``, utilisations and
+    tokens per second more is better, of all else less. ``effects``: columns of which the effects are drawn.
+    ``roofline``: a dot per ``op``, or per ``design`` at each of its points.
     """
 
     pareto: list[Annotated[list[Column], Field(min_length=2, max_length=2)]] | None = Field(None, max_length=12)

@@ -41,7 +41,7 @@ def axis_label(objective: Objective, unit: Unit) -> str:
 
 
 def scale(axes: Axes, which: str, values: Sequence[float], *, logs: bool = False) -> None:
-    """A logarithmic scale where positive values span much or ``logs`` are wanted, plain numbers at its ticks, and some room at both ends."""
+    """Room at both ends, plain numbers at the ticks; logarithmic where positive values span much, or with ``logs``."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = min(values), max(values)

@@ -112,8 +112,10 @@ def _panel(panel: Axes, table: pd.DataFrame, axis: str) -> None:
 
 def _caption(results: pd.DataFrame, table: pd.DataFrame, objective: Objective, axes: list[str]) -> str:
     what = objective.name[0].upper() + objective.name[1:]
-    text = f"{what} of the {len(table):,} points at each value of each swept field: the line from the least to the largest, "
-    text += "the dot at the median. The field whose medians differ most comes first; all panels share one scale."
+    text = f"{what} of the {len(table):,} points at each value of each swept field: the line is from the least to the "
+    text += (
+        "largest, the dot at the median. The field whose medians differ most comes first; all panels share one scale."
+    )
     if results["workload"].nunique() > 1:
         text += f" Geometric means over {plural(results['workload'].nunique(), 'workload')}."
     if table["design"].nunique() > _MAX_DESIGNS:

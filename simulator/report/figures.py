@@ -97,7 +97,11 @@ def write_figures(
     written += _accuracy(results, manifest, folder / _ACCURACY)
     large = is_large(results)
     of_points = [_written(drawing, folder) for drawing in sweep_drawings(results, layers, manifest.get("figures"))]
-    bars = _bars(results, layers, _baseline(results, manifest), folder) if not large else _few_bars(results, layers, folder)
+    bars = (
+        _bars(results, layers, _baseline(results, manifest), folder)
+        if not large
+        else _few_bars(results, layers, folder)
+    )
     written += [*of_points, *bars] if large else [*bars, *of_points]
     _forget_others(folder, {file for figure in written for file in (figure.png, figure.svg)})
     return sorted(written, key=lambda figure: figure.name.startswith("layers_"))

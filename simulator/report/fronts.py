@@ -1,4 +1,4 @@
-"""Pareto fronts: every pair of latency, energy, area and error that varies, the front's points named in a list below."""
+"""Pareto fronts: every pair of latency, energy, area and error that varies, the front's points listed below."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def front_of_pair(results: pd.DataFrame, x: Objective, y: Objective) -> Front:
     """The front of two objectives over all workloads, along ``x``."""
     table = over_workloads(results, [x.column, y.column])
     costs = costs_of(table, [x, y])
-    drawn = np.isfinite(costs).all(axis=1)
-    table, costs = table[drawn].reset_index(drop=True), costs[drawn]
+    drawn = pd.Series(np.isfinite(costs).all(axis=1), index=table.index)
+    table, costs = table[drawn].reset_index(drop=True), costs[drawn.to_numpy(bool)]
     allowed = usable(table)
     front = np.zeros(len(table), dtype=bool)
     front[allowed.to_numpy(bool)] = non_dominated(costs[allowed.to_numpy(bool)])
@@ -124,7 +124,7 @@ def _xy(found: Front, rows: pd.DataFrame) -> tuple[list[float], list[float]]:
 def _points(axes: Axes, found: Front) -> None:
     """All points, faint; one colour per design, grey crosses where a constraint is not met."""
     many = len(found.points) > _RASTER_FROM
-    look = {"s": 7 if many else 16, "alpha": 0.35 if many else 0.6, "rasterized": many, "zorder": 1}
+    look: dict[str, Any] = {"s": 7 if many else 16, "alpha": 0.35 if many else 0.6, "rasterized": many, "zorder": 1}
     colours = design_colours(uniques(found.points["design"]))
     for design, rows in found.points[found.allowed].groupby("design", sort=False):
         colour = colours[str(design)]["facecolor"]
@@ -150,7 +150,7 @@ def _line(axes: Axes, found: Front) -> None:
         )  # fmt: skip
         if index in found.named:
             number_ = str(found.named.index(index) + 1)
-            spot = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 7, "zorder": 4}
+            spot: dict[str, Any] = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 7, "zorder": 4}
             halo = {"boxstyle": "square,pad=0.05", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.7}
             axes.annotate(number_, (left, up), bbox=halo, **spot)
 
@@ -167,7 +167,7 @@ def _legend(axes: Axes) -> None:
 
 
 def _key(found: Front) -> tuple[list[str], list[list[str]]]:
-    """Headings and a line per named point: number, design, the settings in which the front's points differ, both values."""
+    """Headings and a line per named point: number, design, the settings in which the front differs, both values."""
     rows = found.points.loc[found.named]
     names = axis_names(_told_axes(found))
     several = found.points["design"].nunique() > 1
@@ -226,7 +226,8 @@ def _caption(results: pd.DataFrame, found: Front) -> str:
     if results["workload"].nunique() > 1:
         db = "; of accuracies in dB the worst" if any(o.column.endswith("_db") for o in found.pair) else ""
         text += f", the geometric mean over {plural(results['workload'].nunique(), 'workload')}{db}"
-    text += f". On the line: {plural(len(found.front), 'point')} that no other beats in {x.name} or {y.name} without losing in the other"
+    text += f". On the line: {plural(len(found.front), 'point')} that no other beats in {x.name} or {y.name} without "
+    text += "losing in the other"
     same = [axis for axis in swept_axes(found.points) if axis not in _told_axes(found)]
     if same:
         text += f"; all have {settings_text(found.points.loc[found.front[0]], same)}"

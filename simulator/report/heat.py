@@ -36,7 +36,7 @@ class Heat(NamedTuple):
 
 
 def heat_drawings(results: pd.DataFrame, asked: Mapping[str, Any] | None) -> Iterator[Drawing]:
-    """The maps that the study asks for, or those of the first two objectives over the two fields that move each most."""
+    """The maps that the study asks for, or of the first two objectives over the two fields that move each most."""
     for heat in _heats(results, asked):
         table = over_workloads(results, [heat.value.column])
         table = table[usable(table) & table[heat.value.column].notna()]
@@ -146,7 +146,7 @@ def _colour_bar(figure: Figure, grid: np.ndarray, mesh: Any, heat: Heat, unit: U
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     bar = figure.colorbar(mesh, ax=grid, fraction=0.035, pad=0.015, aspect=30)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.solids.set_rasterized(False)  # type: ignore[union-attr]
     logs = type(mesh.norm).__name__ == "LogNorm"
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if logs else MaxNLocator(5))
@@ -162,7 +162,7 @@ def _caption(results: pd.DataFrame, table: pd.DataFrame, heat: Heat) -> str:
     text = what + (f" over all values of {', '.join(names.values())}" if names else "")
     if results["workload"].nunique() > 1:
         text += f", the geometric mean over {plural(results['workload'].nunique(), 'workload')}"
-    text += f"; brighter is better, all panels share one scale."
+    text += "; brighter is better, all panels share one scale."
     drawn, known = len(_drawn_designs(table, heat)), table["design"].nunique()
     if drawn < known:
         text += f" The best {drawn} of {plural(known, 'design')} are drawn."

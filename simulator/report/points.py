@@ -1,4 +1,4 @@
-"""Results as points of a sweep: which columns tell them apart, one point over all workloads, and the few best of many."""
+"""Results as points of a sweep: what tells them apart, one point over all workloads, the few best of many."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "MAX_COMBINATIONS",
     "column_of",
     "is_large",
+    "layers_of",
     "letters",
     "objective_of",
     "over_workloads",
@@ -113,7 +114,8 @@ def _note(why: dict[Any, list[str]], rows: pd.DataFrame, objective: Objective, t
         return
     costs = pd.Series(costs_of(rows, [objective])[:, 0], index=rows.index)
     if costs.notna().any():
-        why.setdefault(costs.idxmin(), []).append(text)
+        ties = rows[costs == costs.min()]
+        why.setdefault(ties["edp_js"].idxmin() if ties["edp_js"].notna().any() else ties.index[0], []).append(text)
 
 
 def _joined(reasons: list[str]) -> str:
@@ -132,6 +134,14 @@ def with_letters(chosen: pd.DataFrame) -> pd.DataFrame:
     """The shortlist as bars: its letter before the name of the design, and no axes."""
     names = [f"{letter} {design}" for letter, design in zip(letters(len(chosen)), chosen["design"], strict=True)]
     return chosen.drop(columns=axes_of(chosen)).assign(design=names)
+
+
+def layers_of(layers: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """The ops of these results."""
+    if layers.empty:
+        return layers
+    chosen = set(point_key(results))
+    return layers[[key in chosen for key in point_key(layers)]]
 
 
 def point_key(frame: pd.DataFrame) -> list[tuple[str, str, str]]:

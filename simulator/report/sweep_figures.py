@@ -13,7 +13,7 @@ from simulator.report.fronts import pareto_drawings
 from simulator.report.heat import heat_drawings
 from simulator.report.pareto import usable
 from simulator.report.plotted import axes_of, uniques
-from simulator.report.points import point_key, settings_text, swept_axes
+from simulator.report.points import layers_of, point_key, settings_text, swept_axes
 from simulator.report.roofline import roofline_drawings
 
 __all__ = ["SWEEP_NAMES", "fastest_ops", "sweep_drawings"]
@@ -23,9 +23,7 @@ _LEAST_POINTS = 10
 """A sweep of fewer results shows all it has in bars."""
 
 
-def sweep_drawings(
-    results: pd.DataFrame, layers: pd.DataFrame, asked: Mapping[str, Any] | None
-) -> Iterator[Drawing]:
+def sweep_drawings(results: pd.DataFrame, layers: pd.DataFrame, asked: Mapping[str, Any] | None) -> Iterator[Drawing]:
     """Fronts, effects and heat maps of a sweep, and a roofline of any study whose DRAM has a bandwidth."""
     swept = bool(swept_axes(results)) and int(usable(results).sum()) >= _LEAST_POINTS
     for kind, draw in (("pareto", pareto_drawings), ("effects", effect_drawings), ("heatmaps", heat_drawings)):
@@ -44,8 +42,7 @@ def fastest_ops(results: pd.DataFrame, layers: pd.DataFrame) -> tuple[pd.DataFra
     if known.empty:
         return results.head(0), layers.head(0), ""
     fastest = known.loc[known.groupby(["workload", "design"], sort=False)["latency_s"].idxmin()]
-    chosen = set(point_key(fastest))
-    ops = layers[[key in chosen for key in point_key(layers)]]
+    ops = layers_of(layers, fastest)
     swept = swept_axes(results)
     places = uniques(f"{row['design']} at {settings_text(row, swept)}" for _, row in fastest.iterrows())
     said = f" Each design at its fastest point of the sweep: {'; '.join(places[:6])}."

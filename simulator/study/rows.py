@@ -148,7 +148,8 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
 
 def _dram_gb_s(design: Design) -> float:
     """Peak bandwidth of DRAM [10^9 bytes/s]; NaN where nothing limits it."""
-    return math.nan if design.memory.dram.model == "none" else dram_charged(design)[1]
+    limited = not isinstance(design, SystolicDesign) or design.memory.dram.model != "none"
+    return dram_charged(design)[1] if limited else math.nan
 
 
 def _geometry(design: Design) -> Row:
