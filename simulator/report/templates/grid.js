@@ -7,8 +7,7 @@
   const ABSENT = "–";
 
   /* Numbers as simulator/report/formatting.py writes them. */
-  const grouped = (text) => text.replace(/\B(?=(\d{3})+(?!\d))/, "\u0000").includes("\u0000")
-    ? text.replace(/^(-?\d+)/, (whole) => whole.replace(/\B(?=(\d{3})+(?!\d))/g, ",")) : text;
+  const grouped = (text) => text.replace(/^-?\d+/, (whole) => whole.replace(/\B(?=(\d{3})+(?!\d))/g, ","));
   const number = (x) => {
     if (!Number.isFinite(x)) return x > 0 ? "∞" : "-∞";
     if (x === 0) return "0";
@@ -32,7 +31,7 @@
     const plain = column.of ? column.at.map((place) => column.of[place]) : column.values;
     const values = numeric ? plain.map((v) => (typeof v === "string" ? infinite[v] : v)) : plain;
     const text = (v) => (v === null ? ABSENT : written[column.kind](v));
-    return { name: column.name, numeric, shown: column.shown, values, text: (row) => text(values[row]) };
+    return { name: column.name, kind: column.kind, numeric, shown: column.shown, values, text: (row) => text(values[row]) };
   });
   const fromPage = (table) => Array.from(table.tHead.rows[0].cells, (head, place) => {
     const cells = Array.from(table.tBodies[0].rows, (row) => row.cells[place]);
@@ -52,14 +51,14 @@
   /* A filter for one column: a list of what is in it, or two ends of a range. Null where it would choose nothing. */
   const filterOf = (column, changed) => {
     const known = [...new Set(column.values)].filter((v) => v !== null && v !== "");
-    if (known.length < 2 && !(known.length === 1 && column.values.length > known.length && !column.numeric)) return null;
+    if (new Set(column.values).size < 2 || known.length < (column.numeric ? 2 : 1)) return null;
     const box = element("fieldset", "");
     box.append(element("legend", column.name));
     let passes;
     if (column.numeric) {
       const [low, high] = known.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
       const ends = [["from", low], ["to", high]].map(([name, end]) => {
-        const input = element("input", "", { type: "number", step: "any", placeholder: number(end) });
+        const input = element("input", "", { type: "number", step: "any", placeholder: written[column.kind ?? "number"](end) });
         input.setAttribute("aria-label", `${column.name} ${name}`);
         return input;
       });
