@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from simulator.config.accuracy import Accuracy
+from simulator.config.figures import Figures
 from simulator.config.load import FieldError
 from simulator.config.published import Beside, Measured, Published
 from simulator.config.record import Record
@@ -71,6 +72,7 @@ class Study(Record):
     measured: Measured | None = None
     beside: Beside | None = None
     accuracy: Accuracy | None = None
+    figures: Figures | None = None
 
     @model_validator(mode="after")
     def _beside_others_at_one_point(self) -> Study:

@@ -26,6 +26,7 @@ from simulator.report.pareto import varying
 from simulator.report.points import is_large, layers_of, shortlist, swept_axes
 from simulator.report.problems import problems
 from simulator.report.summary import best_table, results_grid
+from simulator.report.sweep_figures import undrawn
 from simulator.report.tables import TEXT_COLUMNS
 
 __all__ = ["facts_of", "figure_view", "render", "write_page"]
@@ -65,6 +66,7 @@ def write_page(
         accuracy_note=accuracy_note(manifest["accuracy"]) if manifest.get("accuracy") else "",
         measured=measured_table(layers) if measured else None,
         figures=[figure_view(f) for f in figures if not f.name.startswith("layers_")],
+        undrawn=undrawn(results, manifest.get("figures")),
         op_figures=[figure_view(f) for f in figures if f.name.startswith("layers_")],
         ops=op_grid(layers, results),
         counts=counts_table(layers_of(layers, shortlist(results)) if large else layers),

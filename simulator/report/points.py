@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from simulator.report.formatting import field_text
-from simulator.report.pareto import OBJECTIVES, Objective, costs_of, usable, varying
+from simulator.report.formatting import BYTES, ENERGY_PJ, TIME_S, field_text
+from simulator.report.pareto import AREA_UM2, OBJECTIVES, Objective, costs_of, usable, varying
 from simulator.report.plotted import axes_of, axis_names, geomean, point_labels, uniques
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
 MAX_COMBINATIONS = 40
 """With more workloads x sweep points than this a bar for each says nothing: the best are drawn, and where all lie."""
 _LARGER = ("sqnr", "accuracy_", "speedup", "_util", "per_s", "peak_tops")
+_UNITS = {"_pj": ENERGY_PJ, "_um2": AREA_UM2, "_bytes": BYTES, "_s": TIME_S}
+"""Ends of names that say a unit, which is then shown as is handiest."""
 _EDP = Objective("edp_js", "energy-delay product", ())
 _MAX_DESIGNS = 6
 _MAX_WORKLOADS = 3
@@ -62,8 +64,12 @@ def title_of(column: str) -> str:
 def objective_of(column: str) -> Objective:
     """A column as an objective: accuracies, rates and utilisations are to be large, all else small."""
     known = {objective.column: objective for objective in OBJECTIVES}
+    if column in known:
+        return known[column]
     larger = any(word in column for word in _LARGER)
-    return known.get(column) or Objective(column, title_of(column), (), larger)
+    bare = column.startswith("axis:") or column.endswith(("per_s", "gb_s"))
+    end = next((end for end in _UNITS if column.endswith(end) and not bare), "")
+    return Objective(column, title_of(column.removesuffix(end)), _UNITS.get(end, ()), larger)
 
 
 def over_workloads(results: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

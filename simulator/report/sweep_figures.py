@@ -13,10 +13,10 @@ from simulator.report.fronts import pareto_drawings
 from simulator.report.heat import heat_drawings
 from simulator.report.pareto import usable
 from simulator.report.plotted import axes_of, uniques
-from simulator.report.points import layers_of, point_key, settings_text, swept_axes
+from simulator.report.points import column_of, layers_of, point_key, settings_text, swept_axes
 from simulator.report.roofline import roofline_drawings
 
-__all__ = ["SWEEP_NAMES", "fastest_ops", "sweep_drawings"]
+__all__ = ["SWEEP_NAMES", "fastest_ops", "sweep_drawings", "undrawn"]
 
 SWEEP_NAMES = ("pareto_*", "effects_*", "heat_*", "roofline")
 _LEAST_POINTS = 10
@@ -30,6 +30,15 @@ def sweep_drawings(results: pd.DataFrame, layers: pd.DataFrame, asked: Mapping[s
         if swept or (asked and asked.get(kind)):
             yield from draw(results, asked)
     yield from roofline_drawings(results, layers, asked)
+
+
+def undrawn(results: pd.DataFrame, asked: Mapping[str, Any] | None) -> list[str]:
+    """Columns that the study asks figures of and of which its results know nothing."""
+    heats = [heat[field] for heat in (asked or {}).get("heatmaps") or [] for field in ("x", "y", "value")]
+    pairs = [name for pair in (asked or {}).get("pareto") or [] for name in pair]
+    names = uniques([*pairs, *heats, *((asked or {}).get("effects") or [])])
+    rows = results[usable(results)]
+    return [name for name in names if (column := column_of(rows, name)) is None or not rows[column].notna().any()]
 
 
 def fastest_ops(results: pd.DataFrame, layers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
