@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from simulator.config.accuracy import Accuracy
+from simulator.config.figures import Figures
 from simulator.config.load import FieldError
 from simulator.config.published import Beside, Measured, Published
 from simulator.config.record import Record
@@ -85,6 +86,8 @@ class Study(Record):
     """Other studies in a table with this one."""
     accuracy: Accuracy | None = None
     """A real model that every design is tried on."""
+    figures: Figures | None = None
+    """Figures of a sweep, instead of those that are drawn without it."""
 
     @model_validator(mode="after")
     def _beside_others_at_one_point(self) -> Study:

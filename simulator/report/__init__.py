@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from simulator.report.figures import FigureFile, write_figures
     from simulator.report.page import write_page
     from simulator.report.run_folder import read_run, write_report
-    from simulator.report.tables import latex_table, markdown_table, summary_table, terminal_table
+    from simulator.report.summary import summary_table
+    from simulator.report.tables import latex_table, markdown_table
+    from simulator.report.terminal import terminal_table
 
 __all__ = [
     "FigureFile",
@@ -31,8 +33,8 @@ _HOME = {
     "latex_table": "tables",
     "markdown_table": "tables",
     "read_run": "run_folder",
-    "summary_table": "tables",
-    "terminal_table": "tables",
+    "summary_table": "summary",
+    "terminal_table": "terminal",
     "write_figures": "figures",
     "write_page": "page",
     "write_report": "run_folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,15 @@ from simulator.report.accuracy import accuracy_caption, accuracy_figure
 from simulator.report.atomic import write_bytes
 from simulator.report.beside import series_points
 from simulator.report.comparison import area_figure, cycles_figure, energy_figure
+from simulator.report.drawing import Drawing
 from simulator.report.measured import measured_caption, measured_figure
 from simulator.report.per_op import per_op_figure
 from simulator.report.plotted import uniques
+from simulator.report.points import is_large, shortlist, with_letters
 from simulator.report.published_lines import published_figure
 from simulator.report.speedup import speedup_figure
 from simulator.report.style import figure_style
+from simulator.report.sweep_figures import SWEEP_NAMES, fastest_ops, sweep_drawings
 from simulator.report.throughput import throughput_figure
 from simulator.report.tradeoff import tradeoff_figure
 
@@ -47,13 +50,14 @@ Caption = Callable[[pd.DataFrame, pd.DataFrame, str | None], str]
 
 @dataclass(frozen=True)
 class FigureFile:
-    """One figure as the page shows it: where its files are and what to say under it."""
+    """One figure as the page shows it: where its files are, what to say under it and, by id, of its parts."""
 
     name: str
     title: str
     caption: str
     png: Path
     svg: Path
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ _PLANS = (
 
 
 _PUBLISHED, _ACCURACY = "published", "accuracy_cost"
+_OF_THE_BEST = ("energy", "cycles", "area")
 
 
 def write_figures(
@@ -87,15 +92,52 @@ def write_figures(
     Returns: the figures in reading order; the per-op figures, one per workload, come last.
     Raises: OutputError if the folder cannot be written.
     """
-    baseline = _baseline(results, manifest)
-    written = _published(results, manifest, Path(out_dir) / "figures" / _PUBLISHED)
-    written += _accuracy(results, manifest, Path(out_dir) / "figures" / _ACCURACY)
+    folder = Path(out_dir) / "figures"
+    written = _published(results, manifest, folder / _PUBLISHED)
+    written += _accuracy(results, manifest, folder / _ACCURACY)
+    large = is_large(results)
+    of_points = [_written(drawing, folder) for drawing in sweep_drawings(results, layers, manifest.get("figures"))]
+    bars = (
+        _bars(results, layers, _baseline(results, manifest), folder)
+        if not large
+        else _few_bars(results, layers, folder)
+    )
+    written += [*of_points, *bars] if large else [*bars, *of_points]
+    _forget_others(folder, {file for figure in written for file in (figure.png, figure.svg)})
+    return sorted(written, key=lambda figure: figure.name.startswith("layers_"))
+
+
+def _written(drawing: Drawing, folder: Path) -> FigureFile:
+    files = save_figure(drawing.figure, folder / drawing.name)
+    return FigureFile(drawing.name, drawing.title, drawing.caption, *files, notes=drawing.notes)
+
+
+def _bars(results: pd.DataFrame, layers: pd.DataFrame, baseline: str | None, folder: Path) -> list[FigureFile]:
+    """Bars of every result, and a figure of the ops of each workload."""
+    written = []
     for plan, rows, ops in _planned(results, layers):
         figure = plan.draw(rows, ops, baseline)
         if figure is not None:
-            files = save_figure(figure, Path(out_dir) / "figures" / plan.name)
-            written.append(FigureFile(plan.name, plan.title, plan.caption(rows, ops, baseline), *files))
-    _forget_others(Path(out_dir) / "figures", {file for figure in written for file in (figure.png, figure.svg)})
+            drawing = Drawing(plan.name, plan.title, figure, plan.caption(rows, ops, baseline))
+            written.append(_written(drawing, folder))
+    return written
+
+
+def _few_bars(results: pd.DataFrame, layers: pd.DataFrame, folder: Path) -> list[FigureFile]:
+    """Of a large sweep: bars of its best points, and the ops of each design at its fastest."""
+    rows, ops = with_letters(shortlist(results)), fastest_ops(results, layers)
+    written = []
+    for plan in [plan for plan in _PLANS if plan.name in _OF_THE_BEST]:
+        figure = plan.draw(rows, layers.head(0), None) if len(rows) else None
+        if figure is not None:
+            text = f"{plan.caption(rows, layers.head(0), None)} Letters are those of the table of best points."
+            written.append(_written(Drawing(plan.name, f"{plan.title}: best points", figure, text), folder))
+    throughput = next(plan for plan in _PLANS if plan.name == "throughput")
+    for plan, own, layers_ in [(throughput, results, layers), *_per_op(*ops[:2])]:
+        figure = plan.draw(own, layers_, None)
+        if figure is not None:
+            text = plan.caption(own, layers_, None) + (ops[2] if plan is not throughput else "")
+            written.append(_written(Drawing(plan.name, plan.title, figure, text), folder))
     return written
 
 
@@ -118,7 +160,7 @@ def _accuracy(results: pd.DataFrame, manifest: dict[str, Any], stem: Path) -> li
 
 
 def _forget_others(folder: Path, kept: set[Path]) -> None:
-    for name in ("layers_*", _PUBLISHED, _ACCURACY, *(plan.name for plan in _PLANS)):
+    for name in ("layers_*", *SWEEP_NAMES, _PUBLISHED, _ACCURACY, *(plan.name for plan in _PLANS)):
         for kind in ("png", "svg"):
             for stale in set(folder.glob(f"{name}.{kind}")) - kept:
                 stale.unlink()
@@ -132,6 +174,12 @@ def _baseline(results: pd.DataFrame, manifest: dict[str, Any]) -> str | None:
 def _planned(results: pd.DataFrame, layers: pd.DataFrame) -> Iterator[tuple[_Plan, pd.DataFrame, pd.DataFrame]]:
     for plan in _PLANS:
         yield plan, results, layers
+    yield from _per_op(results, layers)
+
+
+def _per_op(results: pd.DataFrame, layers: pd.DataFrame) -> Iterator[tuple[_Plan, pd.DataFrame, pd.DataFrame]]:
+    if layers.empty:
+        return
     workloads = uniques(layers["workload"])
     slugs = _slugs(workloads)
     for workload in workloads:

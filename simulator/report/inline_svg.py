@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import escape
 
 from simulator.report.style import THEME, WIDTH_IN
@@ -12,12 +13,13 @@ __all__ = ["inline_svg"]
 _REM_PER_PT = 60 / (72 * WIDTH_IN)
 
 
-def inline_svg(svg: str, name: str, title: str) -> str:
+def inline_svg(svg: str, name: str, title: str, notes: Mapping[str, str] | None = None) -> str:
     """The ``<svg>`` element of a matplotlib SVG, fit to stand inside an HTML page beside others.
 
     Args:
         name: prefix of every id, distinct on the page.
         title: what a screen reader says.
+        notes: id of a group in the SVG -> what is shown where a mouse rests on it.
     """
     body = svg[svg.index("<svg") :].strip()
     body = re.sub(r"<metadata>.*?</metadata>\s*|<style.*?</style>\s*", "", body, flags=re.DOTALL)
@@ -27,6 +29,8 @@ def inline_svg(svg: str, name: str, title: str) -> str:
     head += f' role="img" aria-label="{escape(title)}"'
     if width:  # every figure is enlarged alike, so that text has one size down the page
         head += f' style="max-width: {float(width[1]) * _REM_PER_PT:.2f}rem"'
+    for place, text in (notes or {}).items():
+        rest = rest.replace(f'<g id="{place}">', f'<g id="{place}" class="told"><title>{escape(text)}</title>', 1)
     return _retint(_rename(f"{head}>{rest}", f"{name}-"))
 
 

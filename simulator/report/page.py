@@ -17,15 +17,22 @@ from simulator.report.beside import beside_table
 from simulator.report.counts_table import counts_table
 from simulator.report.figures import FigureFile
 from simulator.report.formatting import ABSENT, is_missing, number
+from simulator.report.grid import Grid, data_of, rows_of
 from simulator.report.headline import headline_cards
 from simulator.report.inline_svg import inline_svg
 from simulator.report.measured import measured_table
-from simulator.report.op_table import op_table
-from simulator.report.tables import TEXT_COLUMNS, summary_table
+from simulator.report.op_table import op_grid
+from simulator.report.pareto import varying
+from simulator.report.points import is_large, layers_of, shortlist, swept_axes
+from simulator.report.problems import problems
+from simulator.report.summary import best_table, results_grid
+from simulator.report.sweep_figures import undrawn
+from simulator.report.tables import TEXT_COLUMNS
 
 __all__ = ["facts_of", "figure_view", "render", "write_page"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_VENDOR = Path(__file__).parent / "vendor"
 
 
 def write_page(
@@ -40,11 +47,18 @@ def write_page(
     Raises: OutputError if it cannot be written.
     """
     published, measured = manifest.get("published"), manifest.get("measured")
+    large, swept = is_large(results), swept_axes(results)
     page = render(
         "index.html.j2",
+        scripted=True,
         manifest=manifest,
         cards=headline_cards(results, layers, manifest),
-        summary=summary_table(results),
+        best=best_table(results) if large else None,
+        results=results_grid(results),
+        front=[objective.name for objective in varying(results)] if swept and len(varying(results)) > 1 else [],
+        front_file=(Path(run_dir) / "tables" / "pareto.md").exists(),
+        axes=[axis.removeprefix("axis:") for axis in swept],
+        problems=[(name, table) for name, table in problems(results, manifest).items()],
         text_columns=TEXT_COLUMNS,
         beside=beside_table(results, published) if published else None,
         accountings=accountings_table(manifest["beside"]) if manifest.get("beside") else None,
@@ -52,9 +66,10 @@ def write_page(
         accuracy_note=accuracy_note(manifest["accuracy"]) if manifest.get("accuracy") else "",
         measured=measured_table(layers) if measured else None,
         figures=[figure_view(f) for f in figures if not f.name.startswith("layers_")],
+        undrawn=undrawn(results, manifest.get("figures")),
         op_figures=[figure_view(f) for f in figures if f.name.startswith("layers_")],
-        ops=op_table(layers, results),
-        counts=counts_table(layers),
+        ops=op_grid(layers, results),
+        counts=counts_table(layers_of(layers, shortlist(results)) if large else layers),
         designs=[_design(d) for d in manifest.get("designs") or []],
         workloads=manifest.get("workloads") or [],
         prices=manifest.get("prices") or [],
@@ -64,14 +79,15 @@ def write_page(
     return write_bytes(Path(run_dir) / "index.html", page.encode("utf-8"))
 
 
-def render(name: str, **records: Any) -> str:
-    """A template of this package with the styles and the script that all pages share."""
-    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+def render(name: str, *, scripted: bool, **records: Any) -> str:
+    """A template of this package with the styles of all pages and, where one has such tables, the script of grids."""
+    library, own = _VENDOR / "datatables" / "dataTables.min.js", _TEMPLATES / "grid.js"
+    script = "\n".join(path.read_text(encoding="utf-8").rstrip() for path in (library, own)) if scripted else ""
     return str(
         _template(name).render(
             css=_safe((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
             script=_safe(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if scripted else "",
             **records,
         )
     )
@@ -88,7 +104,7 @@ def _template(name: str) -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _quantity, "flat": flat_items}
+    environment.filters |= {"number": _quantity, "flat": flat_items, "rows": rows_of, "data": _data}
     return environment.get_template(name)
 
 
@@ -99,9 +115,16 @@ def _safe(text: str) -> Any:
     return Markup(text)  # noqa: S704
 
 
+def _data(grid: Grid) -> Any:
+    """The values of a table as JSON that may stand inside a page: nothing in it ends the element it is in."""
+    from jinja2.utils import htmlsafe_json_dumps
+
+    return htmlsafe_json_dumps(data_of(grid), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def figure_view(figure: FigureFile) -> dict[str, Any]:
     """A figure as templates show it: drawn inside the page, its files beside it."""
-    svg = inline_svg(figure.svg.read_text(encoding="utf-8"), figure.name, figure.title)
+    svg = inline_svg(figure.svg.read_text(encoding="utf-8"), figure.name, figure.title, figure.notes)
     files = {kind: f"figures/{getattr(figure, kind).name}" for kind in ("svg", "png")}
     return {"name": figure.name, "title": figure.title, "caption": figure.caption, "svg": _safe(svg), "files": files}
 

@@ -22,6 +22,7 @@ _NEEDED = {
     "layers": ("design", "workload", "op", "total_cycles", "energy_total_pj"),
 }
 """Tables of a run and the columns without which nothing can be drawn."""
+_SOMETIMES = {"published", "measured", "accountings", "accuracy", "pareto", "failures", "constraints"}
 
 
 def write_report(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> Path:
@@ -70,10 +71,17 @@ def _write_tables(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, man
     from simulator.report.accuracy import accuracy_table
     from simulator.report.beside import beside_table
     from simulator.report.measured import measured_table
-    from simulator.report.tables import latex_table, markdown_table, summary_table
+    from simulator.report.points import is_large
+    from simulator.report.problems import problems
+    from simulator.report.summary import best_table, front_table, summary_table
+    from simulator.report.tables import latex_table, markdown_table
 
     published, beside = manifest.get("published"), manifest.get("beside")
-    written = {"summary": summary_table(results)}
+    written = {"summary": best_table(results) if is_large(results) else summary_table(results)}
+    written |= problems(results, manifest)
+    front = front_table(results)
+    if front is not None:
+        written["pareto"] = front
     if published:
         written["published"] = beside_table(results, published)
     if manifest.get("measured"):
@@ -85,7 +93,7 @@ def _write_tables(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, man
     for name, table in written.items():
         write_bytes(folder / f"{name}.md", markdown_table(table).encode("utf-8"))
         write_bytes(folder / f"{name}.tex", latex_table(table).encode("utf-8"))
-    for name in {"published", "measured", "accountings", "accuracy"} - set(written):  # of an earlier run
+    for name in _SOMETIMES - set(written):  # of an earlier run
         for kind in ("md", "tex"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
 

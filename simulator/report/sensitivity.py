@@ -36,6 +36,7 @@ def write_sensitivity(folder: Path, table: pd.DataFrame, manifest: dict[str, Any
     figures = _figures(folder, table, manifest)
     page = render(
         "sensitivity.html.j2",
+        scripted=False,
         manifest=manifest,
         cards=_cards(table, manifest),
         ranking=ranking,

@@ -9,6 +9,7 @@ from typing import Any
 from simulator.config import Design, Source, Study
 from simulator.config.catalogue import kind_written
 from simulator.errors import ConfigError, OlivineError, did_you_mean
+from simulator.study.columns import require_drawable
 from simulator.study.point import split_axes
 from simulator.study.points import Points
 from simulator.study.workloads import Workload
@@ -28,6 +29,7 @@ def require_sound(points: Points) -> None:
     gpus = [name for name, doc in zip(designs, points.designs, strict=True) if kind_written(doc) == "tensor_core"]
     _require_claims(study, source, designs, gpus, workloads)
     _require_series(study, source, designs, workloads)
+    require_drawable(study, source, [path for axis in points.space.axes for path in axis.paths])
     first = points.space.combination(0)
     opened = [points.workload(i, first) for i in range(len(workloads))]
     _require_measured(study, source, opened)

@@ -49,6 +49,7 @@ def manifest_of(points: Points, indices: Collection[int], timings: Row) -> Row:
         "baseline": study.baseline,
         "published": study.published.model_dump() if study.published else None,
         "measured": study.measured.model_dump() if study.measured else None,
+        "figures": study.figures.model_dump() if study.figures else None,
         "study_resolved": points.setup.source.data,
         "designs": [_design_record(p) for p in designs.values()],
         "workloads": [_workload_record(w) for w in workloads.values()],

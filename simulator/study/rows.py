@@ -17,6 +17,7 @@ from simulator.counts import Counts
 from simulator.engine import STALL_CAUSES, shown
 from simulator.errors import ConservationError
 from simulator.reference import sqnr_db
+from simulator.study.drams import dram_charged
 from simulator.study.passes import PassResult
 from simulator.study.point import Point
 from simulator.study.quality import Quality
@@ -94,6 +95,7 @@ def layer_row(point: Point, result: Result) -> Row:
         **_banks([result]),
         **_count_columns(result.counts),
         "mapping_util": point.hardware.mapping_util(op) if isinstance(op, Op) else math.nan,
+        "peak_tops": point.hardware.for_op(op).peak_tops if isinstance(op, Op) else math.nan,
         "compute_util": _compute_util(point, [result]) if isinstance(op, Op) else math.nan,
         **_energy(op.name, result.energy),
         "sqnr_db": quality.sqnr_db if quality else math.nan,
@@ -137,6 +139,7 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         "seed": seed,
         "clock_mhz": design.clock_mhz,
         "peak_tops": point.hardware.peak_tops,
+        "dram_gb_s": _dram_gb_s(design),
         **geometry(design),
         "fill_drain_cycles": sum(r.timing.fill_drain_cycles for r in results),
         **_stalls(stalls),
@@ -146,6 +149,12 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         **_bits_per_value(gemms),
         **_per_token(point, gemms, counts, latency_s, total(energy)),
     }
+
+
+def _dram_gb_s(design: Design) -> float:
+    """Peak bandwidth of DRAM [10^9 bytes/s]; NaN where nothing limits it."""
+    limited = not isinstance(design, SystolicDesign) or design.memory.dram.model != "none"
+    return dram_charged(design)[1] if limited else math.nan
 
 
 def geometry(design: Design) -> Row:

@@ -1,0 +1,125 @@
+"""What each swept field does: of all points at each of its values the median and the range, one field at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from simulator.report.drawing import Drawing, axis_label, scale, unit_of
+from simulator.report.formatting import elide, field_text, plural
+from simulator.report.pareto import Objective, usable, varying
+from simulator.report.plotted import axis_names, uniques
+from simulator.report.points import column_of, objective_of, over_workloads, swept_axes
+from simulator.report.style import WIDTH_IN, design_colours, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["effect_drawings", "effect_ranges", "effect_strength", "in_order"]
+
+_MAX_AXES, _MAX_DESIGNS, _MAX_VALUES, _PER_ROW = 9, 4, 16, 4
+
+
+def effect_drawings(results: pd.DataFrame, asked: Mapping[str, Any] | None) -> Iterator[Drawing]:
+    """A figure for each objective that varies, or for each column that is asked for; a panel per swept field."""
+    objectives = varying(results)
+    if asked and asked.get("effects") is not None:
+        objectives = [objective_of(column) for name in asked["effects"] if (column := column_of(results, name))]
+    for objective in objectives:
+        table = over_workloads(results, [objective.column])
+        table = table[usable(table) & table[objective.column].notna()]
+        axes = swept_axes(table)
+        if len(table) > 2 and axes:
+            axes.sort(key=lambda axis: -effect_strength(table, axis, objective.column))
+            name = f"effects_{objective.column.removeprefix('axis:')}".replace(".", "_")
+            figure = _figure(table, objective, axes[:_MAX_AXES])
+            title = f"What each swept field does to {objective.name}"
+            yield Drawing(name, title, figure, _caption(results, table, objective, axes))
+
+
+def in_order(values: pd.Series) -> list[Any]:
+    """The distinct values of an axis: numbers ascending, others as they first occur."""
+    found = uniques(values)
+    return sorted(found) if pd.api.types.is_numeric_dtype(values) and not values.isna().any() else found
+
+
+def effect_ranges(table: pd.DataFrame, axis: str, column: str) -> pd.DataFrame:
+    """Columns value, low, median, high: of ``column`` at each value of the axis."""
+    groups = table.groupby(table[axis].map(field_text), sort=False)[column]
+    found = pd.DataFrame({"low": groups.min(), "median": groups.median(), "high": groups.max()})
+    order = uniques(field_text(value) for value in in_order(table[axis]))
+    return found.loc[order].rename_axis("value").reset_index()
+
+
+def effect_strength(table: pd.DataFrame, axis: str, column: str) -> float:
+    """How much of the spread an axis explains: the range of the medians at its values."""
+    medians = effect_ranges(table, axis, column)["median"].to_numpy(float)
+    if (medians > 0).all():
+        medians = np.log(medians)
+    return float(np.ptp(medians))
+
+
+@styled
+def _figure(table: pd.DataFrame, objective: Objective, axes: list[str]) -> Figure:
+    from matplotlib.figure import Figure
+
+    n_cols = min(len(axes), _PER_ROW)
+    n_rows = -(-len(axes) // n_cols)
+    figure = Figure(figsize=(WIDTH_IN if n_cols > 2 else 4.6, 0.55 + 1.95 * n_rows), layout="constrained")
+    grid = figure.subplots(n_rows, n_cols, squeeze=False, sharey=True)
+    unit = unit_of(objective, table[objective.column])
+    scaled = table.assign(value_=table[objective.column].astype(float) / unit.worth)
+    names = axis_names(axes)
+    for i, panel in enumerate(grid.flat):
+        panel.set_visible(i < len(axes))
+        if i < len(axes):
+            _panel(panel, scaled, axes[i])
+            panel.set_xlabel(elide(names[axes[i]], 28))
+    scale(grid[0, 0], "y", scaled["value_"].tolist())
+    figure.supylabel(axis_label(objective, unit), fontsize=8)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 4))
+    return figure
+
+
+def _panel(panel: Axes, table: pd.DataFrame, axis: str) -> None:
+    """A thin line from the least to the largest and a dot at the median, per value and design."""
+    designs = uniques(table["design"])
+    groups = [(d, table[table["design"] == d]) for d in designs] if len(designs) <= _MAX_DESIGNS else [("", table)]
+    values = uniques(field_text(value) for value in in_order(table[axis]))
+    places = {value: i for i, value in enumerate(values)}
+    colours = design_colours(designs)
+    step = 0.56 / len(groups)
+    for k, (design, rows) in enumerate(groups):
+        found = effect_ranges(rows, axis, "value_")
+        at = [places[value] + (k - (len(groups) - 1) / 2) * step for value in found["value"]]
+        colour = colours[design or designs[0]]["facecolor"]
+        panel.vlines(at, found["low"], found["high"], color=colour, linewidth=1.6, alpha=0.45)
+        panel.plot(at, found["median"], "o-", color=colour, markersize=3.6, linewidth=0.8, label=elide(design, 34))
+    every = -(-len(values) // _MAX_VALUES)
+    ticks = range(0, len(values), every)
+    texts = [elide(values[i], 12) for i in ticks]
+    upright = sum(map(len, texts)) > 18
+    panel.set_xticks(list(ticks), texts, rotation=90 if upright else 0)
+    panel.set_xlim(-0.6, len(values) - 0.4)
+    panel.grid(axis="y")
+
+
+def _caption(results: pd.DataFrame, table: pd.DataFrame, objective: Objective, axes: list[str]) -> str:
+    what = objective.name[0].upper() + objective.name[1:]
+    text = f"{what} of the {len(table):,} points at each value of each swept field: the line is from the least to the "
+    text += (
+        "largest, the dot at the median. The field whose medians differ most comes first; all panels share one scale."
+    )
+    if results["workload"].nunique() > 1:
+        text += f" Geometric means over {plural(results['workload'].nunique(), 'workload')}."
+    if table["design"].nunique() > _MAX_DESIGNS:
+        text += " All designs together."
+    if len(axes) > _MAX_AXES:
+        text += f" The first {_MAX_AXES} of {len(axes)} fields are drawn."
+    return text
