@@ -587,14 +587,34 @@ def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     as_json: JsonOption = False,
 ) -> int:
-    """Tables, figures and page again from the stored results."""
-    from simulator.report import read_run, write_report
+    """Tables, figures and page again from the stored results; results.sqlite alone is enough."""
+    from simulator.study.again import report_again
 
-    page = write_report(run_dir, *read_run(run_dir))
+    page = report_again(run_dir)
     if as_json:
         _print_json({"page": str(page)})
     else:
         print(f"report: {page}")
+    return 0
+
+
+@app.command()
+def export(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run; results.sqlite alone is enough.")],
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Results, as .csv or .parquet.")] = None,
+    layers: Annotated[Path | None, typer.Option(metavar="FILE", help="Layer by layer, as .csv or .parquet.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Copy the results of a run to a CSV or Parquet file."""
+    from simulator.study.again import export_tables
+
+    if to is None and layers is None:
+        raise OlivineError("nothing to write; name a file with --to, --layers or both")
+    written = export_tables(run_dir, to, layers)
+    if as_json:
+        _print_json({"written": [str(path) for path in written]})
+    for path in () if as_json else written:
+        print(f"wrote {path}")
     return 0
 
 
