@@ -570,8 +570,8 @@ CASES = [
         Case(
             "store is no database",
             ["run", "study.yaml", "--out", "out"],
-            "out/results.sqlite: not a usable result store: file is not a database; nothing in it was changed; move it away "
-            "(`sqlite3 FILE .recover` may read what is left) or name another --out",
+            "out/results.sqlite: not a usable result store: file is not a database; nothing in it was changed; move it "
+            "away (`sqlite3 FILE .recover` may read what is left) or name another --out",
             prepare=in_out("results.sqlite", b"no database, but as long as one " * 200),
         )
     ),
@@ -587,7 +587,8 @@ CASES = [
         Case(
             "store of a later version",
             ["run", "study.yaml", "--out", "out"],
-            "out/results.sqlite: written by a newer version (schema 7, this one uses 3); use that one or name another --out",
+            "out/results.sqlite: written by a newer version (schema 7, this one uses 3); use that one or name another "
+            "--out",
             prepare=store("PRAGMA user_version = 7", f"PRAGMA application_id = {0x4F6C6976}"),
         )
     ),
