@@ -102,7 +102,11 @@ def test_a_dask_worker_killed_in_a_run_costs_no_result(folder, capsys):
 
 def test_no_scheduler_is_one_line_and_nothing_is_written(folder, capsys, monkeypatch):
     monkeypatch.setattr("simulator.study.executors.cluster._CONNECT_S", 0.5)
-    assert cli.main(["--plugin", "plugin.py", "run", "study.yaml", "--out", "out", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    Path("study.yaml").write_text(STUDY.replace(", mine.yaml", ""))
+    assert (
+        cli.main(["--plugin", "plugin.py", "run", "study.yaml", "--out", "out", "--scheduler", "tcp://127.0.0.1:9"])
+        == 2
+    )
     printed = capsys.readouterr()
     assert printed.err.startswith("olivine: --scheduler: no Dask scheduler answers at 'tcp://127.0.0.1:9' (")
     assert printed.err.count("\n") == 1
