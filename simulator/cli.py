@@ -7,14 +7,14 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from simulator.errors import MismatchError, Note, OlivineError
+from simulator.report.progress import progress_bar
 
 if TYPE_CHECKING:
     from simulator.study.gemm import GemmResult
@@ -157,7 +157,7 @@ def run(
     from simulator.study.run import execute
 
     _require_at_least(1, "--workers", 1 if workers is None else workers)
-    with _progress() as progress:
+    with progress_bar() as progress:
         outcome = execute(
             _reference(study),
             out,
@@ -219,7 +219,7 @@ def sensitivity(
     from simulator.study.sensitivity import analyse
 
     _require_at_least(1, "--workers", 1 if workers is None else workers)
-    with _progress() as progress:
+    with progress_bar() as progress:
         found = analyse(
             _reference(study), out, overrides=_overrides(set_), by=by, only=only, top=top, metric=metric,
             workers=workers, fresh=fresh, progress=progress, plugins=context.obj,
@@ -463,7 +463,7 @@ def trace(
         "shard_bytes": shard_bytes,
         "force": force,
     }
-    with _progress() as bar:
+    with progress_bar("ops") as bar:
         shared["progress"] = (lambda op, done, total: bar(done, total, op)) if bar else None
         if drawn:
             from simulator.study.synthetic import make_synthetic
@@ -503,7 +503,7 @@ def quantize(
     from simulator.study.quantise import quantise_to_folder
     from simulator.study.tensors import skipped_tensors
 
-    with _progress(of_bytes=True) as progress:
+    with progress_bar("bytes") as progress:
         outcome = quantise_to_folder(source, format_, out, tensor, calibration, codes, whole_gib, progress)
     if skipped := skipped_tensors(source, tensor):
         listed = ", ".join(f"{name} ({why})" for name, why in skipped.items())
@@ -547,7 +547,7 @@ def accuracy(
     _require_at_least(0, "--seed", seed)
     asked = {"model": _reference(model), "evaluation": text and str(text), "calibration": calibrate and str(calibrate),
              "passages": passages, "tokens": tokens, "products": products, "sums": sums}  # fmt: skip
-    with _progress() as progress:
+    with progress_bar("designs") as progress:
         found = judge_to_folder(asked, [_reference(d) for d in design or ()], ablate, seed, out, progress)
     if as_json:
         _print_json({"about": found.about, "results": found.rows.to_dict(orient="records"),
@@ -609,14 +609,34 @@ def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     as_json: JsonOption = False,
 ) -> int:
-    """Tables, figures and page again from the stored results."""
-    from simulator.report import read_run, write_report
+    """Tables, figures and page again from the stored results; results.sqlite alone is enough."""
+    from simulator.study.again import report_again
 
-    page = write_report(run_dir, *read_run(run_dir))
+    page = report_again(run_dir)
     if as_json:
         _print_json({"page": str(page)})
     else:
         print(f"report: {page}")
+    return 0
+
+
+@app.command()
+def export(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run; results.sqlite alone is enough.")],
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Results, as .csv or .parquet.")] = None,
+    layers: Annotated[Path | None, typer.Option(metavar="FILE", help="Layer by layer, as .csv or .parquet.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Copy the results of a run to a CSV or Parquet file."""
+    from simulator.study.again import export_tables
+
+    if to is None and layers is None:
+        raise OlivineError("nothing to write; name a file with --to, --layers or both")
+    written = export_tables(run_dir, to, layers)
+    if as_json:
+        _print_json({"written": [str(path) for path in written]})
+    for path in () if as_json else written:
+        print(f"wrote {path}")
     return 0
 
 
@@ -690,22 +710,6 @@ def _print_note(
         print("olivine: note: " + " ".join(str(message).split()), file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
-
-
-@contextmanager
-def _progress(of_bytes: bool = False) -> Iterator[Any]:
-    """A callback ``(done, total, label)`` that draws a bar on a terminal, or None elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    count = DownloadColumn() if of_bytes else MofNCompleteColumn()
-    columns = (BarColumn(), count, TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, label: bar.update(task, completed=done, total=total, description=label)
 
 
 def _print_json(data: Any) -> None:

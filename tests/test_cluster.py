@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import sys
 import warnings
@@ -59,16 +58,7 @@ def test_an_error_of_the_work_is_raised_as_it_was(address):
         collected(executor(scheduler=address), partial(fails_at, item=3), range(10))
 
 
-def test_a_killed_worker_costs_no_result(address):
-    with executor(scheduler=address) as made:
-        found = {}
-        for item, pid in made.map(partial(naps, seconds=0.03), Listed(range(60))):
-            found[item] = pid
-            if len(found) == 5:
-                os.kill(pid, signal.SIGKILL)
-    assert sorted(found) == list(range(60))
-
-
+@pytest.mark.slow
 def test_an_item_that_kills_every_worker_costs_no_other(address):
     found = dict(collected(executor(scheduler=address), partial(dies_at, item=4), range(10)))
     assert isinstance(found.pop(4), Died)

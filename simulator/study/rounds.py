@@ -11,8 +11,9 @@ from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
 from simulator.study.constraints import require_some_simulated
-from simulator.study.evaluate import Failure, PointResult, evaluate, failure_of
+from simulator.study.evaluate import PointResult, evaluate, failure_of
 from simulator.study.executors import Died, Executor
+from simulator.study.failure import Failure
 from simulator.study.points import Points
 from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes

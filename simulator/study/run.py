@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.config import Study
 from simulator.config.catalogue import Reference
-from simulator.errors import OutputError
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.checks import require_sound
 from simulator.study.constraints import require_columns
 from simulator.study.executors import executor
+from simulator.study.folders import own_folder
 from simulator.study.joined import accuracy_of, bench_of
 from simulator.study.manifest import manifest_of
 from simulator.study.point import require_runnable, split_axes
@@ -31,7 +30,7 @@ from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timel
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Progress", "RunOutcome", "execute", "run_study", "writable"]
+__all__ = ["Progress", "RunOutcome", "execute", "run_study"]
 
 
 @dataclass(frozen=True)
@@ -108,19 +107,19 @@ def execute(
     points = _opened(StudySetup(record, source, set_))
     bench = bench_of(record, source)
     others = [_opened(setup) for setup in other_studies(points)]
-    folder = writable(Path(out) if out is not None else Path("reports") / record.name)
+    folder = own_folder(Path(out) if out is not None else Path("reports") / record.name, "run")
     with executor(workers, scheduler, plugins) as at_work, Store(folder, fresh=fresh) as store:
         means = Means(store, at_work, progress, retry_failed)
         ran = [run_points(each, means) for each in (points, *others)]
         judged, accuracy = accuracy_of(bench, _designs(points, ran[0]), store, progress) if bench else ([], {})
         results = results_of(points, ran[0].finished, judged)
         layers = layers_of(with_front(points, ran[0].finished, results, store), record)
-    have = [one.index for one in ran[0].finished if not one.failure]
-    new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
-    timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
-    more = {"beside": _beside(record, ran)} if record.beside else {}
-    more |= {"accuracy": accuracy} if accuracy else {}
-    page = _report(folder, results, layers, manifest_of(points, have, timings) | more)
+        have = [one.index for one in ran[0].finished if not one.failure]
+        new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
+        timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
+        more = {"beside": _beside(record, ran)} if record.beside else {}
+        more |= {"accuracy": accuracy} if accuracy else {}
+        page = _report(store, results, layers, manifest_of(points, have, timings) | more)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(map(points.point, have), record.fidelity, record.seed))
@@ -176,22 +175,11 @@ def _beside(study: Study, ran: Sequence[Ran]) -> Row:
     return {"over": study.beside.over, "studies": [other.study for other in study.beside.studies], "rows": rows}
 
 
-def writable(folder: Path) -> Path:
-    """The folder, if it or its nearest existing parent can be written: tried, and nothing left. Raises: OutputError."""
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise OutputError(f"{existing}: is a file; a run needs a folder")
-    try:
-        tempfile.TemporaryDirectory(prefix=".olivine-", dir=existing).cleanup()
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{existing}: cannot be written: {reason}; name another folder with --out") from None
-    return folder
-
-
-def _report(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
+def _report(store: Store, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
+    """The page, and whatever is needed to make it again in the store as well."""
     from simulator.report import write_report
+    from simulator.report.run_folder import records_of
 
-    return write_report(folder, results, layers, manifest)
+    records = records_of(results, layers, manifest)
+    store.save({name: content for name, content in records.items() if name != "results.csv"})
+    return write_report(store.path.parent, results, layers, manifest, records)

@@ -7,6 +7,7 @@ array that ``normalise`` sizes otherwise under another area, are simulated anew.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,17 +20,18 @@ from simulator.config import Source, Study
 from simulator.config.catalogue import Reference
 from simulator.counts import Counts
 from simulator.errors import ConfigError, OlivineError, did_you_mean
+from simulator.study.again import parquet
 from simulator.study.conclusion import METRICS, WAYS, Variant, tabulate
 from simulator.study.constants import Constant, LeftOut, changed_library, find_constants, price_list
 from simulator.study.counted import count_points, counts_key, from_record
 from simulator.study.executors import Died, executor
+from simulator.study.folders import own_folder
 from simulator.study.hardware import Hardware
 from simulator.study.keys import code_sha256
 from simulator.study.layout import Layout, lay_out
 from simulator.study.members import Member
 from simulator.study.point import Point, require_runnable
-from simulator.study.rounds import Means
-from simulator.study.run import Progress, writable
+from simulator.study.rounds import Means, Progress
 from simulator.study.setup import read_study
 from simulator.study.store import Claims, Store
 
@@ -104,12 +106,13 @@ def analyse(
     record, source, set_ = read_study(study, overrides or {})
     _require_comparison(record, source)
     layout = lay_out(record, source, set_)
-    folder = writable(Path(out) if out is not None else Path("reports") / f"{record.name}-sensitivity")
+    folder = own_folder(Path(out) if out else Path("reports") / f"{record.name}-sensitivity", "sensitivity")
     variants, left_out = _variants(layout, by, only)
     with executor(workers, plugins=plugins) as at_work, Store(folder, "sensitivity", fresh=fresh) as store:
         counts, simulated, reused = _counted(variants, record, Means(store, at_work, progress))
-    table = tabulate(variants, counts, record.baseline or "", metric)
-    manifest = _manifest(record, source, left_out, {"by": by, "metric": metric, "top": top, "only": only})
+        table = tabulate(variants, counts, record.baseline or "", metric)
+        manifest = _manifest(record, source, left_out, {"by": by, "metric": metric, "top": top, "only": only})
+        store.save({"sensitivity.parquet": parquet(table), "manifest.json": json.dumps(manifest, default=str).encode()})
     from simulator.report.sensitivity import write_sensitivity
 
     page = write_sensitivity(folder, table, manifest)

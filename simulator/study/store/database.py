@@ -22,7 +22,7 @@ from typing import Literal
 from simulator.errors import OutputError, StoreNote
 from simulator.study.store.file_system import is_local, kind_of
 
-__all__ = ["PATIENCE_S", "STORE_NAME", "Kind", "close", "open_to_read", "open_to_write"]
+__all__ = ["PATIENCE_S", "STORE_NAME", "Kind", "close", "open_to_read", "open_to_write", "other_kind"]
 
 STORE_NAME = "results.sqlite"
 Kind = Literal["run", "sensitivity", "accuracy"]

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from simulator.study.evaluate import Failure
+from simulator.study.failure import Failure
 from simulator.study.store import database
 from simulator.study.store.complaints import DamagedError, told
 from simulator.study.store.database import STORE_NAME, Kind
