@@ -11,7 +11,7 @@ import pandas as pd
 from simulator.report.drawing import Drawing, axis_label, scale, unit_of
 from simulator.report.formatting import elide, field_text, plural
 from simulator.report.pareto import Objective, usable, varying
-from simulator.report.plotted import axis_names, uniques
+from simulator.report.plotted import axis_names, field_texts, uniques
 from simulator.report.points import column_of, objective_of, over_workloads, swept_axes
 from simulator.report.style import WIDTH_IN, design_colours, styled
 
@@ -49,7 +49,7 @@ def in_order(values: pd.Series) -> list[Any]:
 
 def effect_ranges(table: pd.DataFrame, axis: str, column: str) -> pd.DataFrame:
     """Columns value, low, median, high: of ``column`` at each value of the axis."""
-    groups = table.groupby(table[axis].map(field_text), sort=False)[column]
+    groups = table.groupby(field_texts(table[axis]), sort=False)[column]
     found = pd.DataFrame({"low": groups.min(), "median": groups.median(), "high": groups.max()})
     order = uniques(field_text(value) for value in in_order(table[axis]))
     return found.loc[order].rename_axis("value").reset_index()

@@ -12,7 +12,7 @@ from simulator.report.drawing import Drawing, axis_label, unit_of
 from simulator.report.effects import effect_strength, in_order
 from simulator.report.formatting import Unit, elide, field_text, number, plural
 from simulator.report.pareto import Objective, usable, varying
-from simulator.report.plotted import axis_names, uniques
+from simulator.report.plotted import axis_names, field_texts, uniques
 from simulator.report.points import column_of, objective_of, over_workloads, swept_axes
 from simulator.report.style import GRID, WIDTH_IN, styled
 
@@ -67,7 +67,7 @@ def _heats(results: pd.DataFrame, asked: Mapping[str, Any] | None) -> Iterator[H
 
 def heat_cells(rows: pd.DataFrame, heat: Heat) -> pd.DataFrame:
     """The best value at each pair of values, rows along y and columns along x in their order; NaN where no point is."""
-    keys = [rows[heat.y].map(field_text), rows[heat.x].map(field_text)]
+    keys = [field_texts(rows[heat.y]), field_texts(rows[heat.x])]
     groups = rows.groupby(keys, sort=False)[heat.value.column]
     cells = (groups.max() if heat.value.larger else groups.min()).unstack()
     order = [uniques(field_text(v) for v in in_order(rows[axis])) for axis in (heat.y, heat.x)]
