@@ -48,18 +48,19 @@ def write_page(
     """
     published, measured = manifest.get("published"), manifest.get("measured")
     large, swept = is_large(results), swept_axes(results)
+    table = results_grid(results)
     page = render(
         "index.html.j2",
         scripted=True,
         manifest=manifest,
         cards=headline_cards(results, layers, manifest),
         best=best_table(results) if large else None,
-        results=results_grid(results),
+        results=table,
         front=[objective.name for objective in varying(results)] if swept and len(varying(results)) > 1 else [],
         front_file=(Path(run_dir) / "tables" / "pareto.md").exists(),
         axes=[axis.removeprefix("axis:") for axis in swept],
         problems=[(name, table) for name, table in problems(results, manifest).items()],
-        text_columns=TEXT_COLUMNS,
+        text_columns=(*TEXT_COLUMNS, *(c.name for c in table.columns if not c.numeric)),
         beside=beside_table(results, published) if published else None,
         accountings=accountings_table(manifest["beside"]) if manifest.get("beside") else None,
         accuracy=accuracy_table(results, manifest["accuracy"]) if manifest.get("accuracy") else None,
