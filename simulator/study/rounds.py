@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
+from simulator.study.constraints import require_some_simulated
 from simulator.study.evaluate import Failure, PointResult, evaluate, failure_of
 from simulator.study.points import Points
 from simulator.study.processes import in_processes
+from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes
 from simulator.study.store import Store, Stored
 from simulator.study.tables import Finished
@@ -48,7 +50,7 @@ def run_points(points: Points, means: Means) -> Ran:
     indices = list(points.indices())
     keys, wrong = _keys(points, indices)
     require_some_fit(points, wrong, indices)
-    stored = means.store.get_many(keys.values())
+    stored = usable(points, keys, means.store.get_many(keys.values()))
     missing = {key: index for index, key in reversed(keys.items()) if key not in stored}
     mismatches: dict[int, list[str]] = {}
     for done, result in enumerate(_evaluated(points, sorted(missing.values()), means.workers), start=1):
@@ -62,6 +64,7 @@ def run_points(points: Points, means: Means) -> Ran:
     failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
     finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]]) for i in indices]
     _require_some_result(finished)
+    require_some_simulated(points, [one.row for one in finished if not one.failure])
     wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
     return Ran(finished, len(missing), len(keys) - len(missing), wrong_values)
 
@@ -80,7 +83,7 @@ def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[
 
 def _evaluated(points: Points, indices: Sequence[int], workers: int) -> Iterator[PointResult]:
     """Results as they come."""
-    work = partial(evaluate, points.setup)
+    work = partial(evaluate, replace(points.setup, keep_layers=keeps_layers(points)))
     for _, results in in_processes(work, {index: [index] for index in indices}, workers):
         yield from results
 
