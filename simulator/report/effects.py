@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from simulator.report.drawing import Drawing, axis_label, scale, unit_of
-from simulator.report.formatting import elide, field_text, plural
+from simulator.report.formatting import elide, field_text, plural, wrapped
 from simulator.report.pareto import Objective, usable, varying
 from simulator.report.plotted import field_texts, uniques
 from simulator.report.points import column_of, names_of, objective_of, over_workloads, swept_axes, swept_together
@@ -78,7 +78,7 @@ def _figure(table: pd.DataFrame, objective: Objective, axes: list[str]) -> Figur
         panel.set_visible(i < len(axes))
         if i < len(axes):
             _panel(panel, scaled, axes[i])
-            panel.set_xlabel(elide(names[axes[i]], 28))
+            panel.set_xlabel(wrapped(names[axes[i]], 20))
     scale(grid[0, 0], "y", scaled["value_"].tolist())
     figure.supylabel(axis_label(objective, unit), fontsize=8)
     handles, labels = grid[0, 0].get_legend_handles_labels()
