@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from simulator.report.drawing import Drawing, axis_label, scale, unit_of
-from simulator.report.formatting import elide, field_text, plural
+from simulator.report.formatting import elide, field_text, plural, wrapped
 from simulator.report.pareto import Objective, usable, varying
-from simulator.report.plotted import axis_names, uniques
-from simulator.report.points import column_of, objective_of, over_workloads, swept_axes
+from simulator.report.plotted import field_texts, uniques
+from simulator.report.points import column_of, names_of, objective_of, over_workloads, swept_axes, swept_together
 from simulator.report.style import WIDTH_IN, design_colours, styled
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def in_order(values: pd.Series) -> list[Any]:
 
 def effect_ranges(table: pd.DataFrame, axis: str, column: str) -> pd.DataFrame:
     """Columns value, low, median, high: of ``column`` at each value of the axis."""
-    groups = table.groupby(table[axis].map(field_text), sort=False)[column]
+    groups = table.groupby(field_texts(table[axis]), sort=False)[column]
     found = pd.DataFrame({"low": groups.min(), "median": groups.median(), "high": groups.max()})
     order = uniques(field_text(value) for value in in_order(table[axis]))
     return found.loc[order].rename_axis("value").reset_index()
@@ -73,12 +73,12 @@ def _figure(table: pd.DataFrame, objective: Objective, axes: list[str]) -> Figur
     grid = figure.subplots(n_rows, n_cols, squeeze=False, sharey=True)
     unit = unit_of(objective, table[objective.column])
     scaled = table.assign(value_=table[objective.column].astype(float) / unit.worth)
-    names = axis_names(axes)
+    names = names_of(table, axes)
     for i, panel in enumerate(grid.flat):
         panel.set_visible(i < len(axes))
         if i < len(axes):
             _panel(panel, scaled, axes[i])
-            panel.set_xlabel(elide(names[axes[i]], 28))
+            panel.set_xlabel(wrapped(names[axes[i]], 20))
     scale(grid[0, 0], "y", scaled["value_"].tolist())
     figure.supylabel(axis_label(objective, unit), fontsize=8)
     handles, labels = grid[0, 0].get_legend_handles_labels()
@@ -120,6 +120,14 @@ def _caption(results: pd.DataFrame, table: pd.DataFrame, objective: Objective, a
         text += f" Geometric means over {plural(results['workload'].nunique(), 'workload')}."
     if table["design"].nunique() > _MAX_DESIGNS:
         text += " All designs together."
+    text += _together(results)
     if len(axes) > _MAX_AXES:
         text += f" The first {_MAX_AXES} of {len(axes)} fields are drawn."
     return text
+
+
+def _together(results: pd.DataFrame) -> str:
+    """Which fields a panel stands for besides its own."""
+    found = {axis: names_of(results, others) for axis, others in swept_together(results).items() if others}
+    names = names_of(results, list(found))
+    return "".join(f" With {names[axis]} go {', '.join(others.values())}." for axis, others in found.items())

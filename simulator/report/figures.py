@@ -80,6 +80,8 @@ _PLANS = (
 
 
 _PUBLISHED, _ACCURACY = "published", "accuracy_cost"
+_PNG_DPI, _DOTS_DPI = 160, 110
+"""Of PNGs, and of the pictures of many dots inside an SVG."""
 _OF_THE_BEST = ("energy", "cycles", "area")
 
 
@@ -205,6 +207,6 @@ def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         content = io.BytesIO()
         with figure_style():
-            figure.savefig(content, format=kind, metadata=metadata)
+            figure.savefig(content, format=kind, metadata=metadata, dpi=_DOTS_DPI if kind == "svg" else _PNG_DPI)
         paths.append(write_bytes(stem.with_name(f"{stem.name}.{kind}"), content.getvalue()))
     return paths[0], paths[1]

@@ -42,6 +42,10 @@ BYTES = (Unit("GB", 1e9), Unit("MB", 1e6), Unit("kB", 1e3), Unit("B", 1.0))
 
 def is_missing(value: Any) -> bool:
     """None, NaN or pandas' NA: a cell that holds nothing."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    if isinstance(value, str | int):
+        return False
     if value is None or type(value).__name__ in {"NAType", "NaTType"}:
         return True
     return isinstance(value, SupportsFloat) and math.isnan(float(value))

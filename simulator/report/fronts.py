@@ -12,8 +12,8 @@ import pandas as pd
 from simulator.report.drawing import Drawing, axis_label, scale, shown_value, unit_of
 from simulator.report.formatting import Unit, elide, field_text, number, plural
 from simulator.report.pareto import Objective, costs_of, non_dominated, usable, varying
-from simulator.report.plotted import axis_names, uniques
-from simulator.report.points import column_of, objective_of, over_workloads, settings_text, swept_axes
+from simulator.report.plotted import uniques
+from simulator.report.points import column_of, names_of, objective_of, over_workloads, settings_text, swept_axes
 from simulator.report.style import GRID, INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _legend(axes: Axes) -> None:
 def _key(found: Front) -> tuple[list[str], list[list[str]]]:
     """Headings and a line per named point: number, design, the settings in which the front differs, both values."""
     rows = found.points.loc[found.named]
-    names = axis_names(_told_axes(found))
+    names = names_of(found.points, _told_axes(found))
     several = found.points["design"].nunique() > 1
     heads = ["", *(["design"] if several else []), *names.values()]
     heads += [axis_label(o, unit) for o, unit in zip(found.pair, found.units, strict=True)]

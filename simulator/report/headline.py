@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from simulator.report.formatting import ENERGY_PJ, TIME_S, Unit, choose_unit, is_missing, number, plural
+from simulator.report.pareto import usable
 from simulator.report.plotted import best_points, exactness, over_baseline, point_labels, uniques
 
 __all__ = ["Card", "headline_cards"]
@@ -24,8 +25,9 @@ class Card(NamedTuple):
 def headline_cards(results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> list[Card]:
     """Fastest design, most frugal design, the verdict on exactness and the size of the study."""
     baseline = manifest.get("baseline")
-    compared = baseline in set(results["design"]) and results["design"].nunique() > 1
-    first = _over(results, str(baseline)) if compared else _absolute(results)
+    good = results[usable(results)]
+    compared = baseline in set(good["design"]) and good["design"].nunique() > 1
+    first = _over(good, str(baseline)) if compared else _absolute(good)
     return [*first, _exact_card(results), _scope_card(results, layers, manifest)]
 
 
@@ -95,5 +97,7 @@ def _scope_card(results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str,
     scope = [plural(results["design"].nunique(), "design"), plural(results["workload"].nunique(), "workload")]
     if points > 1:
         scope.append(plural(points, "sweep point"))
-    notes = [f"{plural(len(layers), 'op')} simulated", f"fidelity {manifest.get('fidelity', 'unknown')}"]
+    lost = int((~usable(results)).sum())
+    out = [f"{plural(lost, 'result')} failed or break a constraint"] if lost else []
+    notes = [*out, f"{plural(len(layers), 'op')} simulated", f"fidelity {manifest.get('fidelity', 'unknown')}"]
     return Card("Study", plural(len(results), "result"), f"{' × '.join(scope)}; {', '.join(notes)}")

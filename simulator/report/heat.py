@@ -12,8 +12,8 @@ from simulator.report.drawing import Drawing, axis_label, unit_of
 from simulator.report.effects import effect_strength, in_order
 from simulator.report.formatting import Unit, elide, field_text, number, plural
 from simulator.report.pareto import Objective, usable, varying
-from simulator.report.plotted import axis_names, uniques
-from simulator.report.points import column_of, objective_of, over_workloads, swept_axes
+from simulator.report.plotted import field_texts, uniques
+from simulator.report.points import column_of, names_of, objective_of, over_workloads, swept_axes
 from simulator.report.style import GRID, WIDTH_IN, styled
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _heats(results: pd.DataFrame, asked: Mapping[str, Any] | None) -> Iterator[H
 
 def heat_cells(rows: pd.DataFrame, heat: Heat) -> pd.DataFrame:
     """The best value at each pair of values, rows along y and columns along x in their order; NaN where no point is."""
-    keys = [rows[heat.y].map(field_text), rows[heat.x].map(field_text)]
+    keys = [field_texts(rows[heat.y]), field_texts(rows[heat.x])]
     groups = rows.groupby(keys, sort=False)[heat.value.column]
     cells = (groups.max() if heat.value.larger else groups.min()).unstack()
     order = [uniques(field_text(v) for v in in_order(rows[axis])) for axis in (heat.y, heat.x)]
@@ -93,7 +93,7 @@ def _figure(table: pd.DataFrame, heat: Heat) -> Figure:
         if i < len(cells):
             mesh = _panel(panel, cells[i], norm, heat)
             panel.set_title(elide(str(designs[i]), 90 // n_cols) if several else "")
-    names = axis_names([column for column in (heat.x, heat.y) if column.startswith("axis:")])
+    names = names_of(table, [column for column in (heat.x, heat.y) if column.startswith("axis:")])
     figure.supxlabel(names.get(heat.x, heat.x), fontsize=8)
     figure.supylabel(names.get(heat.y, heat.y), fontsize=8)
     _colour_bar(figure, grid, mesh, heat, unit)
@@ -156,7 +156,7 @@ def _colour_bar(figure: Figure, grid: np.ndarray, mesh: Any, heat: Heat, unit: U
 
 
 def _caption(results: pd.DataFrame, table: pd.DataFrame, heat: Heat) -> str:
-    names = axis_names([axis for axis in swept_axes(table) if axis not in (heat.x, heat.y)])
+    names = names_of(table, [axis for axis in swept_axes(table) if axis not in (heat.x, heat.y)])
     best = "highest" if heat.value.larger else "lowest"
     what = f"{best.capitalize()} {heat.value.name}" if names else f"{heat.value.name[0].upper()}{heat.value.name[1:]}"
     text = what + (f" over all values of {', '.join(names.values())}" if names else "")

@@ -23,7 +23,7 @@ from simulator.report.inline_svg import inline_svg
 from simulator.report.measured import measured_table
 from simulator.report.op_table import op_grid
 from simulator.report.pareto import varying
-from simulator.report.points import is_large, layers_of, shortlist, swept_axes
+from simulator.report.points import is_large, layers_of, shortlist, swept_together
 from simulator.report.problems import problems
 from simulator.report.summary import best_table, results_grid
 from simulator.report.sweep_figures import undrawn
@@ -47,19 +47,20 @@ def write_page(
     Raises: OutputError if it cannot be written.
     """
     published, measured = manifest.get("published"), manifest.get("measured")
-    large, swept = is_large(results), swept_axes(results)
+    large, swept = is_large(results), swept_together(results)
+    table = results_grid(results)
     page = render(
         "index.html.j2",
         scripted=True,
         manifest=manifest,
         cards=headline_cards(results, layers, manifest),
         best=best_table(results) if large else None,
-        results=results_grid(results),
+        results=table,
         front=[objective.name for objective in varying(results)] if swept and len(varying(results)) > 1 else [],
         front_file=(Path(run_dir) / "tables" / "pareto.md").exists(),
-        axes=[axis.removeprefix("axis:") for axis in swept],
+        axes=[axis.removeprefix("axis:") for first, rest in swept.items() for axis in (first, *rest)],
         problems=[(name, table) for name, table in problems(results, manifest).items()],
-        text_columns=TEXT_COLUMNS,
+        text_columns=(*TEXT_COLUMNS, *(c.name for c in table.columns if not c.numeric)),
         beside=beside_table(results, published) if published else None,
         accountings=accountings_table(manifest["beside"]) if manifest.get("beside") else None,
         accuracy=accuracy_table(results, manifest["accuracy"]) if manifest.get("accuracy") else None,

@@ -24,6 +24,7 @@ __all__ = [
     "energy_parts",
     "energy_stacks",
     "exactness",
+    "field_texts",
     "geomean",
     "layer_times",
     "over_baseline",
@@ -65,10 +66,19 @@ def axis_names(axes: Sequence[str]) -> dict[str, str]:
     }
 
 
+def field_texts(values: pd.Series) -> pd.Series:
+    """``field_text`` of each value, made once for each distinct one: a sweep has few."""
+    if values.dtype == object:  # lists and the like cannot be told apart by their hashes
+        return values.map(field_text)
+    places, distinct = pd.factorize(values, use_na_sentinel=False)
+    texts = np.array([field_text(value) for value in distinct], dtype=object)
+    return pd.Series(texts[places], index=values.index, dtype=object)
+
+
 def point_labels(frame: pd.DataFrame) -> pd.Series:
     """One text per row naming its sweep point, ``"rows=8, dataflow=os"``; empty where nothing is swept."""
     names = axis_names(axes_of(frame))
-    columns = [[f"{name}={field_text(v)}" for v in frame[axis]] for axis, name in names.items()]
+    columns = [[f"{name}={text}" for text in field_texts(frame[axis])] for axis, name in names.items()]
     labels = [", ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(frame)
     return pd.Series(labels, index=frame.index, dtype=object)
 

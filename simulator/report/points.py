@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from simulator.report.formatting import BYTES, ENERGY_PJ, TIME_S, field_text
 from simulator.report.pareto import AREA_UM2, OBJECTIVES, Objective, costs_of, usable, varying
-from simulator.report.plotted import axes_of, axis_names, geomean, point_labels, uniques
+from simulator.report.plotted import axes_of, axis_names, field_texts, geomean, point_labels, uniques
 
 __all__ = [
     "MAX_COMBINATIONS",
@@ -18,12 +19,14 @@ __all__ = [
     "is_large",
     "layers_of",
     "letters",
+    "names_of",
     "objective_of",
     "over_workloads",
     "point_key",
     "settings_text",
     "shortlist",
     "swept_axes",
+    "swept_together",
     "title_of",
     "with_letters",
 ]
@@ -46,8 +49,26 @@ def is_large(results: pd.DataFrame) -> bool:
 
 
 def swept_axes(results: pd.DataFrame) -> list[str]:
-    """The axis columns that take more than one value."""
-    return [axis for axis in axes_of(results) if results[axis].astype(str).nunique() > 1]
+    """The axis columns that take more than one value; of those that always change together the first."""
+    return list(swept_together(results))
+
+
+def swept_together(results: pd.DataFrame) -> dict[str, list[str]]:
+    """Each axis column that takes more than one value, and those after it that change whenever it does."""
+    codes = {axis: pd.factorize(field_texts(results[axis]))[0] for axis in axes_of(results)}
+    found: dict[str, list[str]] = {}
+    for axis, own in codes.items():
+        if not len(own) or own.max() < 1:
+            continue
+        first = next((other for other in found if np.array_equal(codes[other], own)), None)
+        found.setdefault(first or axis, []).extend([axis] if first else [])
+    return found
+
+
+def names_of(results: pd.DataFrame, axes: Sequence[str]) -> dict[str, str]:
+    """Axis column -> its short name, distinct among all axes of the results."""
+    names = axis_names(axes_of(results))
+    return {axis: names[axis] for axis in axes}
 
 
 def column_of(results: pd.DataFrame, name: str) -> str | None:
@@ -93,7 +114,9 @@ def over_workloads(results: pd.DataFrame, columns: Sequence[str]) -> pd.DataFram
 
 def settings_text(row: pd.Series, axes: Sequence[str]) -> str:
     """``"rows=8, dataflow=os"`` of one row."""
-    return ", ".join(f"{name}={field_text(row[axis])}" for axis, name in axis_names(axes).items())
+    every = [str(column) for column in row.index if str(column).startswith("axis:")]
+    names = {axis: name for axis, name in axis_names(every).items() if axis in axes}
+    return ", ".join(f"{name}={field_text(row[axis])}" for axis, name in names.items())
 
 
 def shortlist(results: pd.DataFrame) -> pd.DataFrame:

@@ -90,7 +90,6 @@ STYLE: dict[str, Any] = {
     "legend.handlelength": 1.1,
     "legend.handletextpad": 0.5,
     "path.simplify": True,
-    "savefig.dpi": 160,
     "savefig.facecolor": "auto",
     "svg.fonttype": "none",  # text stays text: searchable, selectable, and themed by the page
     "svg.hashsalt": "olivine",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from simulator.report.formatting import ABSENT
-from simulator.report.points import is_large, shortlist
+from simulator.report.formatting import ABSENT, wrapped
+from simulator.report.points import is_large, shortlist, swept_together
 from simulator.report.summary import summary_table
 from simulator.report.tables import ERROR_COLUMNS, cells_of
 
@@ -25,7 +25,9 @@ def terminal_table(results: pd.DataFrame) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    results = shortlist(results) if is_large(results) else results
+    if is_large(results):
+        followers = [axis for others in swept_together(results).values() for axis in others]
+        results = shortlist(results).drop(columns=followers)
     summary = summary_table(results)
     one = results["workload"].nunique() == 1
     dropped = [
@@ -43,7 +45,7 @@ def terminal_table(results: pd.DataFrame) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", collapse_padding=True)
     for name in summary.columns:
         left = name in ("Design", "Workload")
-        head = Text(name.replace(" ", "\n", 1))
+        head = Text(name.replace(" ", "\n", 1) if " " in name else wrapped(name, 13, lines=3))
         table.add_column(head, justify="left" if left else "right", overflow="fold", no_wrap=not left)
     for row in cells_of(summary):
         table.add_row(*(Text(cell, style="bold red" if cell == "NO" else "") for cell in row))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from simulator.config import Source, Study
@@ -22,13 +21,13 @@ MORE_COLUMNS = (
 )
 """Columns besides the contract's; some are only there for some designs or workloads."""
 
-_OWN = re.compile(r"(energy_part_\w+_pj|area_part_\w+_um2|dram_\w+|accuracy_\w+)")
-"""Columns whose names a design's parts and actions, or a model's judges, make."""
+_FAMILIES = ("energy_part_", "area_part_", "stall_", "dram_", "accuracy_")
+"""Beginnings of columns whose names a design's parts and actions, its DRAM or a model's judges make."""
 
 
 def is_column(name: str) -> bool:
     """May a results table have this column?"""
-    return name in CONTRACT_COLUMNS or name in MORE_COLUMNS or bool(_OWN.fullmatch(name))
+    return name in CONTRACT_COLUMNS or name in MORE_COLUMNS or name.startswith(_FAMILIES)
 
 
 def require_drawable(study: Study, source: Source, axes: Sequence[str]) -> None:

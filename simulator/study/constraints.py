@@ -10,6 +10,7 @@ from simulator.config import kind_of
 from simulator.config.conditions import Condition, parse_condition
 from simulator.cost import total
 from simulator.errors import ConfigError
+from simulator.study.columns import MORE_COLUMNS, is_column
 from simulator.study.point import Point
 from simulator.study.points import Points
 from simulator.study.rows import CONTRACT_COLUMNS, Row, geometry
@@ -27,21 +28,14 @@ __all__ = [
 
 MEETS = "meets_constraints"
 """Column of the results: whether a point meets every constraint."""
-_MORE_COLUMNS = (
-    *("clock_mhz", "peak_tops", "rows", "cols", "cores", "sms", "fill_drain_cycles", "speedup", "energy_ratio"),
-    *("sqnr_quantisation_db", "sqnr_arithmetic_db", "act_bits_per_value", "weight_bits_per_value"),
-    *("tokens", "tokens_per_s", "dram_bound_tokens_per_s", "pj_per_token", "weight_read_bytes", "kv_read_bytes"),
-)
-_FAMILIES = ("energy_", "area_part_", "stall_", "dram_", "accuracy_", "count_")
-"""Beginnings of columns that depend on the design."""
 
 
 def require_columns(points: Points) -> None:
     """Refuse a constraint on what no result has. Raises: ConfigError."""
-    known = [*CONTRACT_COLUMNS, *_MORE_COLUMNS, *points.space.paths]
+    known = [*CONTRACT_COLUMNS, *MORE_COLUMNS, *points.space.paths]
     for text, where in _written(points):
         names = parse_condition(text, _Anything(), where).names
-        open_ended = [name for name in names if name.startswith(_FAMILIES)]
+        open_ended = [name for name in names if is_column(name)]
         parse_condition(text, [*known, *open_ended], where)
 
 
