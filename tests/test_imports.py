@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import simulator
+from simulator.kernels import KERNEL_MODULES
 
 PACKAGE = Path(simulator.__file__).resolve().parent
 ROOT = PACKAGE.parent
@@ -22,6 +23,7 @@ ALLOWED = {
     "errors": set(),
     "units": {"errors"},
     "resources": set(),
+    "kernels": set(),
     "tiles": {"errors"},
     "counts": {"errors"},
     "config": {"errors", "units", "resources"},
@@ -29,8 +31,8 @@ ALLOWED = {
     "datapath": {"errors", "formats"},
     "workload": {"errors", "config"},
     "tracing": {"errors", "workload", "resources"},
-    "mapping": {"errors", "config", "workload", "datapath", "tiles", "counts"},
-    "engine": {"errors", "tiles", "counts"},
+    "mapping": {"errors", "config", "workload", "datapath", "tiles", "counts", "kernels"},
+    "engine": {"errors", "tiles", "counts", "kernels"},
     "cost": {"errors", "units", "config", "counts"},
     "reference": {"errors", "formats"},
     "report": {"errors", "units"},
@@ -105,6 +107,12 @@ def test_a_module_imports_what_its_room_may(path):
 
 def test_every_room_of_the_table_exists():
     assert {room_of(path) for path in MODULES} == set(ALLOWED)
+
+
+def test_every_module_with_kernels_is_in_their_digest():
+    """A kernel's machine code is as fresh as the modules listed: one left out could be called stale."""
+    found = {str(p.relative_to(PACKAGE)) for p in MODULES if "\n@kernel\n" in p.read_text(encoding="utf-8")}
+    assert found | {"kernels.py"} == set(KERNEL_MODULES)
 
 
 def test_function_timing_and_cost_meet_only_in_records():

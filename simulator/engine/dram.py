@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isinf
 
 import numpy as np
 from numpy.typing import NDArray
+
+from simulator.engine.rates import at_rate
 
 __all__ = ["NO_MEMORY_LIMIT", "IdealDram"]
 
@@ -29,7 +30,7 @@ class IdealDram:
         """Cycles for which each transfer holds the channel: whole bursts, rounded up to a cycle; 0 for nothing, and
         where there are no limits.
         """
-        return self._at_rate(transfer_bytes, self.bytes_per_cycle)
+        return at_rate(transfer_bytes, self.burst_bytes, self.bytes_per_cycle)
 
     def least_cycles(self, total_bytes: int) -> int:
         """Cycles below which these bytes cannot be moved, however they are cut into transfers."""
@@ -37,7 +38,7 @@ class IdealDram:
 
     def dma_cycles(self, read_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Cycles for which each read holds its DMA: as long as the channel, or longer if the round trip limits it."""
-        return self._at_rate(read_bytes, self.read_bytes_per_cycle)
+        return at_rate(read_bytes, self.burst_bytes, self.read_bytes_per_cycle)
 
     @property
     def read_bytes_per_cycle(self) -> float:
@@ -47,12 +48,6 @@ class IdealDram:
         round_trip = self.latency_cycles + self.burst_bytes / self.bytes_per_cycle
         in_flight = self.outstanding_bursts * self.burst_bytes
         return min(self.bytes_per_cycle, in_flight / round_trip) if round_trip else self.bytes_per_cycle
-
-    def _at_rate(self, transfer_bytes: NDArray[np.int64], bytes_per_cycle: float) -> NDArray[np.int64]:
-        bursts = -(-transfer_bytes // self.burst_bytes)
-        exact = bursts * self.burst_bytes / bytes_per_cycle
-        least = np.minimum(bursts, not isinf(bytes_per_cycle))
-        return np.maximum(np.ceil(exact - 1e-9).astype(np.int64), least)
 
 
 NO_MEMORY_LIMIT = IdealDram(float("inf"), 0)

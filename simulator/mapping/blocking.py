@@ -12,17 +12,32 @@ from numpy.typing import NDArray
 
 from simulator.datapath import Width
 from simulator.errors import MappingError
+from simulator.kernels import kernel
 from simulator.mapping.array_shape import ArrayShape
+from simulator.mapping.loop_orders import block_sizes, is_canonical, traffic_bits
 from simulator.workload import Op
 
-__all__ = ["ORDERS", "Blocking", "BufferLimits", "Candidates", "OperandBits", "Pinned", "candidates"]
+__all__ = [
+    "LOOPS",
+    "MOST_TILES",
+    "ORDERS",
+    "Blocking",
+    "BufferLimits",
+    "Candidates",
+    "OperandBits",
+    "Pinned",
+    "axes_of",
+    "candidates",
+]
 
 Order = Literal["mnk", "mkn", "nmk", "nkm", "kmn", "knm"]
 ORDERS: tuple[Order, ...] = ("mnk", "mkn", "nmk", "nkm", "kmn", "knm")
 """Loops over blocks, outermost first."""
+LOOPS = tuple(tuple("mnk".index(dim) for dim in order) for order in ORDERS)
+"""The same as kernels know them: 0, 1, 2 for m, n, k."""
 _STREAM_GRANULE = 16
 """Blocks along a streamed M or N are multiples of this many, so that few are tried."""
-_MOST_TILES = 1 << 18
+MOST_TILES = 1 << 18
 """Blockings of more tiles are not tried where there are others."""
 
 
@@ -67,6 +82,10 @@ class Blocking:
     n: int
     k: int
     order: Order = "mnk"
+
+    def counts(self, op: Op) -> tuple[int, int, int]:
+        """Blocks along M, N and K."""
+        return -(-op.M // self.m), -(-op.N // self.n), -(-op.K // self.k)
 
 
 class Pinned(NamedTuple):
@@ -123,10 +142,10 @@ def candidates(
     Raises: MappingError naming the scratchpad that cannot hold the smallest tile, or the pinned one.
     """
     pinned = pinned or Pinned()
-    _require_whole_folds(op, array, bits, pinned)
+    axes = axes_of(op, array, bits, pinned)
     if limits is None:
         return _with_traffic(op, bits, np.array([[op.M, op.N, op.K]]), ["mnk"])
-    sizes = _grid(op, array, bits, pinned)
+    sizes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     fits = _fits(sizes, bits, limits)
     orders: Iterable[Order] = ORDERS
     if array.dataflow == "os":
@@ -177,17 +196,17 @@ def _require_whole_folds(op: Op, array: ArrayShape, bits: OperandBits, pinned: P
             )
 
 
-def _grid(op: Op, array: ArrayShape, bits: OperandBits, pinned: Pinned) -> NDArray[np.int64]:
-    """All combinations (m, n, k) of block sizes."""
+def axes_of(op: Op, array: ArrayShape, bits: OperandBits, pinned: Pinned) -> tuple[NDArray[np.int64], ...]:
+    """Block sizes to try along m, n and k, ascending. Raises: MappingError as ``_require_whole_folds``."""
+    _require_whole_folds(op, array, bits, pinned)
     granules = _granules(op, array, bits)
     fixed = [pinned.m, pinned.n, pinned.k]
     if array.dataflow == "os" and pinned.k is not None and pinned.k < op.K:  # one fold
         fixed[:2] = min(array.rows, op.M), min(array.cols, op.N)
-    axes = [
-        [min(pin, length)] if pin else block_sizes(length, granule)
+    return tuple(
+        np.array([min(pin, length)]) if pin else block_sizes(length, granule)
         for pin, length, granule in zip(fixed, (op.M, op.N, op.K), granules, strict=True)
-    ]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    )
 
 
 def _granules(op: Op, array: ArrayShape, bits: OperandBits) -> tuple[int, int, int]:
@@ -198,17 +217,6 @@ def _granules(op: Op, array: ArrayShape, bits: OperandBits) -> tuple[int, int, i
     if array.dataflow == "ws":
         return _STREAM_GRANULE, array.cols, down
     return array.cols, _STREAM_GRANULE, down
-
-
-def block_sizes(length: int, granule: int) -> list[int]:
-    """Every block size, in whole granules, that is the smallest for some number of blocks; ascending."""
-    most = -(-length // granule)
-    sizes, count = set(), 1
-    while count <= most:
-        size = -(-most // count)
-        sizes.add(size)
-        count = max(count + 1, -(-most // (size - 1))) if size > 1 else most + 1
-    return sorted({min(length, size * granule) for size in sizes})
 
 
 def _fits(sizes: NDArray[np.int64], bits: OperandBits, limits: BufferLimits) -> NDArray[np.bool_]:
@@ -248,53 +256,32 @@ def _too_large(op: Op, size: NDArray[np.int64], bits: OperandBits, limits: Buffe
 def _with_traffic(op: Op, bits: OperandBits, sizes: NDArray[np.int64], orders: Iterable[Order]) -> Candidates:
     """Every size in every order that makes a difference, with its traffic."""
     counts = -(-np.array([op.M, op.N, op.K]) // sizes)
-    few = counts.prod(axis=1) <= _MOST_TILES
+    few = counts.prod(axis=1) <= MOST_TILES
     if few.any():
         sizes, counts = sizes[few], counts[few]
     parts = []
     for order in orders:
-        chosen = _canonical(counts, order) if len(list(orders)) > 1 else np.ones(len(counts), np.bool_)
+        chosen = np.ones(len(counts), np.bool_)
+        if len(list(orders)) > 1:
+            _are_canonical(counts, LOOPS[ORDERS.index(order)], chosen)
         parts.append((sizes[chosen], counts[chosen], np.full(chosen.sum(), ORDERS.index(order))))
     all_sizes, all_counts, all_orders = (np.concatenate(column) for column in zip(*parts, strict=True))
-    read, write = traffic_bits(op, bits, all_sizes, all_counts, all_orders)
+    read, write = np.empty(len(all_orders)), np.empty(len(all_orders))
+    act, weight = (op.M * bits.act.dram_row_bits(op.K), op.N * bits.weight.dram_row_bits(op.K))
+    widths = act, weight, op.M * op.N, bits.output, bits.sums
+    _each_traffic(*widths, all_counts, all_orders, LOOPS, read, write)
     return Candidates(all_sizes, all_orders, all_counts, read, write)
 
 
-def _canonical(counts: NDArray[np.int64], order: Order) -> NDArray[np.bool_]:
-    """Whether ``order`` is the one that stands for all orders that differ only in loops of one block."""
-    positions = ["mnk".index(d) for d in order]
-    single = counts[:, positions] == 1
-    late = ~(single[:, :-1] & ~single[:, 1:]).any(axis=1)  # loops of one block come last ...
-    ascending = np.array([positions[i] < positions[i + 1] for i in range(2)])
-    return np.asarray(late & ~((single[:, :-1] & single[:, 1:]) & ~ascending).any(axis=1))  # ... in the order m, n, k
+@kernel
+def _are_canonical(counts, order, found):
+    for i in range(len(counts)):
+        found[i] = is_canonical((counts[i, 0], counts[i, 1], counts[i, 2]), order)
 
 
-def traffic_bits(
-    op: Op, bits: OperandBits, sizes: NDArray[np.int64], counts: NDArray[np.int64], orders: NDArray[np.int64]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Bits read from and written to DRAM; an operand block that stays from one tile to the next is read once.
-
-    Sums of an output block that is left before its K is done are written and read back as they are.
-    Products are kept as float64: traffic is compared, not counted, here.
-    """
-    visits = {name: _visits(counts, orders, name) for name in ("mk", "nk", "mn")}
-    act = op.M * bits.act.dram_row_bits(op.K) * visits["mk"] / counts[:, [0, 2]].prod(axis=1)
-    weight = op.N * bits.weight.dram_row_bits(op.K) * visits["nk"] / counts[:, [1, 2]].prod(axis=1)
-    spills = op.M * op.N * bits.sums * (visits["mn"] / counts[:, :2].prod(axis=1) - 1)
-    return act + weight + spills, op.M * op.N * bits.output + spills
-
-
-def _visits(counts: NDArray[np.int64], orders: NDArray[np.int64], dims: str) -> NDArray[np.int64]:
-    """How often a block of the dimensions ``dims`` becomes another one's place: all loops down to its innermost one."""
-    out = np.ones(len(counts), np.int64)
-    for index, order in enumerate(ORDERS):
-        mine = orders == index
-        if not mine.any():
-            continue
-        along = counts[mine][:, ["mnk".index(d) for d in order]]
-        total = np.ones(len(along), np.int64)
-        for depth, dim in enumerate(order):
-            if dim in dims:
-                total = np.where(along[:, depth] > 1, along[:, : depth + 1].prod(axis=1), total)
-        out[mine] = total
-    return out
+@kernel
+def _each_traffic(act, weight, outputs, output, sums, counts, orders, order_of, read, write):
+    for i in range(len(counts)):
+        order = order_of[orders[i]]
+        along = (counts[i, 0], counts[i, 1], counts[i, 2])
+        read[i], write[i] = traffic_bits(act, weight, outputs, output, sums, along, order)

@@ -10,15 +10,24 @@ row 0 at ``rows + f * period + m``, and its sum leaves the edge register of colu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from simulator.kernels import kernel
 
-__all__ = ["FOLD_OVERLAPS", "FoldOverlap", "FoldTiming", "held_fold", "held_total", "os_fold", "os_total"]
+__all__ = [
+    "FOLD_OVERLAPS",
+    "FoldOverlap",
+    "FoldTiming",
+    "held_fold",
+    "held_total",
+    "os_fold",
+    "os_total",
+]
 
 FoldOverlap = Literal["none", "wave", "full", "scalesim"]
 FOLD_OVERLAPS: tuple[FoldOverlap, ...] = ("none", "wave", "full", "scalesim")
+NONE, WAVE, FULL, SCALESIM = range(4)
+"""Places in ``FOLD_OVERLAPS``, as kernels know them."""
 
 
 @dataclass(frozen=True)
@@ -50,32 +59,25 @@ def os_fold(steps: int, rows: int, cols: int, overlap: FoldOverlap, result_words
 
     Source: derived above; equal to the register-accurate array (tests/test_pe_array.py).
     """
+    return FoldTiming(*os_phases(steps, rows, cols, FOLD_OVERLAPS.index(overlap), result_words))
+
+
+@kernel
+def os_phases(steps, rows, cols, overlap, result_words):
+    """Period, drain and fill of such a fold."""
     drain = rows * result_words
     alone = steps + rows + cols - 2 + drain
-    if overlap == "none":
-        return FoldTiming(alone, 0)
-    if overlap == "scalesim":
-        return FoldTiming(steps + rows + cols - 2, -1)
-    period = steps + drain - 1 if overlap == "wave" else max(steps, drain)
-    return FoldTiming(period, alone - period)
+    if overlap == NONE:
+        return alone, 0, 0
+    if overlap == SCALESIM:
+        return steps + rows + cols - 2, -1, 0
+    period = steps + drain - 1 if overlap == WAVE else max(steps, drain)
+    return period, alone - period, 0
 
 
 def os_total(folds: int, steps: int, rows: int, cols: int, overlap: FoldOverlap, result_words: int = 1) -> int:
     """Cycles of ``folds`` output-stationary folds, from the first operand entering to the last result leaving."""
     return os_fold(steps, rows, cols, overlap, result_words).total(folds)
-
-
-@overload
-def held_period(stream: int, rows: int, cols: int, overlap: FoldOverlap) -> int: ...
-@overload
-def held_period(stream: NDArray[np.int64], rows: int, cols: int, overlap: FoldOverlap) -> NDArray[np.int64]: ...
-def held_period(stream, rows, cols, overlap):
-    """Cycles from a fold to the next one, for a stream or an array of them; see ``held_fold``."""
-    if overlap == "none":
-        return stream + 2 * rows + cols - 1
-    if overlap == "scalesim":
-        return stream + 2 * rows + cols - 2
-    return stream + rows - 1 if overlap == "wave" else stream + np.maximum(rows - stream, 0)
 
 
 def held_fold(stream: int, rows: int, cols: int, overlap: FoldOverlap) -> FoldTiming:
@@ -87,12 +89,18 @@ def held_fold(stream: int, rows: int, cols: int, overlap: FoldOverlap) -> FoldTi
 
     Source: derived above; equal to the register-accurate array (tests/test_pe_array.py).
     """
-    period = int(held_period(stream, rows, cols, overlap))
-    if overlap == "none":
-        return FoldTiming(period, 0)
-    if overlap == "scalesim":
-        return FoldTiming(period, -1)
-    return FoldTiming(period, stream + rows + cols - 1 - period, rows)
+    return FoldTiming(*held_phases(stream, rows, cols, FOLD_OVERLAPS.index(overlap)))
+
+
+@kernel
+def held_phases(stream, rows, cols, overlap):
+    """Period, drain and fill of such a fold."""
+    if overlap == NONE:
+        return stream + 2 * rows + cols - 1, 0, 0
+    if overlap == SCALESIM:
+        return stream + 2 * rows + cols - 2, -1, 0
+    period = stream + rows - 1 if overlap == WAVE else max(stream, rows)
+    return period, stream + rows + cols - 1 - period, rows
 
 
 def held_total(folds: int, stream: int, rows: int, cols: int, overlap: FoldOverlap) -> int:

@@ -14,10 +14,10 @@ from simulator.counts import Counts, Traffic
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.scratchpads import Memories
 from simulator.mapping.vector import PARAMETER_BITS, VectorJob, actions_of
-from simulator.tiles import TILE_DTYPE, TileTable
+from simulator.tiles import TILE_DTYPE, LoopNest, Tiles
 from simulator.workload import Op
 
-__all__ = ["count_fused", "fused_table", "waiting_cycles"]
+__all__ = ["count_fused", "fused_nest", "waiting_cycles"]
 
 
 def waiting_cycles(op: Op, array: ArrayShape, vector: int) -> int:
@@ -28,19 +28,19 @@ def waiting_cycles(op: Op, array: ArrayShape, vector: int) -> int:
     return (blocks - 1) * max(0, v - a) + v if vector else 0
 
 
-def fused_table(job: VectorJob, waiting: int) -> TileTable:
+def fused_nest(job: VectorJob, waiting: int) -> LoopNest:
     """One tile: parameters are loaded, values come and go on chip."""
     tiles = np.zeros(1, TILE_DTYPE)
     tiles["m"], tiles["n"] = job.rows, job.cols
     tiles["weight_load_bytes"] = -(-job.cols * job.work.parameters * PARAMETER_BITS // 8)
     tiles["vector_cycles"] = waiting
     tiles.flags.writeable = False
-    return TileTable(tiles, 0, 0, 0, 0)
+    return LoopNest(tiles, 0, 0, 0, 0, (1, 1, 1))
 
 
-def count_fused(job: VectorJob, table: TileTable, memories: Memories) -> Counts:
+def count_fused(job: VectorJob, table: Tiles, memories: Memories) -> Counts:
     """Counts of one fused pass: its operations, and its parameters from DRAM and out of the weight scratchpad."""
-    parameters = int(table.rows["weight_load_bytes"].sum()) * 8
+    parameters = table.total("weight_load_bytes") * 8
     used = job.rows * job.cols * job.work.parameters * PARAMETER_BITS
     words = (-(-bits // memories.weight.word_bits) for bits in (used, parameters))
     traffic = {

@@ -27,10 +27,19 @@ from simulator.datapath import Width
 from simulator.errors import MappingError
 from simulator.mapping.blocking import BufferLimits
 from simulator.mapping.scratchpads import Memories
-from simulator.tiles import TILE_DTYPE, TileTable, same_as_before
+from simulator.tiles import TILE_DTYPE, LoopNest, Tiles, TileTable, same_as_before
 from simulator.workload import Work
 
-__all__ = ["PARAMETER_BITS", "VECTOR_ACTIONS", "Lanes", "VectorJob", "count_pass", "lower_pass", "vector_cycles"]
+__all__ = [
+    "PARAMETER_BITS",
+    "VECTOR_ACTIONS",
+    "Lanes",
+    "VectorJob",
+    "count_pass",
+    "lower_pass",
+    "vector_cycles",
+    "whole_table",
+]
 
 PARAMETER_BITS = 16
 """Gains, offsets and biases are FP16 in DRAM and in the scratchpads (assumed)."""
@@ -98,15 +107,22 @@ def lower_pass(
     lanes: Lanes,
     limits: BufferLimits | None,
     depths: tuple[int, int, int],
-    cycles: Callable[[TileTable], int],
-) -> TileTable:
-    """The tiles of one pass, in time order: of all block sizes that fit, halved again and again, those of least
-    ``cycles``, and of these the largest.
+    cycles: Callable[[LoopNest], int],
+) -> LoopNest:
+    """The tiles of one pass, as what their loops repeat: of all block sizes that fit, halved again and again, those of
+    least ``cycles``, and of these the largest.
 
     Raises: MappingError naming the scratchpad that is too small.
     """
-    tables = (_table(job, lanes, m, n, depths) for m, n in _fitting(job, limits))
-    return min(tables, key=cycles)
+    nests = (_nest(job, lanes, m, n, depths) for m, n in _fitting(job, limits))
+    return min(nests, key=cycles)
+
+
+def whole_table(job: VectorJob, lanes: Lanes, nest: LoopNest) -> TileTable:
+    """The tiles of one pass in time order, a row for each."""
+    m, n = int(nest.rows["m"][0]), int(nest.rows["n"][0])
+    rows = _rows(job, lanes, m, n, np.arange(0, job.rows, m), np.arange(0, job.cols, n))
+    return TileTable(rows, 0, nest.act_buffer_depth, nest.weight_buffer_depth, nest.out_buffer_depth)
 
 
 def _fitting(job: VectorJob, limits: BufferLimits | None) -> list[tuple[int, int]]:
@@ -154,9 +170,18 @@ def _too_small(job: VectorJob, limits: BufferLimits, m: int, n: int) -> str:
     return next((pad for pad, bits, most in needed if bits > most), "")
 
 
-def _table(job: VectorJob, lanes: Lanes, m: int, n: int, depths: tuple[int, int, int]) -> TileTable:
-    """The tile table of one block size."""
-    row, col = (x.ravel() for x in np.meshgrid(np.arange(0, job.rows, m), np.arange(0, job.cols, n), indexing="ij"))
+def _nest(job: VectorJob, lanes: Lanes, m: int, n: int, depths: tuple[int, int, int]) -> LoopNest:
+    """The tiles of one block size: a loop over the rows, one over the columns inside."""
+    counts = -(-job.rows // m), -(-job.cols // n)
+    starts = (np.array([*range(min(c - 1, 2)), c - 1]) * size for c, size in zip(counts, (m, n), strict=True))
+    return LoopNest(_rows(job, lanes, m, n, *starts), 0, *depths, (*counts, 1))
+
+
+def _rows(
+    job: VectorJob, lanes: Lanes, m: int, n: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> NDArray[np.void]:
+    """A row for each of the blocks of one size that begin there."""
+    row, col = np.repeat(rows, len(cols)), np.tile(cols, len(rows))
     tiles = np.zeros(len(row), TILE_DTYPE)
     tiles["m0"], tiles["n0"] = row, col
     tiles["m"], tiles["n"] = np.minimum(m, job.rows - row), np.minimum(n, job.cols - col)
@@ -170,7 +195,7 @@ def _table(job: VectorJob, lanes: Lanes, m: int, n: int, depths: tuple[int, int,
     tiles["opens_output"] = True  # from its start: results are written from the first group on
     tiles["vector_cycles"] = _each_shape(job, lanes, tiles)
     tiles.flags.writeable = False
-    return TileTable(tiles, 0, *depths)
+    return tiles
 
 
 def _kept_bits(job: VectorJob, tiles: NDArray[np.void]) -> NDArray[np.int64]:
@@ -181,27 +206,32 @@ def _kept_bits(job: VectorJob, tiles: NDArray[np.void]) -> NDArray[np.int64]:
 
 def _each_shape(job: VectorJob, lanes: Lanes, tiles: NDArray[np.void]) -> NDArray[np.int64]:
     """Vector cycles of all tiles; at most four shapes differ."""
-    shapes, inverse = np.unique(np.stack([tiles["m"], tiles["n"]], axis=1), axis=0, return_inverse=True)
-    return np.array([vector_cycles(job, lanes, int(m), int(n)) for m, n in shapes], np.int64)[inverse.ravel()]
+    first, last = tiles[[0, -1]][["m", "n"]].tolist()
+    of_last = [[tiles[dim] == size for size in (last[i], first[i])] for i, dim in enumerate("mn")]
+    cycles = np.zeros(len(tiles), np.int64)
+    for is_m, m in zip(of_last[0], (last[0], first[0]), strict=True):
+        for is_n, n in zip(of_last[1], (last[1], first[1]), strict=True):
+            cycles[is_m & is_n] = vector_cycles(job, lanes, m, n)
+    return cycles
 
 
-def count_pass(job: VectorJob, table: TileTable, memories: Memories) -> Counts:
+def count_pass(job: VectorJob, table: Tiles, memories: Memories) -> Counts:
     """Counts of one pass, cycles apart. A tile's transfers take whole bursts of DRAM and whole words of a scratchpad.
 
     Raises: ConservationError if the tiles lose bytes.
     """
     tiles, work = table.rows, job.work
-    values = int((tiles["m"] * tiles["n"]).sum())
+    values = table.summed(tiles["m"] * tiles["n"])
     assert values == job.rows * job.cols, "tiles must cover the pass exactly once"
     moved = ("act_load_bytes", "weight_load_bytes", "store_bytes")
-    loaded, parameters, stored = (int(tiles[column].sum()) * 8 for column in moved)
+    loaded, parameters, stored = (table.total(column) * 8 for column in moved)
     kept = _kept_bits(job, tiles)
     row_bits, updated = job.row_bits(tiles["n"]), tiles["m"] * tiles["n"] * work.kept * PARAMETER_BITS
-    read_once = int((tiles["m"] * row_bits).sum())
-    written_once = job.rows * job.result.row_bits(job.cols) + int(kept.sum())
+    read_once = table.summed(tiles["m"] * row_bits)
+    written_once = job.rows * job.result.row_bits(job.cols) + table.summed(kept)
     used = tiles["m"] * tiles["n"] * work.parameters * PARAMETER_BITS
     act_words, out_words, param_reads, param_writes = (
-        int((-(-bits // pad.word_bits)).sum())
+        table.summed(-(-bits // pad.word_bits))
         for bits, pad in (
             (tiles["m"] * row_bits, memories.act),
             (tiles["m"] * job.result.row_bits(tiles["n"]) + kept, memories.out),
@@ -209,7 +239,7 @@ def count_pass(job: VectorJob, table: TileTable, memories: Memories) -> Counts:
             (tiles["weight_load_bytes"] * 8 + updated, memories.weight),
         )
     )
-    act_bursts, param_bursts, out_bursts = (int((-(-tiles[c] // memories.burst_bytes)).sum()) for c in moved)
+    act_bursts, param_bursts, out_bursts = (table.summed(-(-tiles[c] // memories.burst_bytes)) for c in moved)
     rewrites = work.rewrites + 1
     counts = Counts(
         0,
@@ -221,7 +251,7 @@ def count_pass(job: VectorJob, table: TileTable, memories: Memories) -> Counts:
             ("dram", "out"): Traffic(write_bits=stored, writes=out_bursts),
             ("act_buffer", "act"): Traffic(work.reads * read_once, read_once, work.reads * act_words, act_words),
             ("weight_buffer", "weight"): Traffic(
-                int(used.sum()), parameters + int(updated.sum()), param_reads, param_writes
+                table.summed(used), parameters + table.summed(updated), param_reads, param_writes
             ),
             ("out_buffer", "out"): Traffic(
                 rewrites * written_once, rewrites * written_once, rewrites * out_words, rewrites * out_words

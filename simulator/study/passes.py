@@ -11,9 +11,10 @@ A workload says where a pass is, the design what it takes:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import add
 from typing import Literal, cast
 
@@ -23,16 +24,16 @@ from simulator.config.study import Fidelity
 from simulator.config.tensor_core import TensorCoreDesign
 from simulator.counts import Counts
 from simulator.datapath import Width
-from simulator.engine import IdealDram, Timing, run_pipeline
+from simulator.engine import IdealDram, Timing
 from simulator.errors import ConfigError, MappingError, WorkloadError
 from simulator.formats.blocks import BlockFormat
-from simulator.mapping import BufferLimits
-from simulator.mapping.fused import count_fused, fused_table, waiting_cycles
-from simulator.mapping.vector import Lanes, VectorJob, count_pass, lower_pass, vector_cycles
+from simulator.mapping.fused import count_fused, fused_nest, waiting_cycles
+from simulator.mapping.vector import Lanes, VectorJob, count_pass, vector_cycles, whole_table
 from simulator.study.cores import plan_cores
 from simulator.study.gpu import GpuHardware, is_batched
 from simulator.study.gpu_passes import time_gpu_pass
 from simulator.study.hardware import Hardware
+from simulator.study.pass_loops import Cut, PassRun, can_loop, fused_on_loops, on_loops, pass_nest
 from simulator.study.plans import plan_op
 from simulator.study.programs import program_hardware
 from simulator.study.simulate import OpResult, simulate_op
@@ -92,11 +93,29 @@ def simulate_pass(
     hardware: Hardware, steps: Sequence[Step], index: int, *, fidelity: Fidelity = "pipeline"
 ) -> PassResult:
     """Run one pass. Raises: as ``time_pass``."""
-    tables, timing, counts = time_pass(hardware, steps, index, fidelity)
     step = cast(Pass, steps[index])
+    run = _run(hardware, steps, index, fidelity)
     times = step.count // repeated_at_once(hardware, steps, index)
-    counts, timing = counts.times(times), scaled(timing, times)
-    return PassResult(step, sum(map(len, tables)), timing, counts, hardware.energy(counts))
+    counts, timing = run.counts.times(times), scaled(run.timing, times)
+    return PassResult(step, run.tiles, timing, counts, hardware.energy(counts))
+
+
+def _run(hardware: Hardware, steps: Sequence[Step], index: int, fidelity: Fidelity) -> PassRun:
+    """As ``time_pass``, without tables where loops say as much."""
+    step = cast(Pass, steps[index])
+    special = hardware.named(step.gemm)
+    if not isinstance(special, SystolicHardware) or not can_loop(special, fidelity) or _is_nothing(special, step):
+        tables, timing, counts = time_pass(hardware, steps, index, fidelity)
+        return PassRun(sum(map(len, tables)), timing, counts)
+    assert isinstance(hardware, SystolicHardware), "layers have the design's kind of array"
+    assert isinstance(special.dram, IdealDram), "the loops know of no other"
+    _require_feasible(step)
+    (job,), how = _jobs(special, step), (special.dram, special.memories, fidelity)
+    behind = _behind(hardware, steps, index) if _is_fused(special, step) else None
+    if behind:
+        return fused_on_loops(job, _fused_cycles(hardware, step, *behind), *how)
+    with _naming(special, step):
+        return on_loops(job, _cut(special, 1), *how)
 
 
 def time_pass(
@@ -121,9 +140,11 @@ def time_pass(
     jobs = _jobs(special, step)
     if behind:
         waiting = _fused_cycles(hardware, step, *behind)
-        tables = tuple(fused_table(job, waiting) for job in jobs)
+        tables = tuple(TileTable(fused_nest(job, waiting).rows, 0, 0, 0, 0) for job in jobs)
     else:
-        tables = tuple(_lowered(special, step, job, len(jobs)) for job in jobs)
+        with _naming(special, step):
+            nests = [pass_nest(job, _cut(special, len(jobs))) for job in jobs]
+        tables = tuple(whole_table(job, _lanes(special), nest) for job, nest in zip(jobs, nests, strict=True))
     timing = run_tables(special, tables, fidelity)
     count = count_fused if behind else count_pass
     done = [count(job, table, special.memories) for job, table in zip(jobs, tables, strict=True)]
@@ -219,20 +240,20 @@ def _lanes(hardware: SystolicHardware) -> Lanes:
     return Lanes(unit.lanes, unit.special_cycles)
 
 
-def _lowered(hardware: SystolicHardware, step: Pass, job: VectorJob, sharing: int) -> TileTable:
+def _cut(hardware: SystolicHardware, sharing: int) -> Cut:
+    """How passes are cut on a core that shares DRAM with others."""
     dram = replace(hardware.search_dram, bytes_per_cycle=hardware.search_dram.bytes_per_cycle / sharing)
+    return Cut(_lanes(hardware), hardware.limits, hardware.depths, dram)
+
+
+@contextmanager
+def _naming(hardware: SystolicHardware, step: Pass) -> Iterator[None]:
+    """Inside, a scratchpad that is too small is a complaint about its line."""
     try:
-        return _best_table(job, _lanes(hardware), hardware.limits, hardware.depths, dram)
+        yield
     except MappingError as error:
         shape = f"{step.kind} '{step.name}', {step.rows} x {step.cols}"
         raise ConfigError(f"{hardware.design.where(*error.field)}: {error} ({shape})") from None
-
-
-@lru_cache(maxsize=4096)
-def _best_table(
-    job: VectorJob, lanes: Lanes, limits: BufferLimits | None, depths: tuple[int, int, int], dram: IdealDram
-) -> TileTable:
-    return lower_pass(job, lanes, limits, depths, lambda table: run_pipeline(table, dram).total_cycles)
 
 
 def _behind(hardware: Hardware, steps: Sequence[Step], index: int) -> tuple[Step, list[Pass]] | None:

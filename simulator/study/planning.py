@@ -19,6 +19,7 @@ from simulator.mapping import (
 )
 from simulator.mapping.accesses import PadAccesses, pad_accesses
 from simulator.mapping.scratchpads import Memories
+from simulator.study.fast_blocking import fast_blocking
 from simulator.study.systolic import SystolicHardware
 from simulator.tiles import LoopNest, TileTable
 from simulator.workload import Op
@@ -125,16 +126,19 @@ def _best_plan(
     tolerance: float,
 ) -> GemmPlan:
     """The blocking of least pipeline cycles; the same shape on the same hardware is searched once."""
-    blocking = best_blocking(
-        shape,
-        array,
-        bits,
-        limits,
-        depths,
-        cycles=lambda nest: nest_cycles(nest, dram),
-        bytes_per_cycle=dram.bytes_per_cycle,
-        pinned=pinned,
-        tolerance=tolerance,
-        memories=memories,
-    )
+    how = pinned, tolerance
+    blocking = fast_blocking(shape, array, bits, limits, depths, dram, *how) if not memories.bank_conflicts else None
+    if blocking is None:
+        blocking = best_blocking(
+            shape,
+            array,
+            bits,
+            limits,
+            depths,
+            cycles=lambda nest: nest_cycles(nest, dram),
+            bytes_per_cycle=dram.bytes_per_cycle,
+            pinned=pinned,
+            tolerance=tolerance,
+            memories=memories,
+        )
     return GemmPlan(shape, array, bits, depths, memories, blocking)

@@ -1,0 +1,167 @@
+"""Cycles that a blocking takes at least, whatever the pipeline does: what the compiled search leaves out others by."""
+
+from __future__ import annotations
+
+from math import floor
+from typing import NamedTuple
+
+from simulator.engine.rates import transfer_cycles
+from simulator.kernels import kernel
+from simulator.mapping.blocks import OS, WS, compute_cycles, issue_cycles, load_bytes
+from simulator.mapping.closed_forms import held_phases, os_phases
+from simulator.mapping.loop_orders import traffic_bits
+
+__all__ = ["Channel"]
+
+
+class Channel(NamedTuple):
+    """Ideal DRAM, and how many tiles the scratchpads hold at a time."""
+
+    bytes_per_cycle: float
+    read_bytes_per_cycle: float
+    burst_bytes: int
+    latency: int
+    depth: int
+    out_depth: int
+
+
+@kernel
+def around(case, channel, m, n, k):
+    """Cycles at least, whatever the order: the first tile's load, the array, the last tile's store."""
+    act = load_bytes(m, k, case.act_values, case.act_dram_bits)
+    weight = load_bytes(n, k, case.weight_values, case.weight_dram_bits)
+    first = transfer_cycles(act + weight, channel.burst_bytes, channel.read_bytes_per_cycle)
+    outputs = ((case.M - 1) % m + 1) * ((case.N - 1) % n + 1)
+    stored = transfer_cycles(-(-outputs * case.output // 8), channel.burst_bytes, channel.bytes_per_cycle)
+    return first + channel.latency * (first > 0) + compute_cycles(case, m, n) + stored
+
+
+@kernel
+def _arrives(case, channel, sizes, moved, with_sums):
+    """Cycles in which a block of these sizes is loaded, and then until the array may begin with it: of its operands and
+    unfinished sums what depends on the dimensions ``moved``.
+    """
+    m, n, k = sizes
+    loaded = load_bytes(m, k, case.act_values, case.act_dram_bits) if moved[0] or moved[2] else 0
+    loaded += load_bytes(n, k, case.weight_values, case.weight_dram_bits) if moved[1] or moved[2] else 0
+    loaded += -(-m * n * case.sums // 8) if with_sums and (moved[0] or moved[1]) else 0
+    load = transfer_cycles(loaded, channel.burst_bytes, channel.read_bytes_per_cycle)
+    fill = 0
+    if case.dataflow != OS and (moved[2] or moved[1 if case.dataflow == WS else 0]):
+        _, _, fill = held_phases(1, case.rows, case.cols, case.overlap)
+    return load, channel.latency * (load > 0) + fill
+
+
+@kernel
+def _leaves(case, channel, sizes):
+    """Cycles from when a block of these sizes has left the array until its results are written, finished or not."""
+    m, n, k = sizes
+    if case.dataflow == OS:
+        _, drain, _ = os_phases(case.K * case.steps, case.rows, case.cols, case.overlap, case.words)
+        drain = drain if k == case.K else 0
+    else:
+        _, drain, _ = held_phases(m if case.dataflow == WS else n, case.rows, case.cols, case.overlap)
+    stored = -(-m * n * min(case.output, case.sums) // 8)
+    return max(drain, 0) + transfer_cycles(stored, channel.burst_bytes, channel.bytes_per_cycle)
+
+
+@kernel
+def waiting(case, channel, sizes, counts, order):
+    """Cycles, beyond ``around``, for which the array waits at least between tiles.
+
+    With room for two tiles, tile i - 1 leaves the array, then its results are written, then tile i + 1 is loaded. What
+    that takes, less the cycles of tile i, is waited for before one of the two. At every step of an outer loop, and at
+    every other one of the innermost, these are different tiles; steps to blocks cut short are left out. Tile 1 also
+    waits for the first two loads.
+    """
+    shown = 3
+    while shown > 0 and counts[order[shown - 1]] == 1:
+        shown -= 1
+    if shown == 0:
+        return 0
+    innermost, deep = order[shown - 1], channel.depth > 1
+    full = issue_cycles(case, sizes[0], sizes[1], sizes[2], sizes[2] == case.K)
+    hidden = full if deep else 0
+    out = _leaves(case, channel, sizes) if deep and innermost != 2 else 0
+    waits, times, later_k = 0, 1, 0
+    for loop in range(shown):
+        dim = order[loop]
+        moved = _moved(order, loop, shown)
+        steps = counts[dim] - 1 - (_length(case, dim) % sizes[dim] != 0)
+        if loop == shown - 1 and deep:
+            steps = max(counts[dim] - 2, 0) // 2
+        load, after = _arrives(case, channel, sizes, moved, dim == 2)
+        waits += times * steps * max(out + load + after - hidden, 0)
+        if later_k > 0:
+            load, after = _arrives(case, channel, sizes, moved, True)
+            waits += later_k * steps * max(out + load + after - hidden, 0)
+        whole = counts[dim] - (_length(case, dim) % sizes[dim] != 0)
+        if dim == 2:
+            later_k = times * max(whole - 1, 0)
+            times *= min(whole, 1)
+        else:
+            later_k *= whole
+            times *= whole
+    if deep:
+        waits = max(waits, _second(case, channel, sizes, innermost) - full)
+    if deep and innermost == 2 and shown > 1:
+        waits = max(waits, _after_results(case, channel, sizes, counts, order, shown))
+    return waits
+
+
+@kernel
+def _after_results(case, channel, sizes, counts, order, shown):
+    """As ``waiting``, where K is the innermost loop: when its last tile has left the array, the results are written
+    before the second tile of the next ones is loaded, while the first one runs.
+    """
+    full = issue_cycles(case, sizes[0], sizes[1], sizes[2], False)
+    load, after = _arrives(case, channel, sizes, (False, False, True), False)
+    if counts[2] < 3:
+        return 0
+    times = 1
+    for loop in range(shown - 1):
+        dim = order[loop]
+        whole = counts[dim] - (_length(case, dim) % sizes[dim] != 0)
+        times *= whole - 1 if loop == shown - 2 else whole
+    inner = max(counts[2] - 3, 0) // 2 * (times + 1) * max(load + after - full, 0)
+    return inner + times * max(_leaves(case, channel, sizes) + load + after - full, 0)
+
+
+@kernel
+def _second(case, channel, sizes, dim):
+    """Cycles from when the first tile may begin until the second may, but for its cycles: it is loaded after it."""
+    m, n, k = sizes
+    next_block = (
+        min(m, case.M - m) if dim == 0 else m,
+        min(n, case.N - n) if dim == 1 else n,
+        min(k, case.K - k) if dim == 2 else k,
+    )
+    load, after = _arrives(case, channel, next_block, (dim == 0, dim == 1, dim == 2), False)
+    _, first = _arrives(case, channel, sizes, (True, True, True), False)
+    return load + after - first
+
+
+@kernel
+def _moved(order, loop, shown):
+    """Which of m, n, k a step of a loop changes: its own dimension, and those of the loops inside."""
+    m = n = k = False
+    for inner in range(loop, shown):
+        m, n, k = m or order[inner] == 0, n or order[inner] == 1, k or order[inner] == 2
+    return m, n, k
+
+
+@kernel
+def _length(case, dim):
+    """M, N or K."""
+    return case.M if dim == 0 else (case.N if dim == 1 else case.K)
+
+
+@kernel
+def moving(case, channel, counts, order):
+    """Traffic, and the cycles that moving it takes at least."""
+    act = case.M * (-(-case.K // case.act_values) * case.act_dram_bits)
+    weight = case.N * (-(-case.K // case.weight_values) * case.weight_dram_bits)
+    read, write = traffic_bits(act, weight, case.M * case.N, case.output, case.sums, counts, order)
+    cycles = read / (8 * channel.read_bytes_per_cycle) + write / (8 * channel.bytes_per_cycle)
+    rounding = 1e-12 * cycles + 4e-9 * counts[0] * counts[1] * counts[2]
+    return read + write, floor(cycles - rounding)
