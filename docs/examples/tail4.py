@@ -51,10 +51,8 @@ class Tail4Mac(Datapath):
 
     def edge_words(self, encoded, operand):  # what the decoders make of packed codes; the format is not asked
         codes = np.stack([encoded.codes >> 4, encoded.codes & 15], -1).reshape(len(encoded.codes), -1)
-        low, sign = codes[:, : encoded.length] & 7, np.where(codes[:, : encoded.length] & 8, -1, 1)
-        return (
-            sign * np.array([0, 1, 2, 3, 2, 3, 3, 3])[low] << 4 | np.array([0, 0, 0, 0, 1, 1, 2, self.last_shift])[low]
-        )
+        codes, words = codes[:, : encoded.length], np.array([0, 16, 32, 48, 33, 49, 50, 48 | self.last_shift])
+        return np.where(codes & 8, -1, 1) * (words >> 4)[codes & 7] << 4 | (words & 15)[codes & 7]
 
     def matmul(self, act, weight):
         a, w = ((word >> 4) << (word & 15) for word in (self.edge_words(act, "act"), self.edge_words(weight, "weight")))
