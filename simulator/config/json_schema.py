@@ -53,6 +53,10 @@ class Definitions:
         self.part(name)
         return dict(self.all[name + _PART].get("properties", {}))
 
+    def description(self, name: str) -> str:
+        """What a record is."""
+        return text(self._records[name]["description"])
+
     def needs(self, name: str) -> Schema:
         """Which keys a whole document of that record has, mapping by mapping; an empty schema if none."""
         return self._needs(self._records[name], name)

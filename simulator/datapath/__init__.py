@@ -1,6 +1,7 @@
 """PE datapaths, one file each, self-registering: drop a file in here and it is installed."""
 
 from simulator.datapath import gobo
+from simulator.datapath.accumulate import exact_product, require_fit
 from simulator.datapath.base import Accumulation, Datapath, Gate, Lane, Operand
 from simulator.datapath.blame import blamed
 from simulator.datapath.job import Job, KernelJob, TileCosts
@@ -32,10 +33,12 @@ __all__ = [
     "blamed",
     "create",
     "described_options",
+    "exact_product",
     "get",
     "gobo",
     "load_file",
     "names",
     "options",
     "register",
+    "require_fit",
 ]

@@ -18,6 +18,7 @@ from simulator.formats.biscaled import BiScaled6
 from simulator.formats.flint import Flint4, Flint4Unsigned
 from simulator.formats.float16 import Fp16
 from simulator.formats.gobo import Gobo3, Gobo4
+from simulator.formats.grid import GridFormat
 from simulator.formats.integer import Int2, Int3, Int4, Int5, Int6, Int7, Int8, Int16
 from simulator.formats.llm_int8 import LlmInt8
 from simulator.formats.minifloat import Bf16, Fp4E2M1, Fp6E2M3, Fp6E3M2, Fp8E4M3, Fp8E5M2
@@ -34,6 +35,7 @@ __all__ = [
     "Format",
     "Fp16",
     "Granularity",
+    "GridFormat",
     "Int4",
     "Int8",
     "Ovp4",

@@ -25,7 +25,7 @@ from simulator.study.totals import totals_of
 from simulator.tracing import open_trace
 from simulator.workload import load_workload
 
-__all__ = ["describe_design", "list_names"]
+__all__ = ["LISTS", "describe_design", "list_names"]
 
 
 def describe_design(ref: Reference, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,20 +107,9 @@ def _dram(design: SystolicDesign) -> dict[str, Any]:
 
 def list_names(kind: str) -> list[dict[str, str]]:
     """Name and one-line description of all that is known of a kind. Raises: UnknownNameError."""
-    kinds: dict[str, Callable[[], list[dict[str, str]]]] = {
-        "designs": lambda: _shipped("configs/designs", lambda n: load_design(n).description),
-        "datapaths": lambda: [_entry(n, _first_line(datapaths.get(n))) for n in datapaths.names()],
-        "formats": lambda: [_entry(n, _first_line(type(formats.get(n)))) for n in formats.names()],
-        "workloads": lambda: [_workload_entry(n) for n in shipped_names("workloads")],
-        "traces": lambda: _shipped("traces", _trace_line),
-        "studies": lambda: _shipped("configs/studies", lambda n: load_study(n)[0].description),
-        "drams": lambda: _shipped("configs/dram", lambda n: load_dram(n).description),
-        "costs": lambda: [_entry(n, load_cost(n).description) for n in price_lists()],
-        "kernels": lambda: _shipped("configs/kernels", lambda n: load_kernels(n).description),
-    }
-    if kind not in kinds:
-        raise UnknownNameError("kind of list", kind, kinds)
-    return kinds[kind]()
+    if kind not in LISTS:
+        raise UnknownNameError("kind of list", kind, LISTS)
+    return LISTS[kind]()
 
 
 def _shipped(folder: str, describe: Callable[[str], str]) -> list[dict[str, str]]:
@@ -147,3 +136,17 @@ def _trace_line(name: str) -> str:
     opened = open_trace(shipped_dir("traces") / name)
     kind = "synthetic, " if opened.manifest.synthetic else ""
     return f"{kind}{len(opened.ops)} ops of {opened.manifest.model.name}"
+
+
+LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
+    "designs": lambda: _shipped("configs/designs", lambda n: load_design(n).description),
+    "datapaths": lambda: [_entry(n, _first_line(datapaths.get(n))) for n in datapaths.names()],
+    "formats": lambda: [_entry(n, _first_line(type(formats.get(n)))) for n in formats.names()],
+    "workloads": lambda: [_workload_entry(n) for n in shipped_names("workloads")],
+    "traces": lambda: _shipped("traces", _trace_line),
+    "studies": lambda: _shipped("configs/studies", lambda n: load_study(n)[0].description),
+    "drams": lambda: _shipped("configs/dram", lambda n: load_dram(n).description),
+    "costs": lambda: [_entry(n, load_cost(n).description) for n in price_lists()],
+    "kernels": lambda: _shipped("configs/kernels", lambda n: load_kernels(n).description),
+}
+"""Kind of list -> what makes it."""

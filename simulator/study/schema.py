@@ -29,17 +29,17 @@ from simulator.study.schema_paths import path_schemas
 from simulator.study.workloads import known_workloads
 from simulator.workload.models import FAMILIES
 
-__all__ = ["DOCUMENTS", "document_schema", "document_schemas", "write_schemas"]
+__all__ = ["DOCUMENTS", "document_schema", "document_schemas", "known_definitions", "write_schemas"]
 
 _DESIGNS = (SystolicDesign, TensorCoreDesign)
 
 
 def document_schema(kind: str) -> Schema:
     """JSON Schema of a kind of document."""
-    definitions = _definitions()
-    body = DOCUMENTS[kind](definitions)
+    known = known_definitions()
+    body = DOCUMENTS[kind](known)
     head = {"$schema": DIALECT, "title": f"Olivine {kind}"}
-    return head | body | {"$defs": definitions.used_by(body)}
+    return head | body | {"$defs": known.used_by(body)}
 
 
 def document_schemas(kind: str) -> dict[str, Schema]:
@@ -59,7 +59,7 @@ def write_schemas(schemas: Mapping[str, Schema], out: Path) -> dict[str, Path]:
     return {kind: write_bytes(paths[kind], json.dumps(s, indent=1).encode() + b"\n") for kind, s in schemas.items()}
 
 
-def _definitions() -> Definitions:
+def known_definitions() -> Definitions:
     """All records, with names where types say too little."""
     drams = one_of_names(load_cost("open").drams)["anyOf"]
     part = {"anyOf": [*one_of_names(shipped_names("configs/dram"))["anyOf"], {"$ref": "#/$defs/DramPart-part"}]}
