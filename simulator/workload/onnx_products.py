@@ -38,12 +38,14 @@ class Product:
         field: ``convs`` or ``gemms``.
         record: the entry.
         act, weight: names of the tensors that A and W are made of.
+        node: which holds it.
     """
 
     field: str
     record: dict[str, Any]
     act: str
     weight: str
+    node: Node
 
 
 def products_of(graph: Graph) -> list[Product]:
@@ -63,7 +65,7 @@ def _read(graph: Graph, node: Node) -> list[Product]:
         complaint = str(error)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         complaint = "its inputs and attributes are not those of such a node"
-    raise WorkloadError(f"{graph.path}: node '{node.name}' ({node.kind}): {complaint}")
+    raise _refused(graph, node, complaint)
 
 
 def _conv(weight_at: int) -> Callable[[Graph, Node], list[Product]]:
@@ -74,15 +76,16 @@ def _convolution(graph: Graph, node: Node, weight: str) -> list[Product]:
     """A convolution in one or two dimensions as one; in three, as the GEMMs of its groups."""
     act = node.inputs[0]
     batch, channels, *sizes = graph.shape(node, act)
-    filters, _, *kernel = graph.shape(node, weight)
+    filters, per_group, *kernel = graph.shape(node, weight)
     if not sizes or len(kernel) != len(sizes):
         raise ValueError("not a map and a kernel of as many axes")
     groups = node.attributes.get("group", 1)
+    _require_equal(graph, node, channels, groups * per_group)
     out = graph.shape(node, node.outputs[0])
     if len(sizes) > 2:
         each = channels // groups * math.prod(kernel)
         gemm = {"name": node.name, "M": batch * math.prod(out[2:]), "N": filters // groups, "K": each, "count": groups}
-        return [Product("gemms", gemm, act, weight)]
+        return [Product("gemms", gemm, act, weight, node)]
     steps, apart = (_attribute(node, name, len(sizes)) for name in ("strides", "dilations"))
     pads = _pads(node, sizes, kernel, steps, apart)
     flat = [1] * (2 - len(sizes))
@@ -99,7 +102,7 @@ def _convolution(graph: Graph, node: Node, weight: str) -> list[Product]:
         "batch": batch,
     }
     _require_same_size(graph, node, record, (*flat, *out[2:]))
-    return [Product("convs", {key: _short(value) for key, value in record.items()}, act, weight)]
+    return [Product("convs", {key: _short(value) for key, value in record.items()}, act, weight, node)]
 
 
 def _require_same_size(graph: Graph, node: Node, record: dict[str, Any], out: tuple[int, ...]) -> None:
@@ -108,7 +111,7 @@ def _require_same_size(graph: Graph, node: Node, record: dict[str, Any], out: tu
     geometry = ConvGeometry(**sizes)
     if (geometry.out_height, geometry.out_width) != out:
         made = f"{geometry.out_height} x {geometry.out_width}, and not {' x '.join(map(str, out))}"
-        raise WorkloadError(f"{graph.path}: node '{node.name}' ({node.kind}): its attributes give a result of {made}")
+        raise _refused(graph, node, f"its attributes give a result of {made}")
 
 
 def _attribute(node: Node, name: str, axes: int) -> list[int]:
@@ -142,11 +145,12 @@ def _transposed(graph: Graph, node: Node) -> list[Product]:
     """A transposed convolution: each value of the map times a whole kernel, whose results are then added up."""
     act, weight = node.inputs[:2]
     batch, channels, *sizes = graph.shape(node, act)
-    _, per_group, *kernel = graph.shape(node, weight)
+    inner, per_group, *kernel = graph.shape(node, weight)
+    _require_equal(graph, node, channels, inner)
     groups = node.attributes.get("group", 1)
     M, N, K = batch * math.prod(sizes), per_group * math.prod(kernel), channels // groups
     gemm = {"name": node.name, "M": M, "N": N, "K": K, "count": groups}
-    return [Product("gemms", gemm, act, weight)]
+    return [Product("gemms", gemm, act, weight, node)]
 
 
 def _matmul(b_at: int) -> Callable[[Graph, Node], list[Product]]:
@@ -160,27 +164,41 @@ def _product(graph: Graph, node: Node, a: str, b: str) -> list[Product]:
     """
     left, right = graph.shape(node, a), graph.shape(node, b)
     left, right = (left if len(left) > 1 else (1, *left)), (right if len(right) > 1 else (*right, 1))
-    (*stack, M, K), (*others, _, N) = left, right
+    (*stack, M, K), (*others, inner, N) = left, right
+    _require_equal(graph, node, K, inner)
     if a in graph.constants and b not in graph.constants:  # W x A = (A^T x W^T)^T
         a, b, M, N, stack, others = b, a, N, M, others, stack
     if math.prod(others) == 1:
         M, count = M * math.prod(stack), 1
     else:
-        count = math.prod(_broadcast(stack, others))
+        count = math.prod(_broadcast(graph, node, stack, others))
     return [_gemm(graph, node, (M, N, K), count, a, b)]
 
 
-def _broadcast(one: list[int], other: list[int]) -> list[int]:
+def _broadcast(graph: Graph, node: Node, one: list[int], other: list[int]) -> list[int]:
     width = max(len(one), len(other))
-    pairs = zip([1] * (width - len(one)) + one, [1] * (width - len(other)) + other, strict=True)
+    pairs = list(zip([1] * (width - len(one)) + one, [1] * (width - len(other)) + other, strict=True))
+    if any(x != y and 1 not in (x, y) for x, y in pairs):
+        raise _refused(graph, node, f"stacks of {one} and {other} matrices do not go together")
     return [y if x == 1 else x for x, y in pairs]
+
+
+def _require_equal(graph: Graph, node: Node, one: int, other: int) -> None:
+    """Inner sizes of a product. Raises: WorkloadError."""
+    if one != other:
+        raise _refused(graph, node, f"inner sizes {one} and {other} of its operands differ")
+
+
+def _refused(graph: Graph, node: Node, complaint: str) -> WorkloadError:
+    return WorkloadError(f"{graph.path}: node '{node.name}' ({node.kind}): {complaint}")
 
 
 def _gemm_node(graph: Graph, node: Node) -> list[Product]:
     a, b = node.inputs[:2]
     left, right = graph.shape(node, a), graph.shape(node, b)
     M, K = left[::-1] if node.attributes.get("transA") else left
-    N = right[0] if node.attributes.get("transB") else right[1]
+    N, inner = right if node.attributes.get("transB") else right[::-1]
+    _require_equal(graph, node, K, inner)
     if a in graph.constants and b not in graph.constants:
         a, b, M, N = b, a, N, M
     return [_gemm(graph, node, (M, N, K), 1, a, b)]
@@ -193,7 +211,7 @@ def _gemm(graph: Graph, node: Node, shape: tuple[int, int, int], count: int, act
         record["count"] = count
     if act not in graph.constants and weight not in graph.constants:
         record["kind"] = "bmm"
-    return Product("gemms", record, act, weight)
+    return Product("gemms", record, act, weight, node)
 
 
 def _einsum(graph: Graph, node: Node) -> list[Product]:
@@ -202,7 +220,7 @@ def _einsum(graph: Graph, node: Node) -> list[Product]:
     operands, _, result = equation.partition("->")
     labels = operands.split(",")
     if len(labels) != 2 or not result or any(len(set(x)) != len(x) or not x.isalpha() for x in (*labels, result)):
-        raise WorkloadError(f"{graph.path}: node '{node.name}' (Einsum): '{equation}' is not a product of two operands")
+        raise _refused(graph, node, f"'{equation}' is not a product of two operands")
     a, b = node.inputs
     sizes = [dict(zip(x, graph.shape(node, name), strict=True)) for x, name in zip(labels, (a, b), strict=True)]
     if a in graph.constants and b not in graph.constants:
@@ -210,6 +228,8 @@ def _einsum(graph: Graph, node: Node) -> list[Product]:
     size = {**sizes[0], **sizes[1]}
     kept = {x: x in result for x in size}
     shared = [x for x in size if x in labels[0] and x in labels[1]]
+    for x in shared:
+        _require_equal(graph, node, sizes[0][x], sizes[1][x])
 
     def count(chosen: list[str]) -> int:
         return math.prod(size[x] for x in chosen)
@@ -228,10 +248,11 @@ def _recurrence(graph: Graph, node: Node, gates: int) -> list[Product]:
     x, w, r = node.inputs[:3]
     first, second, size = graph.shape(node, x)
     directions, _, hidden = graph.shape(node, r)
+    _require_equal(graph, node, size, graph.shape(node, w)[2])
     steps, batch = (second, first) if node.attributes.get("layout") else (first, second)
     whole = {"name": f"{node.name}.input", "M": steps * batch, "N": gates * hidden, "K": size, "count": directions}
     state = {"name": f"{node.name}.state", "M": batch, "N": gates * hidden, "K": hidden, "count": directions * steps}
-    return [Product("gemms", whole, x, w), Product("gemms", state, node.outputs[0], r)]
+    return [Product("gemms", whole, x, w, node), Product("gemms", state, node.outputs[0], r, node)]
 
 
 _READERS: dict[str, Callable[[Graph, Node], list[Product]]] = {
