@@ -215,7 +215,7 @@ class TraceWriter:
                 "layout": layout,
                 "rows_kept": stored.rows_kept,
                 "scale": tensor + _SCALE if stored.codes and stored.codes.scale is not None else None,
-                "zero": stored.codes.zero if stored.codes else None,
+                "zero": (stored.codes.zero or None) if stored.codes else None,
             }
         )
 
