@@ -235,8 +235,8 @@ def test_trained_models(name: str, tmp_path: Path) -> None:
         if layer["op"] == "DEPTHWISE_CONV_2D":
             assert (op.count, op.M * op.count * op.N) == (layer["w_shape"][3], math.prod(layer["out_shape"]))
         else:
-            assert (op.N, op.K) == (layer["w_shape"][0], math.prod(layer["w_shape"][1:]))
-            assert op.M * op.N == math.prod(layer["out_shape"])
+            assert (layer["w_shape"][0], math.prod(layer["w_shape"][1:])) == (op.N, op.K)
+            assert math.prod(layer["out_shape"]) == op.M * op.N
     types = {trace.record(op.name).w.dtype for op in trace.ops}
     assert types == {"int8"} if "int8" in name else types == {"float32"} | ({"int8"} if HYBRID in name else set())
 
