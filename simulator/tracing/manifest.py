@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from simulator.errors import TraceError, WorkloadError
+from simulator.json_text import parse_json
 from simulator.workload import Op, Pass, PassKind
 
 __all__ = [
@@ -248,7 +248,7 @@ def parse_manifest(raw: bytes, path: Path) -> Manifest:
 
 def _json_object(raw: bytes, path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(raw)
+        data = parse_json(raw)
     except RecursionError:
         raise TraceError(f"{path}: not JSON of a trace: too deeply nested") from None
     except ValueError as exc:
