@@ -13,7 +13,7 @@ from simulator.config.pass_kinds import PassKind
 from simulator.config.record import Record
 from simulator.errors import did_you_mean
 
-__all__ = ["RUN_FIELDS", "Conv", "Gemm", "PassSpec", "WorkloadSpec"]
+__all__ = ["RUN_FIELDS", "Conv", "Gemm", "PassSpec", "Statistics", "WorkloadSpec"]
 
 Names = str | list[str]
 RUN_FIELDS = ("batch", "phase", "tokens", "context", "head", "image", "embeddings")
@@ -120,6 +120,16 @@ class PassSpec(Record):
         return any(fnmatchcase(op, pattern) for pattern in self.places)
 
 
+class Statistics(Record):
+    """From which outlier statistics tensors are drawn, such as ``K(3076)`` (``docs/traces.md``), with which seed; where
+    none are given, from the published ones of the workload's name.
+    """
+
+    activations: str | None = None
+    weights: str | None = None
+    seed: NonNegativeInt = 0
+
+
 class WorkloadSpec(Record):
     """Convolutions in order, then GEMMs in order, each with its passes around it in the order of ``passes``.
 
@@ -130,6 +140,8 @@ class WorkloadSpec(Record):
     ``prefill``, ``tokens`` of each sequence at once, or ``decode``, one more token of each. ``context``: tokens that
     these attend to, themselves included; ``tokens`` if absent. ``head``: for which places a vocabulary head runs.
     ``image``: height and width in pixels, if not the model's own. ``embeddings``: whether tables are looked up.
+
+    ``statistics``: both operands of every product are drawn from them; results are then called synthetic.
     """
 
     name: str = Field(min_length=1)
@@ -146,6 +158,7 @@ class WorkloadSpec(Record):
     convs: list[Conv] = Field(default=[], min_length=1)
     gemms: list[Gemm] = Field(default=[], min_length=1)
     passes: list[PassSpec] = Field(default=[])
+    statistics: Statistics | None = None
 
     _source: Source | None = PrivateAttr(default=None)
 
