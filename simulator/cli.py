@@ -416,7 +416,8 @@ def trace(
     source: Annotated[
         str,
         typer.Argument(
-            help="A model folder, an installed package that holds one, synthetic:WORKLOAD, or with --info a trace."
+            help="A model folder, an installed package that holds one, a .onnx or .tflite file, synthetic:WORKLOAD, or "
+            "with --info a trace."
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="The trace's folder; with --info: for statistics, figure.")] = None,
@@ -424,6 +425,17 @@ def trace(
         Path | None, typer.Option(help="Text to run the model on; without it, a passage of Alice in Wonderland.")
     ] = None,
     image: Annotated[Path | None, typer.Option(help="PNG, JPEG, BMP or .npy to run a vision model on.")] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=FILE", help="Of a .onnx or .tflite: an input from a .npy file."),
+    ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(help="Of a .onnx or .tflite: what --image makes of colours: imagenet, unit, signed, byte."),
+    ] = None,
+    dim: Annotated[
+        list[str] | None, typer.Option("--dim", metavar="NAME=VALUE", help="Of a .onnx: a size that it leaves open.")
+    ] = None,
     layers: Annotated[str | None, typer.Option(help="Layers to keep: 0,5 or 0-2 or a name pattern.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Tokens of the text to use.")] = None,
     rows: Annotated[
@@ -433,7 +445,9 @@ def trace(
     shard_bytes: Annotated[int, typer.Option(help="Largest tensor data of one file.")] = 512_000_000,
     activations: Annotated[str | None, typer.Option(help="Of synthetic:...: statistics such as K(3076).")] = None,
     weights: Annotated[str | None, typer.Option(help="Of synthetic:...: statistics such as P(0.0084,0.0004).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of synthetic:...")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of what is drawn: synthetic:..., inputs of a .onnx, .tflite.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing trace.")] = False,
     info: Annotated[
         bool, typer.Option("--info", help="Print ops, shapes, bytes and outlier statistics of a trace.")
@@ -450,12 +464,14 @@ def trace(
         if value is not None:
             _require_at_least(1, option, value)
     _require_at_least(0, "--seed", seed or 0)
-    drawn = source.startswith("synthetic:")
-    _refuse_options(
-        drawn,
-        {"--text": text, "--image": image, "--tokens": tokens},
-        {"--activations": activations, "--weights": weights, "--seed": seed},
-    )
+    from simulator.tracing.graph_trace import is_graph
+
+    drawn, graph = source.startswith("synthetic:"), is_graph(source)
+    of_models, of_drawn = "a model; synthetic tensors read nothing", "synthetic:WORKLOAD; a model has its own"
+    _refuse_options(drawn, of_models, {"--text": text, "--image": image, "--tokens": tokens})
+    _refuse_options(not drawn, of_drawn, {"--activations": activations, "--weights": weights})
+    _refuse_options(not drawn and not graph, of_drawn, {"--seed": seed})
+    _refuse_options(not graph, "a .onnx or .tflite file", {"--input": input_, "--pixels": pixels, "--dim": dim})
     shared: dict[str, Any] = {
         "layers": layers,
         "rows": rows,
@@ -469,6 +485,12 @@ def trace(
             from simulator.study.synthetic import make_synthetic
 
             made = make_synthetic(source, out, activations=activations, weights=weights, seed=seed or 0, **shared)
+        elif graph:
+            from simulator.tracing.graph_inputs import Asked
+            from simulator.tracing.graph_trace import trace_graph
+
+            asked = Asked(_input_files(input_), text, image, pixels or "imagenet", tokens, _dims(dim), seed or 0)
+            made = trace_graph(Path(source), out, asked, **shared)
         else:
             from simulator.tracing.extract import extract
 
@@ -481,11 +503,22 @@ def trace(
     return 0
 
 
-def _refuse_options(drawn: bool, of_models: dict[str, Any], of_synthetic: dict[str, Any]) -> None:
-    for option, value in (of_models if drawn else of_synthetic).items():
-        if value is not None:
-            what = "a model; synthetic tensors read nothing" if drawn else "synthetic:WORKLOAD; a model has its own"
-            raise OlivineError(f"{option}: is for {what}")
+def _refuse_options(wrong: bool, what: str, options: dict[str, Any]) -> None:
+    """Options that are for another kind of source."""
+    given = next((option for option, value in options.items() if value is not None), None)
+    if wrong and given is not None:
+        raise OlivineError(f"{given}: is for {what}")
+
+
+def _input_files(pairs: list[str] | None) -> dict[str, Path]:
+    """``{"x": Path("x.npy")}`` for ``--input x=x.npy``; the name is empty where there is none."""
+    files: dict[str, Path] = {}
+    for pair in pairs or []:
+        name, _, file = pair.rpartition("=")
+        if not file or name in files:
+            raise OlivineError(f"--input: expected NAME=FILE, each name once, found '{pair}'")
+        files[name] = Path(file)
+    return files
 
 
 @app.command()

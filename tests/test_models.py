@@ -442,7 +442,8 @@ def test_a_config_json_can_be_named_itself(tmp_path, monkeypatch, capsys):
     assert (said["name"], said["totals"]["macs"]) == ("tiny", inline.macs)
     assert main(["show", "tiny/config.json"]) == 2
     assert (
-        capsys.readouterr().err == "olivine: tiny/config.json: tokens: missing key 'tokens', the length of a sequence\n"
+        capsys.readouterr().err
+        == "olivine: tiny/config.json: tokens: missing key 'tokens', the length of a sequence; e.g. tokens=128\n"
     )
     study = {
         "name": "s",
@@ -451,6 +452,34 @@ def test_a_config_json_can_be_named_itself(tmp_path, monkeypatch, capsys):
         "set": {"workload.tokens": 8},
     }
     assert sim.run_study(study, out=tmp_path / "run")["macs"].tolist() == [inline.macs]
+
+
+def test_a_config_json_is_imported_as_a_whole(tmp_path, capsys):
+    """What its family needs is asked for before anything is written; lengths come by ``--dim``."""
+    path, out = tmp_path / "config.json", tmp_path / "out"
+
+    def complaint(config, *more):
+        path.write_text(json.dumps(config), encoding="utf-8")
+        assert main(["import", str(path), "--out", str(out), *more]) == 2
+        assert not out.exists()
+        return capsys.readouterr().err.removeprefix(f"olivine: {path}: ").rstrip("\n")
+
+    tokens = ("--dim", "tokens=8")
+    assert complaint(LLAMA_CONFIG) == "tokens: missing key 'tokens', the length of a sequence; e.g. tokens=128"
+    assert complaint(LLAMA_CONFIG, "--dim", "token=8") == (
+        "no dimension is named 'token'; did you mean 'tokens'?; open dimensions: batch, tokens, context, image"
+    )
+    assert complaint(LLAMA_CONFIG | {"hidden_size": "many"}, *tokens).startswith(
+        "model.hidden_size: expected an integer"
+    )
+    missing = {key: value for key, value in LLAMA_CONFIG.items() if key != "num_hidden_layers"}
+    assert complaint(missing, *tokens).startswith("model.num_hidden_layers: missing key 'num_hidden_layers'")
+    assert complaint(LLAMA_CONFIG | {"model_type": "lama"}, *tokens).startswith("model.model_type: no shapes of 'lama'")
+    path.write_text(json.dumps(LLAMA_CONFIG), encoding="utf-8")
+    assert main(["import", str(path), "--out", str(out), *tokens, "--dim", "batch=2"]) == 0
+    (made,) = out.iterdir()
+    ops = resolve_workload(made).ops
+    assert ops == resolve_workload({"name": "x", "model": LLAMA_CONFIG, "tokens": 8, "batch": 2}).ops
 
 
 @pytest.mark.parametrize(
@@ -462,6 +491,7 @@ def test_a_config_json_can_be_named_itself(tmp_path, monkeypatch, capsys):
         ('{"a": ' * 20000, "config.json: nested too deep for the config.json of a model"),
         ("\xff", "config.json: not UTF-8 text; name the config.json of a model"),
         ("1" * 5000, "config.json: not JSON: *"),
+        ('{"a": {"b": 1, "b": 2}}', "config.json: not JSON: key 'b' occurs twice in one object; remove one"),
         (None, "no such file; name a config.json, or a folder that holds one"),
     ],
 )  # fmt: skip

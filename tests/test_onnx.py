@@ -333,8 +333,8 @@ def product(kind="MatMul", shape=(2, 3), inputs=("x", "w"), **attributes):
 WRONG = {
     "an open batch": (
         lambda: product(shape=("n", "k")),
-        ": dimensions without a size: 'n' (axis 0 of input 'x'), 'k' (axis 1 of input 'x'); give each one: olivine "
-        "import --dim n=1 --dim k=1, or dims: {n: 1, k: 1} beside extends",
+        ": dimensions without a size: 'n' (axis 0 of input 'x'), 'k' (axis 1 of input 'x'); give each one: "
+        "--dim n=1 --dim k=1, or dims: {n: 1, k: 1} beside extends",
     ),
     "an open axis without a name": (lambda: product(shape=(None, 3)), ": dimensions without a size: 'x.0' (axis 0 *"),
     "no product": (
@@ -350,6 +350,26 @@ WRONG = {
     ),
     "one operand": (lambda: product(inputs=("x",)), ": node 'y' (MatMul): its inputs and attributes are not *"),
     "a matrix as a map": (lambda: product("Conv"), ": node 'y' (Conv): its inputs and attributes are not *"),
+    "inner sizes that differ": (
+        lambda: product(shape=(2, 5)), ": node 'y' (MatMul): inner sizes 5 and 3 of its operands differ",
+    ),
+    "inner sizes that differ, transposed": (
+        lambda: product("Gemm", shape=(3, 2), transA=1, transB=1),
+        ": node 'y' (Gemm): inner sizes 3 and 4 of its operands differ",
+    ),
+    "channels that differ": (
+        lambda: made(
+            [helper.make_node("Conv", ["x", "w"], ["y"], group=2)], {"x": [1, 5, 4, 4]}, {"w": floats(4, 2, 1, 1)}
+        ),
+        ": node 'y' (Conv): inner sizes 5 and 4 of its operands differ",
+    ),
+    "stacks that do not go together": (
+        lambda: made([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": [2, 3, 4]}, {"w": floats(3, 4, 5)}),
+        ": *",
+    ),
+    "a label of two sizes": (
+        lambda: product("Einsum", shape=(2, 5), equation="ij,jk->ik"), ": *inner sizes 5 and 3 of its operands differ",
+    ),
     "an odd sum": (
         lambda: product("Einsum", equation="ii,jk->k"), ": node 'y' (Einsum): 'ii,jk->k' is not a product of two *",
     ),

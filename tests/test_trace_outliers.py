@@ -269,7 +269,7 @@ def test_large_ops_are_drawn_in_parts(tmp_path: Path, monkeypatch: pytest.Monkey
     from simulator.study import synthetic
 
     whole = small_bert(tmp_path / "whole")
-    monkeypatch.setattr(synthetic, "_MOST_VALUES", 128 * 64 * 50)
+    monkeypatch.setattr(synthetic, "MOST_VALUES", 128 * 64 * 50)
     parts = small_bert(tmp_path / "parts")
     assert [op.name for op in parts.ops] == ["attention.qk.0", "attention.qk.1", "attention.qk.2"]
     assert sum(op.macs for op in parts.ops) == sum(op.macs for op in whole.ops)
@@ -282,7 +282,7 @@ def test_large_ops_are_drawn_in_parts(tmp_path: Path, monkeypatch: pytest.Monkey
     ("arguments", "complaint"),
     [
         (["synthetic:mamba_130x"], "unknown workload 'mamba_130x'"),
-        (["synthetic:alexnet"], "no statistics are known for workload 'alexnet'; give --activations and --weights"),
+        (["synthetic:alexnet"], "no statistics are known for workload 'alexnet'; give activations and weights"),
         (["synthetic:bert_base", "--text", "x"], "--text: is for a model; synthetic tensors read nothing"),
         (["synthetic:bert_base", "--seed", "-1"], "--seed: must be at least 0, found -1"),
         (["synthetic:minilm-l6-sample"], "synthetic:minilm-l6-sample: has tensors already"),

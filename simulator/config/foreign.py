@@ -18,6 +18,7 @@ FOREIGN = {
     ".csv": ("workload", "a SCALE-Sim topology"),
     ".json": ("workload", "a model's config.json"),
     ".onnx": ("workload", "an ONNX model"),
+    ".tflite": ("workload", "a TensorFlow Lite model"),
 }
 """Ending of a file's name -> which kind of record it describes, and what it is."""
 _MOST = 2**31 - 1

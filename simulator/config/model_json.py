@@ -10,10 +10,13 @@ from typing import Any
 from simulator.config.foreign import Foreign
 from simulator.config.load import from_mapping
 from simulator.config.yaml_nodes import Source, found
-from simulator.errors import ConfigError, NoSuchFileError
+from simulator.errors import ConfigError, NoSuchFileError, did_you_mean
+from simulator.json_text import parse_json
 
 __all__ = ["model_document", "read_model_json"]
 
+OPEN = ("batch", "tokens", "context", "image")
+"""Sizes that a configuration leaves open."""
 _MOST_BYTES = 8 << 20
 """A configuration is a few kilobytes; one with tables of tokens and labels stays far below this."""
 
@@ -27,7 +30,7 @@ def read_model_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ConfigError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; not the config.json of a model")
-        data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=lambda _: None)
+        data = parse_json(path.read_text(encoding="utf-8-sig"), parse_constant=lambda _: None)
     except FileNotFoundError:
         raise NoSuchFileError(f"{path}: no such file; name a config.json, or a folder that holds one") from None
     except OSError as error:
@@ -38,7 +41,7 @@ def read_model_json(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deep for the config.json of a model") from None
-    except ValueError as error:  # an integer of more digits than Python reads
+    except ValueError as error:  # a key that occurs twice, an integer of more digits than Python reads
         raise ConfigError(f"{path}: not JSON: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected an object at the top, found {found(data)}")
@@ -49,10 +52,14 @@ def model_document(path: Path, dims: Mapping[str, int]) -> Foreign:
     """A workload whose model is that file; its name is that of the folder, where the file is a ``config.json``.
 
     Args:
-        dims: none; a configuration leaves no dimension open.
+        dims: what it is run on, of ``OPEN``.
 
     Raises: ConfigError, one line with file and line.
     """
+    unknown = next((name for name in dims if name not in OPEN), None)
+    if unknown is not None:
+        near = did_you_mean(unknown, OPEN)
+        raise ConfigError(f"{path}: no dimension is named '{unknown}'{near}; open dimensions: {', '.join(OPEN)}")
     stem = path.resolve().parent.name if path.name == "config.json" else path.stem
-    source = from_mapping({"name": stem or "model", "model": read_model_json(path)}, str(path))
+    source = from_mapping({"name": stem or "model", "model": read_model_json(path), **dims}, str(path))
     return Foreign(Source(source.data, {}, str(path), {("model",): str(path)}))

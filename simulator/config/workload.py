@@ -13,7 +13,7 @@ from simulator.config.pass_kinds import PassKind
 from simulator.config.record import Record
 from simulator.errors import did_you_mean
 
-__all__ = ["RUN_FIELDS", "Conv", "Gemm", "PassSpec", "WorkloadSpec"]
+__all__ = ["RUN_FIELDS", "Conv", "Gemm", "PassSpec", "Statistics", "WorkloadSpec"]
 
 Names = str | list[str]
 RUN_FIELDS = ("batch", "phase", "tokens", "context", "head", "image", "embeddings")
@@ -142,6 +142,19 @@ class PassSpec(Record):
         return any(fnmatchcase(op, pattern) for pattern in self.places)
 
 
+class Statistics(Record):
+    """From which outlier statistics tensors are drawn, such as ``K(3076)`` (``docs/traces.md``), with which seed; where
+    none are given, from the published ones of the workload's name.
+    """
+
+    activations: str | None = None
+    """Of the values of activations, such as `K(3076)`; null: the published ones of the workload's name."""
+    weights: str | None = None
+    """Of the values of weights; null: the published ones of the workload's name."""
+    seed: NonNegativeInt = 0
+    """For what is drawn."""
+
+
 class WorkloadSpec(Record):
     """Convolutions in order, then GEMMs in order, each with its passes around it in the order of ``passes``; or a
     model.
@@ -177,6 +190,8 @@ class WorkloadSpec(Record):
     """Matrix products, in order, after the convolutions."""
     passes: list[PassSpec] = Field(default=[])
     """What else is done, around the ops that they name."""
+    statistics: Statistics | None = None
+    """From which both operands of every product are drawn; results are then called synthetic."""
 
     _source: Source | None = PrivateAttr(default=None)
 

@@ -15,6 +15,7 @@ from simulator.config.write_yaml import to_yaml
 from simulator.errors import OlivineError, OutputError, did_you_mean
 from simulator.report.atomic import write_bytes
 from simulator.workload.load import READERS
+from simulator.workload.models import written_out
 from simulator.workload.scalesim import read_topology
 from simulator.workload.scalesim_rows import COLUMNS
 
@@ -77,7 +78,12 @@ def _imported(path: Path, dims: Mapping[str, int], kind: str | None) -> Imported
     used = dims if FOREIGN[suffix][0] == "workload" else {}
     foreign = readers[suffix](path, used)
     described = FOREIGN[suffix][0]
-    validate(foreign.source, SystolicDesign if described == "design" else WorkloadSpec)
+    if described == "design":
+        validate(foreign.source, SystolicDesign)
+    else:
+        spec = validate(foreign.source, WorkloadSpec)
+        spec._source = foreign.source
+        written_out(spec)  # fields that only their model's family can judge
     return ImportedFile(described, str(foreign.source.data["name"]), _text(foreign, path, suffix), foreign.notes)
 
 

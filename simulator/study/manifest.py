@@ -112,7 +112,7 @@ def _of_workloads(points: Sequence[Point]) -> list[str]:
 
 def _drawn(points: Sequence[Point]) -> list[str]:
     """What was drawn for workloads of which only shapes are known."""
-    blind = [p.hardware for p in points if p.workload.trace is None]
+    blind = [p.hardware for p in points if not p.workload.has_tensors]
     precisions = [h for hardware in blind for h in hardware.precisions]
     drawn = {f"{h.datapath.name}, shapes only: {text}" for h in precisions if (text := h.datapath.assumed_distribution)}
     return sorted(drawn)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import shlex
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from simulator.errors import TraceError
+from simulator.study.drawn import MOST_VALUES, Drawn, drawn_from
 from simulator.study.workloads import Workload, resolve_workload
 from simulator.tracing import Trace, TraceWriter, open_trace
 from simulator.tracing.choose import select_ops
 from simulator.tracing.extract import Progress, olivine_version, portable
 from simulator.tracing.manifest import Created, InputRecord, ModelRecord, SyntheticRecord
-from simulator.tracing.synthetic import RECIPES, Recipe, draw, parse_recipe
 from simulator.tracing.writer import DEFAULT_SHARD_BYTES, rounded
 from simulator.workload import Op, Pass
 
 __all__ = ["PREFIX", "make_synthetic"]
 
 PREFIX = "synthetic:"
-_MOST_VALUES = 1 << 26  # of a tensor that is drawn at once: 256 MiB as float32
 
 
 def make_synthetic(
@@ -57,7 +53,9 @@ def make_synthetic(
     workload = resolve_workload(source.removeprefix(PREFIX))
     if workload.trace is not None:
         raise TraceError(f"{source}: has tensors already; synthetic ones are drawn for a workload of shapes")
-    act, weight, origin = _statistics(workload.name, activations, weights)
+    if workload.drawn is not None:
+        raise TraceError(f"{source}: states its own statistics; a study draws its tensors as it runs")
+    drawn = drawn_from(workload.name, activations, weights, seed)
     kept = set(select_ops(layers, [op.name for op in workload.ops]))
     command = _command(source, out, activations, weights, {"--seed": seed, "--layers": layers, "--rows": rows}, dtype)
     writer = TraceWriter(
@@ -65,33 +63,21 @@ def make_synthetic(
         model=_model(workload),
         input=InputRecord(note="synthetic: no model was run"),
         created=Created(command=command, olivine_version=olivine_version()),
-        synthetic=SyntheticRecord(activations=str(act), weights=str(weight), source=origin, seed=seed),
+        synthetic=SyntheticRecord(
+            activations=str(drawn.activations), weights=str(drawn.weights), source=drawn.source, seed=seed
+        ),
         shard_bytes=shard_bytes,
         force=force,
     )
     ops = [(op, part) for op in workload.ops if op.name in kept for part in _parts(op)]
     with writer:
         for done, (op, part) in enumerate(ops):
-            _write(writer, part, (act, act if op.kind == "bmm" else weight), seed, rows, dtype)
+            _write(writer, part, drawn, rows, dtype)
             for work in _passes(workload, op, part):
                 writer.add_pass(work)
             if progress is not None:
                 progress(part.name, done + 1, len(ops))
     return open_trace(out)
-
-
-def _statistics(name: str, activations: str | None, weights: str | None) -> tuple[Recipe, Recipe, str]:
-    """Recipes of both operands and where they come from."""
-    known = RECIPES.get(name)
-    if known is None and (activations is None or weights is None):
-        raise TraceError(
-            f"no statistics are known for workload '{name}'; give --activations and --weights, such as N() or K(1018); "
-            f"known: {', '.join(RECIPES)}"
-        )
-    usual_a, usual_w, origin = known or ("", "", "")
-    given = [f"{what} as asked" for what, text in (("activations", activations), ("weights", weights)) if text]
-    sources = [*given, *([origin] if len(given) < 2 else [])]
-    return parse_recipe(activations or usual_a), parse_recipe(weights or usual_w), "; ".join(sources)
 
 
 def _model(workload: Workload) -> ModelRecord:
@@ -106,9 +92,9 @@ def _model(workload: Workload) -> ModelRecord:
 def _parts(op: Op) -> Iterator[Op]:
     """The op, or as many equal parts of it as keep each tensor small."""
     largest = max(op.M, op.N) * op.K
-    if largest > _MOST_VALUES:
+    if largest > MOST_VALUES:
         raise TraceError(f"op '{op.name}': an operand of {largest:,} values is too large to draw")
-    number = next(n for n in range(1, op.count + 1) if op.count % n == 0 and op.count // n * largest <= _MOST_VALUES)
+    number = next(n for n in range(1, op.count + 1) if op.count % n == 0 and op.count // n * largest <= MOST_VALUES)
     if number == 1:
         yield op
         return
@@ -128,13 +114,9 @@ def _passes(workload: Workload, op: Op, part: Op) -> Iterator[Pass]:
             yield replace(step, name=f"{step.name}{suffix}", gemm=part.name, count=count)
 
 
-def _write(
-    writer: TraceWriter, op: Op, recipes: tuple[Recipe, Recipe], seed: int, rows: int | None, dtype: str
-) -> None:
+def _write(writer: TraceWriter, op: Op, drawn: Drawn, rows: int | None, dtype: str) -> None:
     names = (f"{op.name}.a", f"{op.name}.w")
-    for side, (name, recipe, length) in enumerate(zip(names, recipes, (op.M, op.N), strict=True)):
-        rng = np.random.default_rng([seed, zlib.crc32(op.name.encode()), side])
-        values = draw(recipe, (op.count, length, op.K), rng)
+    for side, (name, values) in enumerate(zip(names, drawn.tensors(op), strict=True)):
         keep = rows if side == 0 and op.kind != "bmm" else None
         writer.add_tensor(name, rounded(name, values, dtype), keep=keep)
     writer.add_op(op, a=names[0], w=names[1])

@@ -16,8 +16,9 @@ from simulator.config import Source, find_file, is_path
 from simulator.config.catalogue import Reference
 from simulator.config.study import Steps
 from simulator.config.workload import RUN_FIELDS, WorkloadSpec
-from simulator.errors import UnknownNameError, WorkloadError
+from simulator.errors import ConfigError, OlivineError, UnknownNameError, WorkloadError
 from simulator.resources import shipped_dir, shipped_names
+from simulator.study.drawn import Drawn, drawn_from
 from simulator.tracing import Trace, open_trace
 from simulator.workload import Op, Pass, listed, load_workload, steps_of
 
@@ -36,6 +37,7 @@ class Workload:
         provenance: where it comes from, for the report.
         tokens: new tokens of all sequences that one run takes; None where that is not known.
         assumed: what its shapes take for granted, a sentence each.
+        drawn: how tensors are drawn for its shapes, if it states their statistics.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Workload:
     provenance: dict[str, Any] = field(default_factory=dict)
     tokens: int | None = None
     assumed: tuple[str, ...] = ()
+    drawn: Drawn | None = None
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -52,9 +55,18 @@ class Workload:
         return tuple(step for step in self.steps if isinstance(step, Op))
 
     def tensors(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """Operands of a step: those of a trace's op; None for a pass, and where only shapes are known."""
+        """Operands of a step, a trace's or drawn ones; None for a pass, and where only shapes are known."""
         step = self.steps[index]
-        return self.trace.load(step.name) if self.trace and isinstance(step, Op) else None
+        if not isinstance(step, Op):
+            return None
+        if self.drawn is not None:
+            return self.drawn.tensors(step)
+        return self.trace.load(step.name) if self.trace else None
+
+    @property
+    def has_tensors(self) -> bool:
+        """Whether its ops have values, real or drawn."""
+        return self.trace is not None or self.drawn is not None
 
     def only(self, steps: Steps) -> Workload:
         """The workload with those of its steps alone that a study runs. Raises: WorkloadError if none is left."""
@@ -68,7 +80,9 @@ class Workload:
 
     @property
     def kind(self) -> str:
-        """``trace``, ``synthetic`` (a trace whose tensors were drawn) or ``shapes``."""
+        """``trace``, ``synthetic`` (whose tensors are drawn) or ``shapes``."""
+        if self.drawn is not None:
+            return "synthetic"
         if self.trace is None:
             return "shapes"
         return "synthetic" if self.trace.manifest.synthetic else "trace"
@@ -115,7 +129,8 @@ def _from_trace(folder: Path, overlays: Overlays) -> Workload:
 
 
 def _from_spec(spec: WorkloadSpec) -> Workload:
-    fingerprint = hashlib.sha256(json.dumps(spec.model_dump(), sort_keys=True).encode()).hexdigest()
+    content = spec.model_dump(exclude=None if spec.statistics else {"statistics"})
+    fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     provenance: dict[str, Any] = {"source": spec.source or spec.description} if spec.source or spec.description else {}
     model = listed(spec) if spec.model else None
     if model:
@@ -123,7 +138,23 @@ def _from_spec(spec: WorkloadSpec) -> Workload:
         provenance |= {"run": run, "model": _without_tables(spec.model)}
     tokens = model.run.rows if model and (spec.tokens or spec.context) else None
     assumed = tuple(model.assumed) if model else ()
-    return Workload(spec.name, steps_of(spec), fingerprint, None, provenance, tokens, assumed)
+    drawn = _drawn(spec)
+    if drawn:
+        said = {"activations": str(drawn.activations), "weights": str(drawn.weights)}
+        provenance |= {"synthetic": said | {"source": drawn.source, "seed": drawn.seed}}
+    name = f"{spec.name} (synthetic)" if drawn else spec.name
+    return Workload(name, steps_of(spec), fingerprint, None, provenance, tokens, assumed, drawn)
+
+
+def _drawn(spec: WorkloadSpec) -> Drawn | None:
+    """Raises: ConfigError for statistics that are not understood, or not known for a workload of that name."""
+    how = spec.statistics
+    if how is None:
+        return None
+    try:
+        return drawn_from(spec.name, how.activations, how.weights, how.seed)
+    except OlivineError as error:
+        raise ConfigError(f"{spec.where('statistics')}: {error}") from None
 
 
 def _without_tables(config: Any) -> dict[str, Any]:

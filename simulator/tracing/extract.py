@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from simulator.errors import TraceError
 from simulator.tracing.choose import select_ops
@@ -19,7 +20,7 @@ from simulator.tracing.store import Trace, open_trace
 from simulator.tracing.weights import ModelWeights, weight_files
 from simulator.tracing.writer import DEFAULT_SHARD_BYTES, TraceWriter, file_sha256, rounded
 
-__all__ = ["Progress", "extract", "olivine_version", "portable"]
+__all__ = ["Progress", "command_line", "extract", "olivine_version", "portable"]
 
 Progress = Callable[[str, int, int], None]  # op name, ops done, ops in all
 _FLOATS = tuple(name for name in DTYPES if "float" in name)
@@ -63,7 +64,7 @@ def extract(
     wanted = select_ops(layers, model.op_names)
     given = _read_input(model, text, image, tokens)
     options = {"text": text, "image": image, "layers": layers, "tokens": tokens, "rows": rows}
-    command = _command(source, out, options, dtype, shard_bytes)
+    command = command_line(source, out, options, dtype, shard_bytes)
     writer = TraceWriter(
         out,
         model=_model_record(model),
@@ -155,12 +156,16 @@ class _Recorder:
         assert self._done == list(self._wanted), (self._done, self._wanted)
 
 
-def _command(source: str, out: Path, options: dict[str, Path | str | int | None], dtype: str, shard_bytes: int) -> str:
-    """The command line that makes the trace again, with no path outside the current folder in it."""
+def command_line(source: str, out: Path, options: Mapping[str, Any], dtype: str, shard_bytes: int) -> str:
+    """The command line that makes the trace again, with no path outside the current folder in it.
+
+    Args:
+        options: those that were given; a list is an option that is given more than once.
+    """
     words = ["olivine", "trace", portable(source), "--out", portable(out)]
     for option, value in options.items():
-        if value is not None:
-            words += [f"--{option}", portable(value) if isinstance(value, Path) else str(value)]
+        for one in value if isinstance(value, list) else [] if value is None else [value]:
+            words += [f"--{option}", portable(one) if isinstance(one, Path) else str(one)]
     words += ["--dtype", dtype] if dtype != "float16" else []
     words += ["--shard-bytes", str(shard_bytes)] if shard_bytes != DEFAULT_SHARD_BYTES else []
     return shlex.join(words)

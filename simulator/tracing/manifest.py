@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     FiniteFloat,
     NonNegativeInt,
     PositiveInt,
@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from simulator.errors import TraceError, WorkloadError
+from simulator.json_text import parse_json
 from simulator.workload import Op, Pass, PassKind
 
 __all__ = [
@@ -118,6 +119,8 @@ class Operand(_Record):
 
     ``rows_kept``: only so many rows of each GEMM are stored, those of ``outliers.kept_rows``; all, if there is none
     (since 2).
+    ``scale`` names a float32 tensor of the same shard, of one value or one per row: what is stored is then codes, which
+    stand for ``(code - zero) * scale``; ``zero`` without a scale: integers that stand for ``code - zero`` (since 2).
     """
 
     tensor: Name
@@ -125,6 +128,13 @@ class Operand(_Record):
     dtype: Literal["float16", "bfloat16", "float32", "int8"]
     layout: Literal["[M,K]", "[count,M,K]", "[N,K]", "[count,N,K]"]
     rows_kept: PositiveInt | None = None
+    scale: Name | None = None
+    zero: Annotated[int, Field(ge=-128, le=127)] | None = None
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether what is stored stands for something else."""
+        return self.scale is not None or bool(self.zero)
 
 
 class OperandStats(_Record):
@@ -176,6 +186,11 @@ class OpRecord(_Record):
         rows = self.operand(side).rows_kept or (self.M if side == "a" else self.N)
         batched = self.operand(side).layout.startswith("[count,")
         return (self.count, rows, self.K) if batched else (rows, self.K)
+
+    def scale_shapes(self, side: Literal["a", "w"]) -> tuple[tuple[int, ...], ...]:
+        """Shapes that an operand's scales may have: one for all, or one per row."""
+        stored = self.stored_shape(side)
+        return ((1,) * len(stored), (*stored[:-1], 1))
 
 
 class PassRecord(_Record):
@@ -233,7 +248,7 @@ def parse_manifest(raw: bytes, path: Path) -> Manifest:
 
 def _json_object(raw: bytes, path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(raw)
+        data = parse_json(raw)
     except RecursionError:
         raise TraceError(f"{path}: not JSON of a trace: too deeply nested") from None
     except ValueError as exc:
@@ -264,6 +279,10 @@ def _check_layouts(record: OpRecord, path: Path) -> None:
         rows_kept, most = operand.rows_kept, record.M if side == "a" else record.N
         if rows_kept is not None and rows_kept > most:
             raise TraceError(f"{path}: op '{record.name}': {rows_kept} rows of {side} kept, it has {most}")
+        if operand.has_codes and operand.dtype != "int8":
+            raise TraceError(
+                f"{path}: op '{record.name}': {side} has a scale or a zero; only int8 has, not {operand.dtype}"
+            )
 
 
 def _check_references(manifest: Manifest, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from dataclasses import dataclass
 from importlib import metadata
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import TraceError
+from simulator.json_text import parse_json
 from simulator.tracing.messages import one_line
 from simulator.tracing.weights import INDEX_FILE, WEIGHT_FILE
 
@@ -142,8 +142,8 @@ def _text(path: Path) -> str:
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as exc:
+        data = parse_json(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as exc:
         raise TraceError(f"{path}: cannot read it: {one_line(exc)}") from None
     if not isinstance(data, dict):
         raise TraceError(f"{path}: expected a JSON object, found {type(data).__name__}")

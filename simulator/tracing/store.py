@@ -97,7 +97,7 @@ class Trace:
         known = record.stats.a if side == "a" else record.stats.w
         if known.kurtosis is not None:
             return known
-        return OperandStats(**asdict(tensor_stats(self._mapped(record, side))))
+        return OperandStats(**asdict(tensor_stats(self._mapped(record, side))))  # codes are since 2, too
 
     def verify_checksums(self) -> None:
         """Read every shard once and compare its sha256 with the manifest. Raises: TraceError."""
@@ -110,27 +110,37 @@ class Trace:
             if found != shard.sha256:
                 raise TraceError(f"{path}: sha256 is {found}, the manifest says {shard.sha256}")
 
-    def _mapped(self, record: OpRecord, side: Side) -> NDArray[Any]:
+    def _mapped(self, record: OpRecord, side: Side, scale: bool = False) -> NDArray[Any]:
+        """One operand as it is stored, or its scales."""
         operand = record.operand(side)
+        name = operand.scale if scale and operand.scale else operand.tensor
         path = self.folder / operand.shard
         try:
             tensors = stored_tensors(plain_file(self.folder, operand.shard))
         except TraceError as error:
             reason = str(error).removeprefix(f"{path}: ")
-            raise TraceError(f"{path}: tensor '{operand.tensor}': cannot read it: {reason}") from None
-        if operand.tensor not in tensors:
-            raise TraceError(f"{path}: tensor '{operand.tensor}' of op '{record.name}' is missing")
-        _check_header(path, record, side, tensors[operand.tensor])
-        return tensors[operand.tensor].mapped()
+            raise TraceError(f"{path}: tensor '{name}': cannot read it: {reason}") from None
+        _check_headers_of(path, record, side, tensors)
+        return tensors[name].mapped()
 
     def _load_side(self, record: OpRecord, side: Side) -> NDArray[np.float32]:
         stored = self._mapped(record, side)
         values = np.array(stored, np.float32).reshape(-1, stored.shape[-2], record.K)
+        if record.operand(side).has_codes:
+            values = self._decoded(record, side, values)
         self._check_finite(record, side, values)
         if record.operand(side).rows_kept is None:
             return values
         rows = np.arange(record.M if side == "a" else record.N)
         return values[:, np.searchsorted(self.kept_rows(record.name, side), rows, "right") - 1]
+
+    def _decoded(self, record: OpRecord, side: Side, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What codes (count, rows, K) stand for."""
+        values = codes - np.float32(record.operand(side).zero or 0)
+        if record.operand(side).scale is None:
+            return values
+        scale = self._mapped(record, side, scale=True)
+        return np.asarray(values * (scale if scale.ndim == 3 else scale[None]))
 
     def _check_finite(self, record: OpRecord, side: Side, values: NDArray[np.float32]) -> None:
         if np.isfinite(values).all():
@@ -180,10 +190,24 @@ def _check_headers(folder: Path, manifest: Manifest) -> None:
     for shard in manifest.shards:
         tensors = stored_tensors(folder / shard.file)
         for record, side in wanted[shard.file]:
-            name = record.operand(side).tensor
-            if name not in tensors:
-                raise TraceError(f"{folder / shard.file}: tensor '{name}' of op '{record.name}' is missing")
-            _check_header(folder / shard.file, record, side, tensors[name])
+            _check_headers_of(folder / shard.file, record, side, tensors)
+
+
+def _check_headers_of(path: Path, record: OpRecord, side: Side, tensors: dict[str, StoredTensor]) -> None:
+    """One operand, and its scales."""
+    operand = record.operand(side)
+    for name in (operand.tensor, *([operand.scale] if operand.scale else [])):
+        if name not in tensors:
+            raise TraceError(f"{path}: tensor '{name}' of op '{record.name}' is missing")
+    _check_header(path, record, side, tensors[operand.tensor])
+    if operand.scale:
+        found, allowed = tensors[operand.scale], record.scale_shapes(side)
+        if found.dtype != "F32" or found.shape not in allowed:
+            shapes = " or ".join(str(list(shape)) for shape in allowed)
+            raise TraceError(
+                f"{path}: tensor '{operand.scale}' is {found.dtype} {list(found.shape)}, but scales of {side} of op "
+                f"'{record.name}' are F32 {shapes}"
+            )
 
 
 def _check_header(path: Path, record: OpRecord, side: Side, found: StoredTensor) -> None:

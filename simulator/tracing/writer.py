@@ -40,11 +40,29 @@ from simulator.tracing.messages import one_line
 from simulator.tracing.outliers import kept_rows, tensor_stats
 from simulator.workload import Op, Pass
 
-__all__ = ["DEFAULT_SHARD_BYTES", "TraceWriter", "file_sha256", "rounded"]
+__all__ = ["DEFAULT_SHARD_BYTES", "Codes", "TraceWriter", "file_sha256", "rounded"]
 
 DEFAULT_SHARD_BYTES = 512_000_000
+_SCALE = "#scale"
+"""Behind a tensor's name: of its scales."""
 _SHARD_GLOB = "tensors-*.safetensors"
 _LAYOUTS = {("a", 2): "[M,K]", ("a", 3): "[count,M,K]", ("w", 2): "[N,K]", ("w", 3): "[count,N,K]"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """What the integers of a tensor stand for: ``(code - zero) * scale``.
+
+    ``scale``: None for 1; float32 of the tensor's shape with K, and perhaps all other axes, of length 1.
+    """
+
+    scale: NDArray[np.float32] | None = None
+    zero: int = 0
+
+    def real(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Codes as float32 values."""
+        shifted = values.astype(np.float32) - np.float32(self.zero)
+        return shifted if self.scale is None else np.asarray(shifted * self.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +74,7 @@ class _Stored:
     rows_kept: int | None
     dtype: str
     stats: OperandStats
+    codes: Codes | None
 
 
 class TraceWriter:
@@ -94,6 +113,7 @@ class TraceWriter:
         self._pending: dict[str, NDArray[Any]] = {}
         self._shards: list[Shard] = []
         self._stored: dict[str, _Stored] = {}
+        self._names: set[str] = set()
         self._ops: list[OpRecord] = []
         self._op_names: set[str] = set()
         self._passes: list[PassRecord] = []
@@ -117,14 +137,15 @@ class TraceWriter:
         finally:
             shutil.rmtree(self._temp, ignore_errors=True)
 
-    def add_tensor(self, name: str, values: NDArray[Any], keep: int | None = None) -> None:
+    def add_tensor(self, name: str, values: NDArray[Any], keep: int | None = None, codes: Codes | None = None) -> None:
         """Store a tensor of one of ``DTYPES``, K on its last axis: (rows, K) or (count, rows, K).
 
         Args:
+            codes: what int8 values stand for, if not for themselves; a tensor of which rows are kept has one scale.
             keep: most rows to store (``outliers.kept_rows``); statistics are those of all rows.
         Raises: TraceError if the name is taken, or a value is not finite; OutputError if a shard cannot be written.
         """
-        if name in self._stored:
+        if name in self._names:
             raise TraceError(f"{self.folder}: tensor '{name}' is added twice; share it by name instead")
         if values.dtype.name not in DTYPES:
             raise TraceError(
@@ -135,14 +156,18 @@ class TraceWriter:
         if not np.isfinite(values).all():
             at = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
             raise TraceError(f"{self.folder}: tensor '{name}' holds {values[tuple(at)]} at {at}")
-        stats = OperandStats(**asdict(tensor_stats(values)))
+        stats = OperandStats(**asdict(tensor_stats(codes.real(values) if codes else values)))
         shape, kept = values.shape, keep if keep is not None and keep < values.shape[-2] else None
         if kept is not None:
             values = values[..., kept_rows(shape[-2], kept), :]
         if self._pending and self._pending_bytes() + values.nbytes > self._shard_bytes:
             self._flush_or_complain()
-        self._stored[name] = _Stored(self._next_shard(), shape, kept, values.dtype.name, stats)
+        self._stored[name] = _Stored(self._next_shard(), shape, kept, values.dtype.name, stats, codes)
         self._pending[name] = np.ascontiguousarray(values)
+        if codes and codes.scale is not None:
+            self._pending[name + _SCALE] = np.ascontiguousarray(codes.scale)
+            self._names.add(name + _SCALE)
+        self._names.add(name)
 
     def add_op(self, op: Op, *, a: str, w: str) -> None:
         """Add an op whose operands are the tensors ``a`` (count, M, K) and ``w`` (count, N, K), already added.
@@ -189,6 +214,8 @@ class TraceWriter:
                 "dtype": stored.dtype,
                 "layout": layout,
                 "rows_kept": stored.rows_kept,
+                "scale": tensor + _SCALE if stored.codes and stored.codes.scale is not None else None,
+                "zero": (stored.codes.zero or None) if stored.codes else None,
             }
         )
 

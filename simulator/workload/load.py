@@ -13,10 +13,16 @@ from simulator.config.foreign import Reader
 from simulator.config.model_json import model_document
 from simulator.workload.onnx_model import read_onnx
 from simulator.workload.scalesim import read_topology
+from simulator.workload.tflite_model import read_tflite
 
 __all__ = ["READERS", "load_workload"]
 
-READERS: dict[str, Reader] = {".csv": read_topology, ".json": model_document, ".onnx": read_onnx}
+READERS: dict[str, Reader] = {
+    ".csv": read_topology,
+    ".json": model_document,
+    ".onnx": read_onnx,
+    ".tflite": read_tflite,
+}
 """Ending of a file's name -> what reads it."""
 
 
@@ -24,7 +30,7 @@ def load_workload(
     ref: Reference, *, near: Path | None = None, overlays: Iterable[tuple[str, Mapping[str, Any]]] = ()
 ) -> WorkloadSpec:
     """A workload of shapes by shipped name, path or mapping; a path may also be a model's ``config.json``, a SCALE-Sim
-    topology (``.csv``) or an ONNX model (``.onnx``).
+    topology (``.csv``), an ONNX model (``.onnx``) or a TensorFlow Lite model (``.tflite``).
 
     Args:
         near: folder in which relative paths are also looked for.

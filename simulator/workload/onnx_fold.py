@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["infer_sizes"]
+__all__ = ["MOST_VALUES", "infer_sizes"]
 
 MOST_VALUES = 1024
 """Of a tensor that is worked out: shapes, axes, pads and masks have few."""

@@ -5,7 +5,7 @@ Weights that lie in files of their own are not read, and no file beside the mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from simulator.errors import NoSuchFileError, WorkloadError, did_you_mean
 from simulator.workload.onnx_fold import infer_sizes
 
-__all__ = ["Graph", "Node", "open_graph"]
+__all__ = ["Graph", "Node", "first_words", "graph_of", "library", "load_model", "open_dims", "open_graph", "with_sizes"]
 
 MOST = 2**31 - 1
 MOST_NODES = 1_000_000
@@ -65,19 +65,30 @@ def open_graph(path: Path, dims: Mapping[str, int]) -> Graph:
         dims: sizes of the dimensions that the model's inputs leave open, by name; one without a name is INPUT.AXIS.
     Raises: WorkloadError, one line, if it is no model, a size is missing or a name is not one of its own.
     """
-    onnx = _library(path)
-    model = _loaded(onnx, path)
-    _fill(onnx, path, model.graph, dims)
+    return graph_of(path, with_sizes(path, load_model(path), dims))
+
+
+def load_model(path: Path) -> Any:
+    """The file as a protocol buffer, without weights in files beside it. Raises: WorkloadError, one line."""
+    return _loaded(library(path), path)
+
+
+def with_sizes(path: Path, model: Any, dims: Mapping[str, int]) -> Any:
+    """The same model, of which all sizes are known that follow from the inputs'; ``model`` is changed.
+
+    Raises: WorkloadError, one line.
+    """
+    onnx = library(path)
+    _fill(path, model.graph, dims)
     _require_few_nodes(path, model)
     try:
         model = onnx.inliner.inline_local_functions(model)
         del model.graph.value_info[:]  # sizes of another batch, perhaps
         for output in model.graph.output:
             output.type.tensor_type.ClearField("shape")
-        model = infer_sizes(onnx, model)
+        return infer_sizes(onnx, model)
     except Exception as error:  # the library raises RuntimeError, ValueError and classes of its own
-        raise WorkloadError(f"{path}: sizes cannot be inferred: {_first_words(error)}") from None
-    return _graph(onnx, path, model.graph)
+        raise WorkloadError(f"{path}: sizes cannot be inferred: {first_words(error)}") from None
 
 
 def _require_few_nodes(path: Path, model: Any) -> None:
@@ -96,7 +107,8 @@ def _require_few_nodes(path: Path, model: Any) -> None:
         raise WorkloadError(f"{path}: more than {MOST_NODES:,} nodes once its functions are written out")
 
 
-def _library(path: Path) -> Any:
+def library(path: Path) -> Any:
+    """The package onnx. Raises: WorkloadError if it is not there."""
     try:
         import onnx
         import onnx.inliner
@@ -115,32 +127,36 @@ def _loaded(onnx: Any, path: Path) -> Any:
     except OSError as error:
         raise WorkloadError(f"{path}: cannot read the file: {error.strerror}") from None
     except Exception as error:  # protobuf's DecodeError is a class of its own in each of its implementations
-        raise WorkloadError(f"{path}: not an ONNX model: {_first_words(error)}") from None
+        raise WorkloadError(f"{path}: not an ONNX model: {first_words(error)}") from None
     if not model.graph.node:
         raise WorkloadError(f"{path}: not an ONNX model: it has no nodes")
     _require_text(path, model.graph)
     return model
 
 
-def _fill(onnx: Any, path: Path, graph: Any, dims: Mapping[str, int]) -> None:
-    """Put sizes into the inputs' open dimensions."""
+def open_dims(graph: Any) -> Iterator[tuple[str, Any, int, Any]]:
+    """Dimensions that a model's inputs leave open: name, input, axis, and the dimension itself."""
     weights = {tensor.name for tensor in graph.initializer}
-    known: dict[str, str] = {}
     for value in graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim if value.name not in weights else ()):
-            if dim.HasField("dim_value") and dim.dim_value > 0:
-                continue
-            name = dim.dim_param or f"{value.name}.{axis}"
-            known.setdefault(name, f"'{name}' (axis {axis} of input '{value.name}')")
-            if name in dims:
-                dim.dim_value = dims[name]
+            if not (dim.HasField("dim_value") and dim.dim_value > 0):
+                yield dim.dim_param or f"{value.name}.{axis}", value, axis, dim
+
+
+def _fill(path: Path, graph: Any, dims: Mapping[str, int]) -> None:
+    """Put sizes into the inputs' open dimensions."""
+    known: dict[str, str] = {}
+    for name, value, axis, dim in open_dims(graph):
+        known.setdefault(name, f"'{name}' (axis {axis} of input '{value.name}')")
+        if name in dims:
+            dim.dim_value = dims[name]
     missing = [name for name in known if name not in dims]
     if missing:
         what = ", ".join(known[name] for name in missing)
         options, keys = (
             how.join(f"{name}{mark}1" for name in missing) for how, mark in ((" --dim ", "="), (", ", ": "))
         )
-        give = f"give each one: olivine import --dim {options}, or dims: {{{keys}}} beside extends"
+        give = f"give each one: --dim {options}, or dims: {{{keys}}} beside extends"
         raise WorkloadError(f"{path}: dimensions without a size: {what}; {give}{did_you_mean(missing[0], dims)}")
     unknown = next((name for name in dims if name not in known), None)
     if unknown is not None:
@@ -149,7 +165,9 @@ def _fill(onnx: Any, path: Path, graph: Any, dims: Mapping[str, int]) -> None:
         raise WorkloadError(f"{path}: dims: no dimension is named '{unknown}'{near}; open dimensions: {names}")
 
 
-def _graph(onnx: Any, path: Path, graph: Any) -> Graph:
+def graph_of(path: Path, model: Any) -> Graph:
+    """A model with sizes as a graph."""
+    onnx, graph = library(path), model.graph
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     shapes |= {tensor.values.name: tuple(tensor.dims) for tensor in graph.sparse_initializer}
     constants = set(shapes)
@@ -197,5 +215,6 @@ def _count_hidden(onnx: Any, graphs: list[Any], hidden: dict[str, int]) -> None:
             graphs += [a.g for a in proto.attribute if a.type == onnx.AttributeProto.GRAPH]
 
 
-def _first_words(error: Exception) -> str:
+def first_words(error: Exception) -> str:
+    """Another library's complaint, cut to a line."""
     return " ".join(str(error).split())[:MOST_SHOWN] or type(error).__name__

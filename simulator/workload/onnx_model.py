@@ -12,7 +12,7 @@ from simulator.errors import WorkloadError
 from simulator.workload.onnx_graph import Graph, open_graph
 from simulator.workload.onnx_products import READ, UNREAD, Product, products_of
 
-__all__ = ["read_onnx"]
+__all__ = ["listed_notes", "notes_of", "read_onnx"]
 
 
 def read_onnx(path: Path, dims: Mapping[str, int]) -> Foreign:
@@ -24,7 +24,7 @@ def read_onnx(path: Path, dims: Mapping[str, int]) -> Foreign:
     """
     graph = open_graph(path, dims)
     products = products_of(graph)
-    notes = _notes(graph)
+    notes = notes_of(graph)
     if not products:
         kinds = ", ".join(sorted({node.kind for node in graph.nodes})[:8])
         raise WorkloadError("; ".join([f"{path}: no matrix product in it is read; its nodes: {kinds}", *notes]))
@@ -44,10 +44,15 @@ def _sizes(dims: Mapping[str, int]) -> str:
     return f" with {', '.join(f'{name} {size}' for name, size in dims.items())}" if dims else ""
 
 
-def _notes(graph: Graph) -> list[str]:
-    """Products that are not counted."""
-    unread = Counter(node.kind for node in graph.nodes if node.kind in UNREAD)
-    inside = {kind: n for kind, n in graph.hidden.items() if kind in UNREAD or kind in READ}
+def notes_of(graph: Graph) -> list[str]:
+    """Products that are not read."""
+    return listed_notes(graph, UNREAD, READ)
+
+
+def listed_notes(graph: Graph, unread_kinds: frozenset[str], read_kinds: frozenset[str]) -> list[str]:
+    """Nodes of kinds that are not read, and what is inside loops and branches, of any kind that holds products."""
+    unread = Counter(node.kind for node in graph.nodes if node.kind in unread_kinds)
+    inside = {kind: n for kind, n in graph.hidden.items() if kind in unread_kinds | read_kinds}
     notes = []
     if unread:
         notes.append(f"products inside these nodes are ignored: {_listed(unread)}")

@@ -124,7 +124,7 @@ def _run(spec: WorkloadSpec, kind: _Kind) -> Run:
             raise ConfigError(f"{spec.where('context')}: a {name} has no cache; remove it, or set tokens")
     decode, tokens = spec.phase == "decode", spec.tokens or 1
     if kind.tokens and spec.tokens is None and not (decode and spec.context and name not in ("bart", "t5")):
-        raise ConfigError(f"{spec.where('tokens')}: missing key 'tokens', the length of a sequence")
+        raise ConfigError(f"{spec.where('tokens')}: missing key 'tokens', the length of a sequence; e.g. tokens=128")
     if spec.context is not None and not decode and spec.context < tokens:
         raise ConfigError(f"{spec.where('context')}: must be at least tokens, {tokens}, which attend to themselves")
     return Run(
