@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
 from simulator.errors import ConservationError
 
-__all__ = ["Counts", "Traffic"]
+__all__ = ["Counts", "Traffic", "summed_counts"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,36 @@ class Counts:
         written = self.traffic[("dram", "out")].write_bits
         if not out_bits <= written:
             raise ConservationError(f"out: {written} bits written to DRAM, but the results have {out_bits}")
+
+
+def summed_counts(parts: Iterable[Counts]) -> Counts:
+    """The sum of all, in their order: as ``+`` would make it one by one."""
+    macs = cycles = compute = 0
+    active, activates = 0.0, 0
+    rows_known = True
+    actions: dict[str, float] = {}
+    traffic: dict[tuple[str, str], list[Any]] = {}
+    otherwise: dict[tuple[str, str], list[Any]] = {}
+    for part in parts:
+        macs, cycles, compute = macs + part.macs, cycles + part.cycles, compute + part.compute_cycles
+        active += part.active_sm_cycles
+        rows_known = rows_known and part.dram_activates is not None
+        activates += part.dram_activates or 0
+        for action, n in part.actions.items():
+            actions[action] = actions.get(action, 0) + n
+        for sums, moved in ((traffic, part.traffic), (otherwise, part.otherwise)):
+            for key, t in moved.items():
+                known = sums.get(key)
+                if known is None:
+                    sums[key] = [t.read_bits, t.write_bits, t.reads, t.writes]
+                else:
+                    known[0] += t.read_bits
+                    known[1] += t.write_bits
+                    known[2] += t.reads
+                    known[3] += t.writes
+    whole = ({key: Traffic(*t) for key, t in sums.items()} for sums in (traffic, otherwise))
+    moved, more = whole
+    return Counts(macs, cycles, actions, moved, compute, more, activates if rows_known else None, active)
 
 
 def _sum(one: dict[tuple[str, str], Traffic], other: dict[tuple[str, str], Traffic]) -> dict[tuple[str, str], Traffic]:

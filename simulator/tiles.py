@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -150,7 +151,7 @@ class LoopNest(Tiles):
     def __len__(self) -> int:
         return prod(self.counts)
 
-    @property
+    @cached_property
     def times(self) -> NDArray[np.int64]:
         """How many tiles are of each kind."""
         along = [np.array([1, count - 2, 1] if count > 2 else [1] * count) for count in self.counts]

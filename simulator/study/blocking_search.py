@@ -225,18 +225,15 @@ def search(case, room, channel, axes, orders, loops, canonical, spills, toleranc
         return none
     most_tiles = MOST_TILES if fewest <= MOST_TILES else 1 << 62
     rules = (int(canonical), int(spills), most_tiles)
-    work = new_work()
     first = easiest(case, room, channel, axes, orders, loops, rules)
     if first.m == 0:
         return none
-    sizes = (first.m, first.n, first.k)
-    counts = (-(-case.M // first.m), -(-case.N // first.n), -(-case.K // first.k))
-    cycles, ran = makespan(case, channel, sizes, counts, loops[first.order], np.int64(1 << 61), work.rows, work.spans)
-    tried[1] += 1
-    tried[2] += ran
-    best = Choice(cycles, first.traffic, first.tiles, first.order, first.m, first.n, first.k)
-    best = sweep(case, room, channel, axes, orders, loops, rules, best, np.int64(0), work, tried)
-    if tolerance > 0:
-        most = floor(best.cycles * (1 + tolerance))
-        best = sweep(case, room, channel, axes, orders, loops, rules, best, most, work, tried)
+    work, most = new_work(), np.int64(0)
+    best = Choice(np.int64(1 << 61), inf, 1 << 62, 6, 0, 0, 0)
+    alone = (np.full(1, first.m), np.full(1, first.n), np.full(1, first.k))
+    for turn in range(3 if tolerance > 0 else 2):  # the first one, all of them, those that tie: one call, compiled once
+        if turn == 2:
+            most = np.int64(floor(best.cycles * (1 + tolerance)))
+        tries = alone if turn == 0 else axes
+        best = sweep(case, room, channel, tries, orders, loops, rules, best, most, work, tried)
     return best

@@ -56,10 +56,10 @@ def _evaluated(points: Points, index: int) -> PointResult:
         known = breaks_known(points, point)
         if known is not None:
             return PointResult(index, key, known, [], [])
-        row, layers, mismatches = run_point(point, study.fidelity, study.seed)
+        row, layers, mismatches = run_point(point, study.fidelity, study.seed, with_layers=points.setup.keep_layers)
     except Exception as error:
         return PointResult(index, key, {}, [], [], failure_of(error))
-    return PointResult(index, key, row, layers if points.setup.keep_layers else [], mismatches)
+    return PointResult(index, key, row, layers, mismatches)
 
 
 def failure_of(error: Exception) -> Failure:
@@ -76,8 +76,12 @@ def failure_of(error: Exception) -> Failure:
 
 
 @datapaths.blamed()
-def run_point(point: Point, fidelity: Fidelity, seed: int) -> tuple[Row, list[Row], list[str]]:
-    """A point's row, those of its ops and passes, and mismatches; tensors of one op are in memory at a time."""
+def run_point(
+    point: Point, fidelity: Fidelity, seed: int, *, with_layers: bool = True
+) -> tuple[Row, list[Row], list[str]]:
+    """A point's row, those of its ops and passes if they are asked for, and mismatches; tensors of one op are in memory
+    at a time.
+    """
     layers: list[Row] = []
     mismatches: list[str] = []
     results: list[OpResult | PassResult] = []
@@ -85,7 +89,8 @@ def run_point(point: Point, fidelity: Fidelity, seed: int) -> tuple[Row, list[Ro
         result = simulate_step(
             point.hardware, point.workload.steps, index, point.workload.tensors(index), fidelity=fidelity, seed=seed
         )
-        layers.append(layer_row(point, result))
+        if with_layers:
+            layers.append(layer_row(point, result))
         if isinstance(result, OpResult):
             if result.quality and result.quality.mismatch:
                 mismatches.append(f"{point.label}: {result.quality.mismatch}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import reduce
-from operator import add
 from typing import Any
 
 from simulator import units
@@ -13,7 +11,7 @@ from simulator.config import Design, kind_of
 from simulator.config.design import SystolicDesign
 from simulator.config.tensor_core import TensorCoreDesign
 from simulator.cost import by_category, by_group, total
-from simulator.counts import Counts
+from simulator.counts import Counts, summed_counts
 from simulator.engine import STALL_CAUSES, shown
 from simulator.errors import ConservationError
 from simulator.reference import sqnr_db
@@ -109,7 +107,7 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
 
     Raises: ConservationError if MACs, cycles by cause or energy by part do not add up.
     """
-    counts = reduce(add, (r.counts for r in results))
+    counts = summed_counts(r.counts for r in results)
     gemms = [r for r in results if isinstance(r, OpResult)]
     stalls = {cause: sum(r.timing.stalls[cause] for r in results) for cause in STALL_CAUSES}
     compute = sum(r.timing.compute_cycles for r in results)
