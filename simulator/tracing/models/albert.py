@@ -43,10 +43,18 @@ class AlbertConfig:
 
 def read_config(path: Path, data: dict[str, Any]) -> AlbertConfig:
     """From a Hugging Face ``config.json``. Raises: TraceError for a wrong number or an unsupported variant."""
-    keys = ("num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size", "embedding_size",
-            "max_position_embeddings", "vocab_size", "type_vocab_size")  # fmt: skip
-    sizes = [positive_int(path, data, key) for key in keys]
-    config = AlbertConfig(*sizes, positive_float(path, data, "layer_norm_eps", 1e-12), str(data.get("hidden_act")))
+    config = AlbertConfig(
+        layers=positive_int(path, data, "num_hidden_layers"),
+        heads=positive_int(path, data, "num_attention_heads"),
+        hidden=positive_int(path, data, "hidden_size"),
+        intermediate=positive_int(path, data, "intermediate_size"),
+        embedding=positive_int(path, data, "embedding_size"),
+        positions=positive_int(path, data, "max_position_embeddings"),
+        vocab=positive_int(path, data, "vocab_size"),
+        segments=positive_int(path, data, "type_vocab_size"),
+        eps=positive_float(path, data, "layer_norm_eps", 1e-12),
+        activation=str(data.get("hidden_act")),
+    )
     if config.activation not in ACTIVATIONS:
         raise TraceError(f"{path}: hidden_act '{config.activation}' is not supported; known: {', '.join(ACTIVATIONS)}")
     if config.hidden % config.heads:

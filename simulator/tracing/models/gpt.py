@@ -87,8 +87,9 @@ def read_opt(path: Path, data: dict[str, Any]) -> GptConfig:
         "max_position_embeddings",
         "vocab_size",
     )
-    sizes = [positive_int(path, data, key) for key in keys]
-    config = GptConfig(*sizes, 1e-5, str(data.get("activation_function", "relu")), _OPT)
+    layers, heads, hidden, inner, positions, vocab = (positive_int(path, data, key) for key in keys)
+    activation = str(data.get("activation_function", "relu"))
+    config = GptConfig(layers, heads, hidden, inner, positions, vocab, 1e-5, activation, _OPT)
     usual = {"do_layer_norm_before": True, "word_embed_proj_dim": config.hidden, "enable_bias": True,
              "tie_word_embeddings": True, "_remove_final_layer_norm": False}  # fmt: skip
     return _checked(path, data, config, usual)
