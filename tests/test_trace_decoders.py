@@ -1,4 +1,4 @@
-"""Decoders with drawn weights, against their formulas written out: rotary positions as Hugging Face orders them."""
+"""Decoders with drawn weights, against their formulas written out: LLaMA with rotary halves, GPT-2, OPT."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import save_file
 
+from simulator.errors import TraceError
 from simulator.tracing.model import open_model
+from simulator.tracing.products import multiply
 
 HEADS, KV, WIDTH, FFN, VOCAB, LAYERS, EPS, THETA = 4, 2, 6, 20, 13, 2, 1e-5, 500.0
 D = HEADS * WIDTH
@@ -107,3 +110,107 @@ def test_both_orders_of_pairs_are_one_model(tmp_path: Path) -> None:
     one = open_model(folder_of(tmp_path / "hf", CONFIG, weights)).run(np.array(IDS))
     other = open_model(folder_of(tmp_path / "meta", config, meta)).run(np.array(IDS))
     assert np.abs(one - other).max() <= 2e-6 * np.abs(one).max()
+
+
+# GPT-2 and OPT
+
+GPT2 = {"model_type": "gpt2", "n_layer": LAYERS, "n_head": HEADS, "n_embd": D, "vocab_size": VOCAB, "n_positions": 32,
+        "layer_norm_epsilon": EPS, "activation_function": "gelu_new"}  # fmt: skip
+OPT = {"model_type": "opt", "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "hidden_size": D, "ffn_dim": FFN,
+       "max_position_embeddings": 32, "vocab_size": VOCAB, "activation_function": "relu"}  # fmt: skip
+
+
+def drawn_gpt(kind: str) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    if kind == "gpt2":
+        parts = {"attn.c_attn": (D, 3 * D), "attn.c_proj": (D, D), "mlp.c_fc": (D, 4 * D), "mlp.c_proj": (4 * D, D)}
+        layer, norms, last, tables = "h.", ("ln_1", "ln_2"), "ln_f", {"wte": (VOCAB, D), "wpe": (32, D)}
+    else:
+        parts = {f"self_attn.{n}": (D, D) for n in ("q_proj", "k_proj", "v_proj", "out_proj")}
+        parts |= {"fc1": (FFN, D), "fc2": (D, FFN)}
+        layer, norms, last = "decoder.layers.", ("self_attn_layer_norm", "final_layer_norm"), "decoder.final_layer_norm"
+        tables = {"decoder.embed_tokens": (VOCAB, D), "decoder.embed_positions": (34, D)}
+    found = {f"{name}.weight": rng.standard_normal(shape) for name, shape in tables.items()}
+    for i in range(LAYERS):
+        for name, shape in parts.items():
+            found[f"{layer}{i}.{name}.weight"] = rng.standard_normal(shape) / 4
+            out = shape[1] if kind == "gpt2" else shape[0]
+            found[f"{layer}{i}.{name}.bias"] = rng.standard_normal(out) / 4
+        for name in norms:
+            found |= {
+                f"{layer}{i}.{name}.{p}": rng.standard_normal(D) / 4 + (p == "weight") for p in ("weight", "bias")
+            }
+    found |= {f"{last}.{p}": rng.standard_normal(D) / 4 + (p == "weight") for p in ("weight", "bias")}
+    return {name: x.astype(np.float32) for name, x in found.items()}
+
+
+def gpt_by_hand(kind: str, w: dict[str, np.ndarray], ids: list[int]) -> np.ndarray:
+    """Logits in float64, token by token: each looks back at those before it."""
+    w = {name: x.astype(np.float64) for name, x in w.items()}
+    gpt2 = kind == "gpt2"
+    table = w["wte.weight" if gpt2 else "decoder.embed_tokens.weight"]
+    places = w["wpe.weight"] if gpt2 else w["decoder.embed_positions.weight"][2:]
+    x = [table[i] + places[t] for t, i in enumerate(ids)]
+
+    def norm(z: np.ndarray, name: str) -> np.ndarray:
+        return (z - z.mean()) / np.sqrt(z.var() + EPS) * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def layer(z: np.ndarray, name: str) -> np.ndarray:
+        weight = w[f"{name}.weight"]
+        return (z @ weight if gpt2 else weight @ z) + w[f"{name}.bias"]
+
+    def act(z: np.ndarray) -> np.ndarray:
+        return z / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) if gpt2 else np.maximum(z, 0)
+
+    for i in range(LAYERS):
+        p = f"h.{i}." if gpt2 else f"decoder.layers.{i}."
+        first, second = ("ln_1", "ln_2") if gpt2 else ("self_attn_layer_norm", "final_layer_norm")
+        made = []
+        for z in x:
+            z = norm(z, p + first)
+            parts = layer(z, f"{p}attn.c_attn") if gpt2 else [layer(z, f"{p}self_attn.{n}_proj") for n in "qkv"]
+            made.append(np.reshape(parts, (3, HEADS, WIDTH)))
+        for t in range(len(ids)):
+            context = []
+            for h in range(HEADS):
+                scores = np.array([made[t][0, h] @ made[s][1, h] for s in range(t + 1)]) / np.sqrt(WIDTH)
+                weights = np.exp(scores) / np.exp(scores).sum()
+                context.append(sum(p_s * made[s][2, h] for s, p_s in enumerate(weights)))
+            x[t] = x[t] + layer(np.concatenate(context), f"{p}attn.c_proj" if gpt2 else f"{p}self_attn.out_proj")
+        up, down = ("mlp.c_fc", "mlp.c_proj") if gpt2 else ("fc1", "fc2")
+        x = [z + layer(act(layer(norm(z, p + second), p + up)), p + down) for z in x]
+    return np.array([table @ norm(z, "ln_f" if gpt2 else "decoder.final_layer_norm") for z in x])
+
+
+@pytest.mark.parametrize("prefix", [True, False])
+@pytest.mark.parametrize("kind", ["gpt2", "opt"])
+def test_decoders_with_learned_positions(kind: str, prefix: bool, tmp_path: Path) -> None:
+    """Logits, and the count of products and of their multiply-accumulates by the sizes of the paper."""
+    weights = drawn_gpt(kind)
+    start = {"gpt2": "transformer.", "opt": "model."}[kind] if prefix else ""
+    stored = {start + name: x for name, x in weights.items()}
+    model = open_model(folder_of(tmp_path / kind, GPT2 if kind == "gpt2" else OPT, stored))
+    seen = []
+    logits = model.run(np.array(IDS), lambda product: (seen.append(product.op), multiply(product))[1])
+    want = gpt_by_hand(kind, weights, IDS)
+    assert np.abs(logits - want).max() <= 3e-6 * np.abs(want).max()
+    assert [op.name for op in seen] == model.op_names
+    tokens, ffn = len(IDS), 4 * D if kind == "gpt2" else FFN
+    per_layer = tokens * (4 * D * D + 2 * D * ffn + 2 * tokens * D)
+    assert sum(op.macs for op in seen) == LAYERS * per_layer + tokens * D * VOCAB
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "message"),
+    [
+        (GPT2, {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx True is not supported"),
+        (GPT2, {"n_head": 5}, "5 heads do not divide the hidden size 24"),
+        (GPT2, {"activation_function": "swish"}, "activation_function 'swish' is not supported; known: gelu, "),
+        (OPT, {"do_layer_norm_before": False}, "do_layer_norm_before False is not supported; known: True"),
+        (OPT, {"ffn_dim": None}, "ffn_dim must be a positive integer, got None"),
+    ],
+)
+def test_other_variants_are_refused(config: dict, change: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(TraceError) as caught:
+        open_model(folder_of(tmp_path / "m", config | change, {"x": np.zeros(1, np.float32)}))
+    assert message in str(caught.value)

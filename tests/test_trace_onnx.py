@@ -11,6 +11,7 @@ import pytest
 
 from simulator.cli import main
 from simulator.errors import OlivineError
+from simulator.study.tensors import named_tensors
 from simulator.study.workloads import resolve_workload
 from simulator.tracing import Trace, graph_trace, open_trace
 from simulator.tracing.graph_inputs import Asked
@@ -288,6 +289,10 @@ def test_quantise_dequantise_is_stored_as_integers(tmp_path: Path) -> None:
     assert last.w.scale == "vd#scale"
     assert trace.stats("y", "w").absmax == pytest.approx(np.abs(values["wd"]).max())
     assert open_trace(tmp_path / "toy").fingerprint == trace.fingerprint
+    for tensor in named_tensors(str(tmp_path / "toy")):  # what `olivine quantize` reads
+        op, _, side = tensor.name.rpartition(".")
+        assert np.array_equal(tensor.whole(), trace.load(op)[side == "w"]), tensor.name
+        assert np.array_equal(np.concatenate([b.values for b in tensor.blocks()]), tensor.whole()[0])
 
 
 def test_scales_that_rows_do_not_have_become_floats(tmp_path: Path) -> None:

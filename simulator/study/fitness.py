@@ -3,7 +3,7 @@
 Perplexity is that of the next token, over all passages; bits per character are its logarithm by what was read. An
 embedding is the mean of the last hidden states of a passage's tokens (Reimers and Gurevych, EMNLP 2019); its cosine is
 to the float model's, and the rank correlation (Spearman's) is over the similarities of all pairs of passages. Top-1
-agreement is the share of images whose first class is the float model's.
+agreement is the share of images, or of tokens, whose first class is the float model's.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Merit(NamedTuple):
 MERITS = {
     "embeddings": Merit("cosine", "cosine to the float model's embedding", True),
     "next_token": Merit("perplexity", "perplexity", False),
+    "tokens": Merit("top1_agreement", "top-1 agreement with the float model, over all tokens", True),
     "classes": Merit("top1_agreement", "top-1 agreement with the float model", True),
     "image": Merit("output_sqnr_db", "output SQNR (dB)", True),
 }
@@ -41,7 +42,7 @@ Outputs = Sequence[F32]
 
 
 def fitness(gives: str, inputs: Sequence[Input], outputs: Outputs, float_outputs: Outputs) -> dict[str, float]:
-    """Columns for what a model gives: ``embeddings``, ``next_token``, ``classes`` or ``image``.
+    """Columns for what a model gives: ``embeddings``, ``next_token``, ``tokens``, ``classes`` or ``image``.
 
     ``output_sqnr_db`` is of all outputs against the float model's; infinite where they are equal.
     """
@@ -110,8 +111,10 @@ def _characters(given: Input) -> float:
 
 
 def _of_classes(inputs: Sequence[Input], outputs: Outputs, float_outputs: Outputs) -> dict[str, float]:
-    same = [int(q.argmax()) == int(f.argmax()) for q, f in zip(outputs, float_outputs, strict=True)]
-    return {"top1_agreement": sum(same) / len(same)}
+    """Of one image each, or of a text's tokens: rows of logits."""
+    pairs = zip(outputs, float_outputs, strict=True)
+    same = np.concatenate([q.argmax(axis=-1).ravel() == f.argmax(axis=-1).ravel() for q, f in pairs])
+    return {"top1_agreement": float(same.mean())}
 
 
 def _of_images(inputs: Sequence[Input], outputs: Outputs, float_outputs: Outputs) -> dict[str, float]:
@@ -121,6 +124,7 @@ def _of_images(inputs: Sequence[Input], outputs: Outputs, float_outputs: Outputs
 _FITNESS: Mapping[str, Callable[[Sequence[Input], Outputs, Outputs], dict[str, float]]] = {
     "embeddings": _of_embeddings,
     "next_token": _of_next_token,
+    "tokens": _of_classes,
     "classes": _of_classes,
     "image": _of_images,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from simulator.errors import OlivineError, TraceError, UnknownNameError
 from simulator.formats import ROW_BLOCK, Granularity
 from simulator.study.workloads import resolve_workload
+from simulator.tracing.manifest import Operand
 from simulator.tracing.stored import REAL_DTYPES, StoredTensor, stored_tensors
+from simulator.tracing.writer import Codes
 
 __all__ = ["BLOCK_VALUES", "Block", "NamedTensor", "named_tensors", "skipped_tensors"]
 
@@ -37,6 +39,8 @@ class Block:
 class NamedTensor:
     """A tensor to encode: ``count`` operands of ``rows`` rows of K values, which lie one after another in ``stored``.
 
+    ``codes``: what its integers stand for, if they are codes.
+
     Raises: TraceError if it holds no values.
     """
 
@@ -44,6 +48,7 @@ class NamedTensor:
     stored: StoredTensor
     count: int
     granularity: Granularity
+    codes: Codes | None = None
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -75,11 +80,20 @@ class NamedTensor:
         for gemm in range(self.count):
             start, end = gemm * self.rows, (gemm + 1) * self.rows
             for first in range(start, end, step):
-                yield Block(gemm, self.stored.read(first, min(first + step, end)))
+                yield Block(gemm, self._read(first, min(first + step, end)))
 
     def whole(self) -> NDArray[np.float32]:
         """All values at once, (count, rows, K)."""
-        return self.stored.read(0, self.stored.rows).reshape(self.shape)
+        return self._read(0, self.stored.rows).reshape(self.shape)
+
+    def _read(self, first: int, last: int) -> NDArray[np.float32]:
+        """Rows [first, last) of all, as values."""
+        stored = self.stored.read(first, last)
+        if self.codes is None:
+            return stored
+        scale = self.codes.scale
+        rows = None if scale is None else np.broadcast_to(scale, (*self.stored.shape[:-1], 1)).reshape(-1, 1)
+        return Codes(None if rows is None else rows[first:last], self.codes.zero).real(stored)
 
 
 def named_tensors(source: str, pattern: str | None = None) -> list[NamedTensor]:
@@ -130,5 +144,14 @@ def _of_trace(source: str) -> dict[str, NamedTensor]:
             stored = shards[operand.shard][operand.tensor]
             count = math.prod(stored.shape[:-2])
             name = f"{record.name}.{side}"
-            found[name] = NamedTensor(name, stored, count, granularity)  # type: ignore[arg-type]
+            codes = _codes(operand, shards[operand.shard])
+            found[name] = NamedTensor(name, stored, count, granularity, codes)  # type: ignore[arg-type]
     return found
+
+
+def _codes(operand: Operand, tensors: Mapping[str, StoredTensor]) -> Codes | None:
+    """What an operand's integers stand for, where they do not stand for themselves."""
+    if not operand.has_codes:
+        return None
+    scale = np.array(tensors[operand.scale].mapped()) if operand.scale else None
+    return Codes(scale, operand.zero or 0)

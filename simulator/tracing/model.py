@@ -19,7 +19,7 @@ from simulator.tracing.models import ARCHITECTURES, Architecture
 from simulator.tracing.net import Net
 from simulator.tracing.products import F32, Multiply, multiply
 from simulator.tracing.source import CONFIG_FILE, TOKENIZER_FILE, ModelSource, find_model
-from simulator.tracing.tokens import TokenisedText, byte_tokens, tokenise, tokenise_all
+from simulator.tracing.tokens import VOCABULARY_FILE, TokenisedText, byte_tokens, tokenise, tokenise_all
 from simulator.tracing.weights import ModelWeights, weight_files
 
 __all__ = ["Input", "Model", "default_text", "open_model", "read_utf8"]
@@ -97,10 +97,12 @@ class Model:
         return tokenise(self._tokenizer(), text, tokens, self.config.positions)
 
     def _tokenizer(self) -> Path:
-        path = self.source.folder / TOKENIZER_FILE
-        if not path.is_file():
-            raise TraceError(f"{self.source.folder}: not a model folder: {TOKENIZER_FILE} missing")
-        return path
+        path, words = (self.source.folder / name for name in (TOKENIZER_FILE, VOCABULARY_FILE))
+        if path.is_file():
+            return path
+        if self.source.model_type == "albert" and words.is_file():  # of whole tokens, as RXNMapper has it
+            return words
+        raise TraceError(f"{self.source.folder}: not a model folder: {TOKENIZER_FILE} missing")
 
 
 def open_model(source: str | Path) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 from simulator.errors import TraceError
 from simulator.tracing.messages import one_line
 
-__all__ = ["DEFAULT_TOKENS", "TokenisedText", "byte_tokens", "tokenise", "tokenise_all"]
+__all__ = ["DEFAULT_TOKENS", "VOCABULARY_FILE", "TokenisedText", "byte_tokens", "tokenise", "tokenise_all"]
 
 DEFAULT_TOKENS = 128
-_END = "[SEP]"
+VOCABULARY_FILE = "vocab.txt"
+_START, _END, _UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 _START_ID, _BYTE_IDS = 1, 3  # of llama2.c's vocabulary: <s>, and <0x00> of the bytes
 
 
@@ -78,6 +80,8 @@ def _load_tokenizer(path: Path) -> Any:
         raise TraceError("reading text needs the 'text' extra: pip install 'olivine[text]'") from None
     try:
         data = path.read_text(encoding="utf-8")
+        if path.name == VOCABULARY_FILE:
+            return _of_vocabulary(data.splitlines())
         pieces = _pieces(data)
         tokenizer = _of_pieces(*pieces) if pieces else Tokenizer.from_str(data)
     except OSError as exc:
@@ -86,6 +90,22 @@ def _load_tokenizer(path: Path) -> Any:
         raise TraceError(f"{path}: not a readable tokeniser: {one_line(exc)}") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    return tokenizer
+
+
+def _of_vocabulary(words: Sequence[str]) -> Any:
+    """Text as the longest words of a list, one after another, between [CLS] and [SEP]: atoms and bonds of SMILES."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+
+    special = re.compile(r"\[(PAD|UNK|CLS|SEP|MASK|unused\d+)\]")
+    longest = sorted((word for word in words if word and not special.fullmatch(word)), key=len, reverse=True)
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=_UNKNOWN))
+    pattern = Regex("|".join(re.escape(word) for word in longest))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(pattern, "isolated")]
+    )
+    ends = [(word, words.index(word)) for word in (_START, _END)]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{_START} $A {_END}", special_tokens=ends)
     return tokenizer
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from simulator.tracing.models import bert, llama, mamba_sr, resnet_cifar, rwkv, vit
+from simulator.tracing.models import albert, bert, gpt, llama, mamba_sr, resnet_cifar, rwkv, vit
 from simulator.tracing.net import Net
 from simulator.tracing.products import F32
 
@@ -33,7 +33,7 @@ class Architecture:
 
     Attributes:
         reads: token ids, bytes of a text, or an image.
-        gives: embeddings of tokens, logits of the next token or of classes, or an image.
+        gives: embeddings of tokens, logits of the next token, of each place's token or of classes, or an image.
         read_config: ``config.json`` (path for messages, parsed) to the record that the others take.
         op_names: names of all ops, in order.
         forward: outputs of one input.
@@ -43,7 +43,7 @@ class Architecture:
     """
 
     reads: Literal["tokens", "bytes", "image"]
-    gives: Literal["embeddings", "next_token", "classes", "image"]
+    gives: Literal["embeddings", "next_token", "tokens", "classes", "image"]
     read_config: Callable[[Path, dict[str, Any]], Any]
     op_names: Callable[[Any], list[str]]
     forward: Callable[[Net, Any, np.ndarray], F32]
@@ -55,6 +55,12 @@ class Architecture:
 _GELU = {"gelu": "gelu", "gelu_new": "gelu", "relu": "relu"}
 _RMS, _LAYER = ("residual", "rms_norm"), ("residual", "layer_norm")
 
+
+def _decoder(config: gpt.GptConfig) -> dict[str, tuple[str, ...]]:
+    n = config.names
+    return {".qk": ("softmax",), n.out: _LAYER, n.up: (_GELU[config.activation],), n.down: _LAYER}
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "bert": Architecture(
         "tokens", "embeddings", bert.read_config, bert.op_names, bert.forward,
@@ -64,6 +70,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     "llama": Architecture(
         "tokens", "next_token", llama.read_config, llama.op_names, llama.forward,
         lambda c: {".qk": ("softmax",), c.names.o: _RMS, c.names.gate: ("silu",), c.names.down: _RMS},
+    ),
+    "gpt2": Architecture(
+        "tokens", "next_token", gpt.read_gpt2, gpt.op_names, gpt.forward, _decoder, prefix="transformer.",
+    ),
+    "opt": Architecture(
+        "tokens", "next_token", gpt.read_opt, gpt.op_names, gpt.forward, _decoder, prefix="model.",
+    ),
+    "albert": Architecture(
+        "tokens", "tokens", albert.read_config, albert.op_names, albert.forward,
+        lambda c: {".qk": ("softmax",), "predictions.dense": (_GELU[c.activation], "layer_norm"), ".dense": _LAYER,
+                   ".ffn": (_GELU[c.activation],), ".ffn_output": _LAYER},
     ),
     "deit": Architecture(
         "image", "classes", vit.read_config, vit.op_names, vit.forward,
