@@ -25,19 +25,20 @@ _ASKS = 50
 def nsga2(lattice: Lattice, asked: Search, seed: int) -> Generator[list[Choice], Sequence[Judged], None]:
     """Rounds of new points; is sent what each was worth, in order.
 
-    A child that was met before is thrown away and counts for nothing, so that a generation has only new points. A round
-    is a generation; where some of its points failed, the next round makes up for them.
+    A child that was met before is thrown away and counts for nothing, so that a generation has only new points. Where
+    points fail, as many more are proposed as a generation needs by what share of them failed so far.
     """
     population = _Population(lattice, asked, seed)
-    left, missing = asked.points, asked.generation
-    while left:
-        proposed = population.ask(min(missing, left))
+    tried = alive = 0
+    missing = asked.generation
+    while tried < asked.points:
+        share = (alive + 1) / (tried + 1)
+        proposed = population.ask(min(math.ceil(missing / share), 2 * asked.generation, asked.points - tried))
         if not proposed:
             return
-        judged = yield proposed
-        missing -= population.tell(judged)
-        missing = missing or asked.generation
-        left -= len(proposed)
+        with_values = population.tell((yield proposed))
+        tried, alive = tried + len(proposed), alive + with_values
+        missing = missing - with_values if missing > with_values else asked.generation
 
 
 class _Population:
