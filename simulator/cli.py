@@ -163,7 +163,13 @@ def run(
     if as_json:
         records = outcome.results.to_dict(orient="records")
         _print_json(
-            {"results": records, "page": str(outcome.page), "points_run": outcome.ran, "points_reused": outcome.reused}
+            {
+                "results": records,
+                "page": str(outcome.page),
+                "points_run": outcome.ran,
+                "points_reused": outcome.reused,
+                "points_failed": len(outcome.failures),
+            }
         )
     else:
         from rich.console import Console
@@ -175,7 +181,10 @@ def run(
         print(f"report: {outcome.page}")
     for line in outcome.mismatches:
         print(f"olivine: {line}", file=sys.stderr)
-    return EXIT_CHECK_FAILED if outcome.mismatches else 0
+    if outcome.failures:
+        some = f"{len(outcome.failures)} of {len(outcome.results)} points failed, e.g. {outcome.failures[0]}"
+        print(f"olivine: {some}", file=sys.stderr)
+    return EXIT_CHECK_FAILED if outcome.mismatches or outcome.failures else 0
 
 
 @app.command()

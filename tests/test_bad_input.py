@@ -480,7 +480,7 @@ CASES = [
     ),
     study(
         "study: axis without a list",
-        "study.yaml:7: sweep.array.rows: expected a list, found number 8",
+        "study.yaml:7: sweep.array.rows: expected a list or a mapping, found number 8",
         more="sweep:\n  array.rows: 8\n",
     ),
     study(
@@ -586,7 +586,7 @@ CASES = [
         Case(
             "store of a later version",
             ["run", "study.yaml", "--out", "out"],
-            "out/results.sqlite: written by another version (schema 7, this one reads 1); name another --out",
+            "out/results.sqlite: written by another version (schema 7, this one reads 2); name another --out",
             prepare=store("PRAGMA user_version = 7"),
         )
     ),

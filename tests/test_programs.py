@@ -15,9 +15,9 @@ from simulator.config import load_study
 from simulator.errors import ConfigError
 from simulator.study.building import build
 from simulator.study.expand import expand
+from simulator.study.keys import code_of
 from simulator.study.passes import time_pass
 from simulator.study.programs import run_program
-from simulator.study.store import code_of
 from simulator.workload import Op, Pass
 
 HOST = {"host.operation_us": 4.0, "host.launch_us": 3.0, "host.gap_us": 0.9, "host.wait_us": 2.8}
@@ -137,7 +137,7 @@ def test_code_of_a_product_s_datapath_is_part_of_what_a_result_depends_on():
     study = {"name": "s", "designs": [design],
              "workloads": [{"name": "w", "gemms": [{"name": "qk", "M": 8, "N": 8, "K": 8}]}]}  # fmt: skip
     (point,) = expand(*load_study(study), {})
-    assert list(code_of(point)["datapath_code"]) == ["fp16_mac", "int_mac", "mixed_int8_fp16"]
+    assert list(code_of(point.hardware.design)["datapath_code"]) == ["fp16_mac", "int_mac", "mixed_int8_fp16"]
 
 
 def test_another_list_under_the_same_name_is_run_anew(tmp_path):

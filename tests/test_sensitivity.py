@@ -20,7 +20,7 @@ from simulator.study import sensitivity as analysis
 from simulator.study.building import build
 from simulator.study.constants import changed_library, find_constants
 from simulator.study.counted import from_record, to_record
-from simulator.study.expand import lay_out
+from simulator.study.layout import lay_out
 from simulator.study.operands import random_tensors
 from simulator.study.simulate import count_op, simulate_op
 from simulator.workload import Op

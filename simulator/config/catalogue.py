@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,8 @@ from simulator.config.foreign import FOREIGN, Reader, read_document, with_dims
 from simulator.config.kernels import KernelList
 from simulator.config.load import Source, apply_overrides, from_mapping, merge, read_yaml, validate
 from simulator.config.model_json import read_model_json
+from simulator.config.once import once
+from simulator.config.overlays import Overlay, for_datapath, for_dram, lay
 from simulator.config.record import Record
 from simulator.config.scalesim_config import read_scalesim_config
 from simulator.config.sram_table import has_node, with_macros
@@ -28,9 +29,11 @@ from simulator.resources import shipped_dir, shipped_names
 
 __all__ = [
     "Reference",
+    "design_of",
     "find_file",
     "is_path",
     "kind_of",
+    "kind_written",
     "load_cost",
     "load_design",
     "load_dram",
@@ -41,6 +44,7 @@ __all__ = [
     "load_workload",
     "named_at",
     "price_lists",
+    "read_design",
 ]
 
 Reference = str | Path | Mapping[str, Any] | Source
@@ -69,28 +73,33 @@ def load_design(
     set: Mapping[str, Any] | None = None,
     *,
     near: Path | None = None,
-    overlays: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    overlays: Iterable[Overlay] = (),
 ) -> Design:
     """A design by shipped name, path or mapping, with overrides by dotted path.
 
     Args:
         ref: a path may also be a SCALE-Sim configuration (``.cfg``); ``extends: NAME`` lays it over another design.
-        set: dotted path -> value, as in ``{"array.rows": 64}``. Another ``datapath.name`` drops the options of the
-            datapath that it replaces; ``memory.dram.model`` to or from ``banked`` those of the DRAM.
+        set: dotted path -> value, as in ``{"array.rows": 64}``; see ``overlays.lay``.
         near: folder in which relative paths are also looked for.
         overlays: further overrides, each with what to call it in a complaint; later ones win.
     Raises: ConfigError, one line with file, line and field.
     """
-    source = _read(ref, "design", near)
-    for label, changes in [("set", set or {}), *overlays]:
-        source = _for_datapath(source, changes.get("datapath.name"))
-        source = apply_overrides(_for_dram(source, changes.get("memory.dram.model")), changes, label=label)
-    design = validate(source, _KINDS[_kind_written(source)])
+    return design_of(lay(read_design(ref, near=near), [("set", set or {}), *overlays]))
+
+
+def read_design(ref: Reference, *, near: Path | None = None) -> Source:
+    """The document of a design, what it extends merged in; see ``load_design``. Raises: ConfigError."""
+    return _read(ref, "design", near)
+
+
+def design_of(source: Source) -> Design:
+    """The checked design of a document. Raises: ConfigError."""
+    design = validate(source, _KINDS[kind_written(source)])
     design._source = source
     return design
 
 
-def _kind_written(source: Source) -> str:
+def kind_written(source: Source) -> str:
     """The kind of array that a document is about; what is none is a complaint that validation makes."""
     array = source.data.get("array")
     kind = array.get("kind", "systolic") if isinstance(array, dict) else "systolic"
@@ -102,11 +111,13 @@ def kind_of(design: Design) -> str:
     return next(kind for kind, model in _KINDS.items() if isinstance(design, model))
 
 
+@once
 def load_cost(ref: Reference, *, near: Path | None = None) -> CostLibrary:
     """A cost library by shipped name, path or mapping. Raises: ConfigError."""
     return validate(with_macros(_read(ref, "cost", near)), CostLibrary)
 
 
+@once
 def load_sram_at(ref: Reference, node_nm: float, *, near: Path | None = None) -> SramTable | None:
     """Macros of another node from the table that a cost library names; None if it names none, or none of that node.
 
@@ -116,16 +127,19 @@ def load_sram_at(ref: Reference, node_nm: float, *, near: Path | None = None) ->
     return validate(with_macros(source, node_nm).part(("sram",)), SramTable) if has_node(source, node_nm) else None
 
 
+@once
 def load_scaling() -> ScalingTable:
     """The published factors between technology nodes."""
     return validate(read_yaml(shipped_dir(_FOLDERS["cost"]) / "scaling_deepscale.yaml"), ScalingTable)
 
 
+@once
 def load_dram(ref: Reference, set: Mapping[str, Any] | None = None, *, near: Path | None = None) -> DramPart:
     """A DRAM part by shipped name, path or mapping, with overrides by dotted path. Raises: ConfigError."""
     return validate(apply_overrides(_read(ref, "DRAM", near), set or {}, label="set"), DramPart)
 
 
+@once
 def load_kernels(ref: Reference, *, near: Path | None = None) -> KernelList:
     """A kernel list by shipped name, path or mapping. Raises: ConfigError."""
     return validate(_read(ref, "kernel list", near), KernelList)
@@ -141,7 +155,7 @@ def load_workload(
     ref: Reference,
     *,
     near: Path | None = None,
-    overlays: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    overlays: Iterable[Overlay] = (),
     readers: Mapping[str, Reader] | None = None,
 ) -> WorkloadSpec:
     """A workload of shapes by shipped name, path or mapping; a model it names is read.
@@ -227,10 +241,10 @@ def _read(
     merged = reduce(merge, parents)
     data = {key: value for key, value in source.data.items() if key != "extends"}
     datapath = data.get("datapath")
-    merged = _for_datapath(merged, datapath.get("name") if isinstance(datapath, dict) else None)
+    merged = for_datapath(merged, datapath.get("name") if isinstance(datapath, dict) else None)
     memory = data.get("memory")
     dram = memory.get("dram") if isinstance(memory, dict) else None
-    merged = _for_dram(merged, dram.get("model") if isinstance(dram, dict) else None)
+    merged = for_dram(merged, dram.get("model") if isinstance(dram, dict) else None)
     if kind == "cost":
         merged = beneath(data, merged)
     return merge(merged, Source(data, source.lines, source.label, source.labels))
@@ -250,28 +264,6 @@ def _with_model(source: Source, near: Path | None) -> Source:
     labels = {k: v for k, v in source.labels.items() if k[:1] != ("model",)} | {("model",): str(path)}
     lines = {k: v for k, v in source.lines.items() if k[:1] != ("model",)}
     return Source(data, lines, source.label, labels)
-
-
-def _for_datapath(source: Source, name: Any) -> Source:
-    """``source`` without the options of its datapath if another datapath, ``name``, is about to take its place."""
-    found = source.data.get("datapath")
-    if name is None or not isinstance(found, dict) or found.get("name") == name:
-        return source
-    return replace(source, data={**source.data, "datapath": {k: v for k, v in found.items() if k == "name"}})
-
-
-def _for_dram(source: Source, model: Any) -> Source:
-    """``source`` without the fields of its DRAM if one of another kind, ``model``, is about to take its place: banked
-    DRAM is a part and its controller, the others a rate and a latency.
-    """
-    memory = source.data.get("memory")
-    found = memory.get("dram") if isinstance(memory, dict) else None
-    if model is None or not isinstance(memory, dict) or not isinstance(found, dict):
-        return source
-    if (model == "banked") == (found.get("model") == "banked"):
-        return source
-    kept = {k: v for k, v in found.items() if k == "model"}
-    return replace(source, data={**source.data, "memory": {**memory, "dram": kept}})
 
 
 def _document(

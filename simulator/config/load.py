@@ -72,7 +72,7 @@ def apply_overrides(source: Source, overrides: Mapping[str, object], label: str 
 
     Raises: ConfigError if a path goes through something other than a mapping.
     """
-    data, lines, labels = _plain(source.data, (), source.label), source.lines, source.labels
+    data, lines, labels = dict(source.data), source.lines, source.labels
     for key, value in overrides.items():
         path = _split(key, label)
         new = _put(data, path, _plain(value, path, label), label)
@@ -118,15 +118,16 @@ def _split(key: str, label: str) -> Steps:
 
 
 def _put(data: dict[str, Any], path: Steps, value: object, label: str) -> Steps:
-    """Set ``data`` at ``path``; returns the shortest path that is new, which may be a mapping made on the way."""
+    """Set ``data`` at ``path``, mappings on the way copied; returns the shortest path that is new, maybe one made."""
     new = path
     for depth, step in enumerate(path[:-1], start=1):
         if step not in data:
             new = min(new, path[:depth], key=len)
-        data = data.setdefault(str(step), {})
-        if not isinstance(data, dict):
-            obstacle = f"{dotted(path[:depth])} is not a mapping but {found(data)}"
-            raise ConfigError(f"{place(label, None, path)}: cannot be set; {obstacle}")
+        inner = data.get(str(step), {})
+        if not isinstance(inner, dict):
+            obstacle = f"cannot be set; {dotted(path[:depth])} is not a mapping but {found(inner)}"
+            raise ConfigError(f"{place(label, None, path)}: {obstacle}")
+        data[str(step)] = data = dict(inner)
     data[str(path[-1])] = value
     return new
 
@@ -293,7 +294,6 @@ def _fields(kind: Any) -> dict[str, Any]:
 
 
 def _choices(types: list[Any]) -> list[str]:
-    """The values of the literals and enums among ``types``."""
     literals = [value for kind in types if get_origin(kind) is Literal for value in get_args(kind)]
     enums = [member.value for kind in types if isinstance(kind, type) and issubclass(kind, Enum) for member in kind]
     return [str(value) for value in literals + enums]

@@ -10,6 +10,7 @@ from simulator.config.accuracy import Accuracy
 from simulator.config.load import FieldError
 from simulator.config.published import Beside, Measured, Published
 from simulator.config.record import Record
+from simulator.config.sweep import Range
 
 __all__ = ["Fidelity", "Sizing", "Steps", "Study"]
 
@@ -41,6 +42,14 @@ class Study(Record):
 
     ``steps``: what runs of each workload: ``all``; its matrix ``products`` without the passes of the vector unit; or
     its ``layers`` alone, products with weights, as in published simulators that know neither passes nor attention.
+
+    ``sweep``: fields of the designs (or, as ``workload.FIELD``, of the workloads) and the values they take, as in
+    ``sweep.py``. ``where``: conditions on the axes, ``design`` and ``workload``; a point that one of them denies does
+    not exist. ``constraints``: conditions on columns of the results; a point that breaks one is shown, but never a best
+    one.
+
+    ``layers``: of which points the rows per layer are kept: ``all``, those on the ``front`` (of least time and energy),
+    ``none``; ``auto`` is ``all`` of up to 500 points, else ``front``.
     """
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -48,7 +57,10 @@ class Study(Record):
     designs: list[str | dict[str, Any]] = Field(min_length=1)
     workloads: list[str | dict[str, Any]] = Field(min_length=1)
     set: dict[str, Any] = Field(default_factory=dict)
-    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    sweep: dict[str, list[Any] | Range] = Field(default_factory=dict)
+    where: list[str] = Field(default=[], max_length=100)
+    constraints: list[str] = Field(default=[], max_length=100)
+    layers: Literal["auto", "all", "front", "none"] = "auto"
     normalise: Literal["none", "iso_area", "iso_bandwidth", "iso_peak"] = "none"
     sizing: Sizing = Sizing()
     baseline: str | None = None
@@ -80,6 +92,7 @@ class Study(Record):
             what = f"a baseline, or sizing.{budget}" if budget else "a baseline"
             raise FieldError(("normalise",), f"{self.normalise} needs {what}")
         for path in ("array", "array.rows", "array.cols"):
-            if self.normalise != "none" and path in self.sweep:
-                raise FieldError(("sweep", path), f"normalise: {self.normalise} sizes the array; remove this axis")
+            axis = next((key for key in self.sweep if path in [part.strip() for part in key.split(",")]), None)
+            if self.normalise != "none" and axis is not None:
+                raise FieldError(("sweep", axis), f"normalise: {self.normalise} sizes the array; remove this axis")
         return self

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simulator.config import Source, Study, load_study, named_at
+from simulator.config import load_study, named_at
 from simulator.cost.pricing import BUFFERS
 from simulator.errors import ConfigError, did_you_mean
-from simulator.study.expand import Point, expand
+from simulator.study.points import Points, open_points
+from simulator.study.setup import StudySetup
 
 __all__ = ["accounting_rows", "other_studies"]
 
@@ -19,14 +20,13 @@ _NOT_CORE = ("vector", "global_buffer", *BUFFERS)
 Row = dict[str, Any]
 
 
-def other_studies(
-    study: Study, source: Source, points: Sequence[Point], overrides: Mapping[str, Any]
-) -> list[tuple[Study, list[Point]]]:
-    """The studies that stand beside this one, whose points are ``points``, expanded.
+def other_studies(points: Points) -> list[StudySetup]:
+    """The studies that stand beside the one of these points.
 
     Raises: ConfigError naming the line that names them.
     """
-    found: list[tuple[Study, list[Point]]] = []
+    study, source = points.study, points.setup.source
+    found: list[StudySetup] = []
     if study.beside is None:
         return found
     over = study.beside.over
@@ -38,13 +38,13 @@ def other_studies(
             other, other_source = load_study(path if path.is_file() else entry.study)
         if other.sweep:
             raise ConfigError(f"{where}: '{other.name}' has sweep axes; a study beside another has none")
-        found.append((other, expand(other, other_source, overrides)))
-        _require_design(over, other.name, found[-1][1], where)
+        found.append(StudySetup(other, other_source, points.setup.overrides, points.setup.plugins))
+        _require_design(over, other.name, open_points(found[-1]), where)
     return found
 
 
-def _require_design(name: str, study: str, points: Sequence[Point], where: str) -> None:
-    known = list(dict.fromkeys(point.hardware.design.name for point in points))
+def _require_design(name: str, study: str, points: Points, where: str) -> None:
+    known = points.design_names
     if name not in known:
         hint = did_you_mean(name, known) or f"; designs: {', '.join(known)}"
         raise ConfigError(f"{where}: '{study}' has no design '{name}'{hint}")

@@ -21,8 +21,9 @@ from simulator.study.ablation import Ablated
 from simulator.study.building import build
 from simulator.study.fitness import MERITS, Merit, fitness
 from simulator.study.hardware import Hardware
+from simulator.study.keys import code_sha256, datapath_sha256
 from simulator.study.passages import InputSets
-from simulator.study.store import Store, code_sha256, datapath_sha256
+from simulator.study.store import Store, Stored
 from simulator.study.substitution import Products, Quantised, Sums, is_replaced
 from simulator.tracing.model import Input, Model
 from simulator.tracing.products import F32, Multiply, Product, multiply
@@ -107,10 +108,10 @@ def judge(
             if scheme.calibrates and not seen:
                 seen.update(activations_of(bench, weights))
             row, layers = _run(bench, weights, scheme.make(seen))
-            known = (scheme.head | row, [{"design": scheme.name} | layer for layer in layers])
+            known = Stored(scheme.head | row, [{"design": scheme.name} | layer for layer in layers])
             if store:
                 store.put(key, *known)
-        found.append(Judged(*known))
+        found.append(Judged(known.row, known.layers))
         if progress:
             progress(done, len(schemes), scheme.name)
     return found

@@ -11,7 +11,7 @@ from simulator import units
 from simulator.cost import energy_pj, total
 from simulator.counts import Counts
 from simulator.study.constants import Constant
-from simulator.study.expand import Point
+from simulator.study.point import Point
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,9 @@ from simulator.config.cost import CostLibrary, DramPrices, SramMacro
 from simulator.cost.gpu import LEVELS
 from simulator.cost.pricing import BUFFERS
 from simulator.cost.sram import macros_used
-from simulator.study.expand import Layout
 from simulator.study.gpu import GpuHardware
 from simulator.study.hardware import Hardware
+from simulator.study.layout import Layout
 from simulator.study.systolic import SystolicHardware
 
 __all__ = ["Constant", "LeftOut", "changed_library", "find_constants", "price_list"]
@@ -107,7 +107,7 @@ def find_constants(layout: Layout, by: float) -> tuple[list[Constant], list[Left
     """
     found: dict[str, Constant] = {}
     for family in layout.families:
-        for hardware in (precision for member in family for precision in member.hardware.precisions):
+        for hardware in (precision for member in family.values() for precision in member.hardware.precisions):
             for path, value, source in _prices(hardware):
                 _add(found, f"{price_list(hardware)}:{_dotted(path)}", "price", path, value, source, hardware)
     used = {name: constant for name, constant in found.items() if constant.value}
@@ -223,13 +223,13 @@ def _quantities(layout: Layout, by: float) -> tuple[list[Constant], list[LeftOut
     """Fields of the designs that are varied, and numbers in them that are not."""
     values: dict[str, dict[float, list[str]]] = {}
     for family in layout.families:
-        hardware = family[0].hardware
+        hardware = next(iter(family.values())).hardware
         for path, value in {**_numbers(hardware.design.model_dump()), **_of_datapath(hardware)}.items():
             values.setdefault(path, {}).setdefault(value, []).append(hardware.design.name)
     found, others = [], []
     for path, groups in values.items():
         for value, designs in groups.items():
-            reason = _no_quantity(path, value, layout.study.sweep)
+            reason = _no_quantity(path, value, layout.points_of.space.paths)
             name = path if len(groups) == 1 else f"{path}={value:g}"
             why = reason or _no_step(value, by)
             if why:
@@ -264,7 +264,7 @@ def _of_datapath(hardware: Hardware) -> dict[str, float]:
     return _numbers({"datapath": options})
 
 
-def _no_quantity(path: str, value: float, sweep: Mapping[str, Any]) -> str:
+def _no_quantity(path: str, value: float, sweep: Sequence[str]) -> str:
     """Why a number of a design is no constant to vary; empty if it is one."""
     if any(path == axis or path.startswith(f"{axis}.") or axis.startswith(f"{path}.") for axis in sweep):
         return "an axis of the study"

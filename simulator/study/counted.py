@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict
 from functools import reduce
 from operator import add
@@ -13,10 +11,10 @@ from simulator import datapath as datapaths
 from simulator.config.study import Fidelity
 from simulator.counts import Counts, Traffic
 from simulator.errors import ConservationError
-from simulator.study.expand import Point
+from simulator.study.keys import code_of, content_key, content_of
 from simulator.study.passes import simulate_pass
+from simulator.study.point import Point
 from simulator.study.simulate import count_op, needs_values
-from simulator.study.store import code_of, point_content
 from simulator.workload import Op
 
 __all__ = ["count_point", "counts_key", "from_record", "to_record"]
@@ -26,10 +24,10 @@ _PRICES_ONLY: Any = {"name": True, "description": True, "cost": True, "node_nm":
 
 
 def counts_key(point: Point, fidelity: Fidelity, seed: int) -> str:
-    """Content address of a point's counts: all that ``store.point_key`` covers but prices, names and axes."""
+    """Content address of a point's counts: all that ``Points.key`` covers but prices, names and axes."""
     design = point.hardware.design.model_dump(mode="json", exclude=_PRICES_ONLY)
-    content = point_content(point, fidelity, seed) | code_of(point) | {"kind": "counts", "design": design}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    content = content_of(point.hardware.design, point.workload, fidelity, seed) | code_of(point.hardware.design)
+    return content_key(content | {"kind": "counts", "design": design})
 
 
 @datapaths.blamed()

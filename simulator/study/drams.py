@@ -46,6 +46,8 @@ def dram_part(design: Design, dram: BankedDramSpec) -> DramPart:
     ref = dram.part if isinstance(dram.part, str) else dram.part.model_dump(mode="json")
     with named_at(design.where("memory", "dram", "part")):
         part = load_dram(ref, near=Path(label).parent)
+    if not dram.overrides:
+        return part
     try:
         return load_dram(part.model_dump(mode="json"), set=dram.overrides)
     except ConfigError as error:

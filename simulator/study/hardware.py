@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any, Self, TypeVar
 from simulator import datapath as datapaths
 from simulator.config import Design
 from simulator.config.cost import CostLibrary
+from simulator.config.once import once
 from simulator.cost import Bill, area_um2, energy_pj
 from simulator.counts import Counts
 from simulator.datapath import Datapath, OptionError
@@ -129,11 +131,16 @@ def with_layers(
     return replace(base, layers=tuple(layers))
 
 
+@once
+def _created(name: str, options: str) -> Datapath:
+    return datapaths.create(name, json.loads(options))
+
+
 def make_datapath(design: Design, options: dict[str, Any], path: Path) -> Datapath:
     """The design's datapath with these options. Raises: ConfigError with file, line and field."""
     name = design.datapath.name
     try:
-        return datapaths.create(name, options)
+        return _created(name, json.dumps(options))
     except OptionError as error:
         raise ConfigError(f"{design.where(*path, error.option)}: {error}") from None
     except UnknownNameError as error:

@@ -11,7 +11,6 @@ from simulator.config import Design, Source, Study
 from simulator.config.accuracy import Accuracy
 from simulator.errors import ConfigError, TraceError
 from simulator.study.accuracy import DECIDES, Bench, Judged, Progress, judge
-from simulator.study.expand import Point
 from simulator.study.passages import read_inputs
 from simulator.study.store import Store
 from simulator.tracing.model import open_model
@@ -43,21 +42,22 @@ def bench_of(study: Study, source: Source) -> Bench | None:
 
 
 def accuracy_of(
-    bench: Bench, points: Sequence[Point], store: Store, progress: Progress | None = None
+    bench: Bench, designs: Sequence[Design | None], store: Store, progress: Progress | None = None
 ) -> tuple[list[Row], Row]:
-    """Columns for the row of each point, and what the report needs besides."""
-    designs: dict[str, Design] = {}
-    for point in points:
-        designs.setdefault(_content(point), point.hardware.design)
-    reference, *judged = judge(bench, list(designs.values()), store=store, progress=progress)
-    found = dict(zip(designs, judged, strict=True))
-    columns = [_columns(found[_content(point)]) for point in points]
+    """Columns for the row of each point by its design, none without one, and what the report needs besides."""
+    distinct: dict[str, Design] = {}
+    for design in designs:
+        if design:
+            distinct.setdefault(_content(design), design)
+    reference, *judged = judge(bench, list(distinct.values()), store=store, progress=progress)
+    found = dict(zip(distinct, judged, strict=True))
+    columns = [_columns(found[_content(design)]) if design else {} for design in designs]
     layers = [layer for one in judged for layer in one.layers]
     return columns, describe_bench(bench) | {"float": reference.row, "layers": layers}
 
 
-def _content(point: Point) -> str:
-    return json.dumps(point.hardware.design.model_dump(mode="json", include=set(DECIDES)), sort_keys=True)
+def _content(design: Design) -> str:
+    return json.dumps(design.model_dump(mode="json", include=set(DECIDES)), sort_keys=True)
 
 
 def _columns(judged: Judged) -> Row:

@@ -12,10 +12,11 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
-from simulator.config import load_kernels, named_at
+from simulator.config import Design, load_kernels, named_at
 from simulator.config.design import DatapathSpec
 from simulator.config.kernels import Host, Kernel, KernelList, Product
 from simulator.config.study import Fidelity
+from simulator.config.tensor_core import TensorCoreDesign
 from simulator.counts import Counts
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.engine.queue import Asked, HostTimes, run_queue
@@ -74,7 +75,7 @@ def run_program(hardware: GpuHardware, op: Op, act: Encoded | None, fidelity: Fi
 
 def _run(hardware: GpuHardware, op: Op, outliers: int, fidelity: Fidelity) -> ProgramRun:
     sizes = sizes_of(op.M, op.N, op.K, outliers)
-    kernels = [kernel for kernel in kernel_list(hardware).kernels if outliers or not kernel.needs_outliers]
+    kernels = [kernel for kernel in _kernels(hardware).kernels if outliers or not kernel.needs_outliers]
     works = kernel_works(kernels, sizes, hardware.machine.l2_bytes)
     each = [_kernel(hardware, *of, sizes, fidelity) for of in zip(kernels, works, strict=True)]
     ran = [run for run, kernel in zip(each, kernels, strict=True) for _ in range(kernel.launches)]
@@ -92,24 +93,30 @@ def _kernel(
     return _streams(hardware, kernel, work, fidelity)
 
 
-def kernel_list(hardware: GpuHardware) -> KernelList:
-    """What runs in place of each product.
+def kernel_list(design: Design) -> KernelList | None:
+    """What runs in place of each product, if the design names a list.
 
     Raises: ConfigError for a list that does not exist, is wrong, or gives other values than the design's datapath.
     """
-    design, key = hardware.design, ("kernels",)
-    assert design.kernels is not None, "only a design with a list of kernels has a program"
+    if not isinstance(design, TensorCoreDesign) or design.kernels is None:
+        return None
+    label, _ = design._source.origin(("kernels",)) if design._source else ("", None)
+    with named_at(design.where("kernels")):
+        listed = load_kernels(design.kernels, near=Path(label).parent)
+    own = design.datapath.name
+    if listed.gives != own:
+        raise ConfigError(
+            f"{design.where('kernels')}: '{listed.name}' runs {listed.gives}, the design has {own}; name a list "
+            "for that, or say in the list's key 'datapath' that it gives its values"
+        )
+    return listed
+
+
+def _kernels(hardware: GpuHardware) -> KernelList:
+    """The list of a hardware that has one, read once."""
+    key = ("kernels",)
     if key not in hardware.known:
-        label, _ = design._source.origin(("kernels",)) if design._source else ("", None)
-        with named_at(design.where("kernels")):
-            listed = load_kernels(design.kernels, near=Path(label).parent)
-        own = design.datapath.name
-        if listed.gives != own:
-            raise ConfigError(
-                f"{design.where('kernels')}: '{listed.name}' runs {listed.gives}, the design has {own}; name a list "
-                "for that, or say in the list's key 'datapath' that it gives its values"
-            )
-        hardware.known[key] = listed
+        hardware.known[key] = kernel_list(hardware.design)
     found: KernelList = hardware.known[key]
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import Any
@@ -17,13 +17,13 @@ from simulator.counts import Counts
 from simulator.engine import STALL_CAUSES, shown
 from simulator.errors import ConservationError
 from simulator.reference import sqnr_db
-from simulator.study.expand import Point
 from simulator.study.passes import PassResult
+from simulator.study.point import Point
 from simulator.study.quality import Quality
 from simulator.study.simulate import OpResult
 from simulator.workload import Op
 
-__all__ = ["CONTRACT_COLUMNS", "SHAPE_COLUMNS", "add_ratios", "axis_column", "layer_row", "point_row"]
+__all__ = ["CONTRACT_COLUMNS", "SHAPE_COLUMNS", "add_ratios", "axis_column", "layer_row", "point_row", "with_axes"]
 
 Row = dict[str, Any]
 Result = OpResult | PassResult
@@ -65,14 +65,25 @@ def axis_column(path: str) -> str:
     return f"axis:{path}"
 
 
+def with_axes(row: Row, axes: Mapping[str, Any]) -> Row:
+    """A point's or a layer's row with the sweep axes: after the contract's columns, or after design and workload."""
+    before = "fidelity" if "fidelity" in row else "op"
+    columns = {axis_column(path): value for path, value in axes.items()}
+    placed: Row = {}
+    for name, value in row.items():
+        if name == before:
+            placed |= columns
+        placed[name] = value
+    return placed
+
+
 def layer_row(point: Point, result: Result) -> Row:
-    """One op or pass of a point; cycles, bytes and energy cover all of its GEMMs or repetitions."""
+    """One op or pass of a point, without axes; cycles, bytes and energy cover all of its GEMMs or repetitions."""
     op, timing = result.op, result.timing
     quality = result.quality if isinstance(result, OpResult) else None
     return {
         "design": point.hardware.design.name,
         "workload": point.workload.name,
-        **_axes(point),
         "op": op.name,
         "kind": op.kind,
         **{column: getattr(op, column, None) for column in SHAPE_COLUMNS},
@@ -97,7 +108,7 @@ def layer_row(point: Point, result: Result) -> Row:
 
 
 def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int) -> Row:
-    """One point: the sum of its ops and passes.
+    """One point, without axes: the sum of its ops and passes.
 
     Raises: ConservationError if MACs, cycles by cause or energy by part do not add up.
     """
@@ -127,7 +138,6 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         "area_total_um2": total(area) if area else math.nan,
         "edp_js": total(energy) * 1e-12 * latency_s if energy else math.nan,
         **_quality(gemms),
-        **_axes(point),
         "fidelity": fidelity,
         "seed": seed,
         "clock_mhz": design.clock_mhz,
@@ -173,10 +183,6 @@ def _require_conserved(point: Point, counts: Counts, cycles: int, energy: Row) -
         raise ConservationError(f"{point.label}: cycles by cause sum to {cycles}, the total is {counts.cycles}")
     if not math.isclose(at_once, total(energy), rel_tol=1e-9):
         raise ConservationError(f"{point.label}: ops sum to {total(energy)} pJ, all counts priced at once to {at_once}")
-
-
-def _axes(point: Point) -> Row:
-    return {axis_column(path): value for path, value in point.axes.items()}
 
 
 def _stalls(stalls: dict[str, int]) -> Row:

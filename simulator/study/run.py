@@ -1,46 +1,34 @@
-"""From a study to its run folder: expand, run what is missing, store each point, report."""
+"""From a study to its run folder: open its points, run what is missing, store each, report."""
 
 from __future__ import annotations
 
-import json
-import math
-import platform
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import simulator
-from simulator import datapath as datapaths
-from simulator.config import Source, Study, load_study
+from simulator.config import Study, load_study
 from simulator.config.catalogue import Reference
-from simulator.config.published import Measured
 from simulator.errors import OutputError
 from simulator.study.accountings import accounting_rows, other_studies
-from simulator.study.assumptions import ASSUMPTIONS
-from simulator.study.expand import WORKLOAD_PREFIX, Point, expand
+from simulator.study.checks import require_sound
 from simulator.study.joined import accuracy_of, bench_of
-from simulator.study.passes import PassResult, simulate_step
-from simulator.study.prices import prices_used
-from simulator.study.processes import in_processes
-from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios, layer_row, point_row
-from simulator.study.simulate import OpResult
-from simulator.study.store import Store, code_sha256, point_key
+from simulator.study.manifest import manifest_of
+from simulator.study.point import require_runnable, split_axes
+from simulator.study.points import Points, open_points
+from simulator.study.rounds import Means, Progress, Ran, run_points
+from simulator.study.rows import Row
+from simulator.study.setup import StudySetup
+from simulator.study.store import Store
+from simulator.study.tables import tables_of
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Progress", "RunOutcome", "execute", "run_study", "writable"]
-
-PointResult = tuple[Row, list[Row], list[str]]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +40,7 @@ class RunOutcome:
         folder, page: where.
         ran, reused: points run now, and points found in the store.
         mismatches: one line per op whose values differ from the exact reference.
+        failures: one line per point that has no result.
     """
 
     results: pd.DataFrame
@@ -61,6 +50,7 @@ class RunOutcome:
     ran: int
     reused: int
     mismatches: list[str]
+    failures: list[str]
 
 
 def run_study(
@@ -101,74 +91,73 @@ def execute(
     record, source = load_study(study)
     if timeline:
         require_timeline(record.fidelity)
-    points = expand(record, source, overrides or {})
+    points = _opened(StudySetup(record, source, overrides or {}, tuple(plugins)))
     bench = bench_of(record, source)
-    others = other_studies(record, source, points, overrides or {})
+    others = [_opened(setup) for setup in other_studies(points)]
     folder = writable(Path(out) if out is not None else Path("reports") / record.name)
     store = Store(folder)
     if fresh:
         store.clear()
-    finished = [_finish(own, study, store, workers, plugins, progress) for study, own in [(record, points), *others]]
-    judged, accuracy = accuracy_of(bench, points, store, progress) if bench else ([], {})
-    simulated = time.perf_counter()
-    results, layers_table = _tables(finished[0].stored, record, judged)
-    ran = sum(run.ran for run in finished)
-    reused = sum(len(run.stored) for run in finished) - ran
-    timings = {"simulate_s": simulated - started, "points_run": ran, "points_reused": reused}
-    beside = {"beside": _beside(record, finished)} if record.beside else {}
-    shown = {"accuracy": accuracy} if accuracy else {}
-    page = _report(folder, results, layers_table, _manifest(record, source, points, timings) | beside | shown)
+    means = Means(store, workers, progress)
+    ran = [run_points(each, means) for each in (points, *others)]
+    have = [one.index for one in ran[0].finished if not one.failure]
+    judged, accuracy = accuracy_of(bench, _designs(points, ran[0]), store, progress) if bench else ([], {})
+    new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
+    timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
+    results, layers = tables_of(ran[0].finished, record, judged)
+    more = {"beside": _beside(record, ran)} if record.beside else {}
+    more |= {"accuracy": accuracy} if accuracy else {}
+    page = _report(folder, results, layers, manifest_of(points, have, timings) | more)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
-        save_timeline(folder / TIMELINE_NAME, timelines(points, record.fidelity, record.seed))
-    wrong = [line for run in finished for line in run.mismatches]
-    stale = [
-        f"{r['design']} on {r['workload']}: stored values differ"
-        for run in finished
-        for r, _ in run.stored
-        if r["exact"] is False
+        save_timeline(folder / TIMELINE_NAME, timelines(map(points.point, have), record.fidelity, record.seed))
+    wrong, failed = _mismatches(ran), _failures(points, ran[0])
+    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed)
+
+
+def _opened(setup: StudySetup) -> Points:
+    """The points of a study, whose mistakes that no point can mend are complained of. Of a single combination that is
+    all of them: every op and pass is mapped. Raises: OlivineError.
+    """
+    points = open_points(setup)
+    require_sound(points)
+    if points.space.size == 1:
+        for index in points.indices():
+            require_runnable(points.point(index))
+    return points
+
+
+def _designs(points: Points, ran: Ran) -> list[Any]:
+    """The design of each point, None of those that failed."""
+    return [
+        None if one.failure else points.design(points.split(one.index)[0], split_axes(points.axes(one.index))[0])
+        for one in ran.finished
     ]
-    return RunOutcome(results, layers_table, folder, page, ran, reused, wrong or stale)
 
 
-@dataclass(frozen=True)
-class _Finished:
-    """Rows of all points of a study, in order; how many were run now, and which values were wrong then."""
-
-    stored: list[tuple[Row, list[Row]]]
-    ran: int
-    mismatches: list[str]
-
-
-def _finish(
-    points: list[Point], study: Study, store: Store, workers: int, plugins: Sequence[Path], progress: Progress | None
-) -> _Finished:
-    """Run what the store does not have, each point stored as soon as it is there."""
-    keys = [point_key(p, study.fidelity, study.seed) for p in points]
-    stored = {key: known for key in keys if (known := store.get(key))}
-    missing = [i for i, key in enumerate(keys) if key not in stored]
-    mismatches: dict[int, list[str]] = {}
-    work = partial(_run_point, fidelity=study.fidelity, seed=study.seed)
-    found = in_processes(work, {i: points[i] for i in missing}, workers, plugins)
-    for done, (i, (row, layers, wrong)) in enumerate(found, start=1):
-        store.put(keys[i], row, layers)
-        stored[keys[i]] = (row, layers)
-        mismatches[i] = wrong
-        if progress:
-            progress(done, len(missing), points[i].label)
-    return _Finished(
-        [stored[key] for key in keys], len(missing), [w for i in sorted(mismatches) for w in mismatches[i]]
-    )
+def _mismatches(ran: Sequence[Ran]) -> list[str]:
+    """What was found wrong now, else what is stored as wrong."""
+    stored = [
+        f"{one.row['design']} on {one.row['workload']}: stored values differ"
+        for run in ran
+        for one in run.finished
+        if one.row.get("exact") is False
+    ]
+    return [line for run in ran for line in run.mismatches] or stored
 
 
-def _beside(study: Study, finished: Sequence[_Finished]) -> Row:
+def _failures(points: Points, ran: Ran) -> list[str]:
+    return [f"{points.label(one.index)}: {one.failure.reason}" for one in ran.finished if one.failure]
+
+
+def _beside(study: Study, ran: Sequence[Ran]) -> Row:
     """What the page shows of the studies beside this one, and of this one."""
     assert study.beside is not None
     texts = [study.beside.text, *(other.text for other in study.beside.studies)]
     rows = [
         line
-        for text, run in zip(texts, finished, strict=True)
-        for line in accounting_rows(text, [row for row, _ in run.stored])
+        for text, run in zip(texts, ran, strict=True)
+        for line in accounting_rows(text, [one.row for one in run.finished if not one.failure])
     ]
     return {"over": study.beside.over, "studies": [other.study for other in study.beside.studies], "rows": rows}
 
@@ -188,153 +177,7 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-@datapaths.blamed()
-def _run_point(point: Point, fidelity: Any, seed: int) -> PointResult:
-    """All ops and passes of one point; tensors of one op are in memory at a time."""
-    layers: list[Row] = []
-    mismatches: list[str] = []
-    results: list[OpResult | PassResult] = []
-    for index in range(len(point.workload.steps)):
-        result = simulate_step(
-            point.hardware, point.workload.steps, index, point.workload.tensors(index), fidelity=fidelity, seed=seed
-        )
-        layers.append(layer_row(point, result))
-        if isinstance(result, OpResult):
-            if result.quality and result.quality.mismatch:
-                mismatches.append(f"{point.label}: {result.quality.mismatch}")
-            result = result.without_arrays()
-        results.append(result)
-    return point_row(point, results, fidelity, seed), layers, mismatches
-
-
-def _tables(
-    stored: list[tuple[Row, list[Row]]], study: Study, judged: Sequence[Row]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    import pandas as pd
-
-    rows = [row | own for (row, _), own in zip(stored, judged or [{}] * len(stored), strict=True)]
-    add_ratios(rows, study.baseline)
-    if study.measured:
-        stored = [(row, _with_measured(row, layers, study.measured)) for row, layers in stored]
-    results = pd.DataFrame(rows)
-    columns = [*CONTRACT_COLUMNS, *(c for c in results.columns if c not in CONTRACT_COLUMNS)]
-    layers_table = pd.DataFrame([layer for _, layers in stored for layer in layers])
-    return results[columns], layers_table.astype(dict.fromkeys(SHAPE_COLUMNS, "Int64"))
-
-
-def _with_measured(row: Row, layers: list[Row], measured: Measured) -> list[Row]:
-    """Layers with what they took, and what was measured of them (empty where nothing was)."""
-    times = {(time.workload, time.op): time.time_us for time in measured.times}
-    return [
-        layer
-        | {
-            "simulated_us": layer["total_cycles"] / row["clock_mhz"],
-            "measured_us": times.get((layer["workload"], layer["op"]), math.nan),
-        }
-        for layer in layers
-    ]
-
-
 def _report(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
     from simulator.report import write_report
 
     return write_report(folder, results, layers, manifest)
-
-
-def _manifest(study: Study, source: Source, points: list[Point], timings: Row) -> Row:
-    """Everything needed to know where each number comes from and to make it again."""
-    designs = {p.hardware.design.name: p for p in points}
-    workloads = {p.workload.name: p.workload for p in points}
-    return {
-        "study": study.name,
-        "description": study.description,
-        "command": " ".join(["olivine", *sys.argv[1:]]) if sys.argv[0].endswith("olivine") else "simulator.run_study",
-        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "olivine_version": simulator.__version__,
-        "code_sha256": code_sha256(),
-        "seed": study.seed,
-        "fidelity": study.fidelity,
-        "baseline": study.baseline,
-        "published": study.published.model_dump() if study.published else None,
-        "measured": study.measured.model_dump() if study.measured else None,
-        "study_resolved": source.data,
-        "designs": [_design_record(p) for p in designs.values()],
-        "workloads": [
-            {"name": w.name, "kind": w.kind, "sha256": w.fingerprint, "provenance": w.provenance}
-            for w in workloads.values()
-        ],
-        "timings": timings,
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("numpy", "numba", "pandas", "matplotlib", "simpy")},
-        "prices": prices_used(h.bill for p in points for h in p.hardware.precisions),
-        "assumptions": [
-            *ASSUMPTIONS,
-            *_left_out(study),
-            *_of_workloads(points),
-            *_drawn(points),
-            *_conventions(points),
-            *_scaled(points),
-            *_sizes(points),
-        ],
-    }
-
-
-def _left_out(study: Study) -> list[str]:
-    """Which steps of its workloads a study does not run."""
-    what = {
-        "products": "passes of the vector unit",
-        "layers": "passes of the vector unit and products of two activations",
-    }
-    return [f"Left out of this study (steps: {study.steps}): {what[study.steps]}."] if study.steps in what else []
-
-
-def _of_workloads(points: list[Point]) -> list[str]:
-    """What the shapes of workloads take for granted, once each."""
-    return list(dict.fromkeys(f"{p.workload.name}: {text}" for p in points for text in p.workload.assumed))
-
-
-def _drawn(points: list[Point]) -> list[str]:
-    """What was drawn for workloads of which only shapes are known."""
-    blind = [p.hardware for p in points if p.workload.trace is None]
-    precisions = [h for hardware in blind for h in hardware.precisions]
-    drawn = {f"{h.datapath.name}, shapes only: {text}" for h in precisions if (text := h.datapath.assumed_distribution)}
-    return sorted(drawn)
-
-
-def _scaled(points: list[Point]) -> list[str]:
-    """From which node to which prices were scaled, once each."""
-    bills = [p.hardware.bill for p in points]
-    return list(dict.fromkeys(f"The price list {b.library.name}: {b.scaling}." for b in bills if b.scaling))
-
-
-def _sizes(points: list[Point]) -> list[str]:
-    """Which arrays a study chose, once each."""
-    return list(dict.fromkeys(p.size + _at(p) + "." for p in points if p.size))
-
-
-def _at(point: Point) -> str:
-    own = {path: value for path, value in point.axes.items() if not path.startswith(WORKLOAD_PREFIX)}
-    axes = ", ".join(f"{path}={value}" for path, value in own.items())
-    return f" at {axes}" if axes else ""
-
-
-def _conventions(points: list[Point]) -> list[str]:
-    """What price lists charge otherwise than hardware would, and than the assumptions above say."""
-    libraries = {bill.library.name: bill.library for bill in (p.hardware.bill for p in points)}
-    odd = {
-        name: ", ".join(f"{k}: {v}" for k, v in lib.conventions.unusual().items()) for name, lib in libraries.items()
-    }
-    return [
-        f"The price list {name} charges otherwise: {text} (simulator/config/cost.py)."
-        for name, text in odd.items()
-        if text
-    ]
-
-
-def _design_record(point: Point) -> Row:
-    from hashlib import sha256
-
-    resolved = point.hardware.design.model_dump(mode="json")
-    digest = sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
-    library = point.hardware.bill.library.name
-    return {"name": point.hardware.design.name, "sha256": digest, "resolved": resolved, "cost_library": library}

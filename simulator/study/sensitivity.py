@@ -21,11 +21,14 @@ from simulator.errors import ConfigError, OlivineError, did_you_mean
 from simulator.study.conclusion import METRICS, WAYS, Variant, tabulate
 from simulator.study.constants import Constant, LeftOut, changed_library, find_constants, price_list
 from simulator.study.counted import count_point, counts_key, from_record
-from simulator.study.expand import Layout, Member, Point, lay_out, require_runnable
 from simulator.study.hardware import Hardware
+from simulator.study.keys import code_sha256
+from simulator.study.layout import Layout, lay_out
+from simulator.study.members import Member
+from simulator.study.point import Point, require_runnable
 from simulator.study.processes import in_processes
 from simulator.study.run import Progress, writable
-from simulator.study.store import Store, code_sha256
+from simulator.study.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +179,7 @@ def _varied(layout: Layout, base: Layout, constant: Constant, value: float) -> L
 
 
 def _with(layout: Layout, change: Any) -> Layout:
-    return replace(layout, families=[[change(member) for member in family] for family in layout.families])
+    return replace(layout, families=[{at: change(m) for at, m in family.items()} for family in layout.families])
 
 
 def _repriced(member: Member, constant: Constant, factor: float) -> Member:
@@ -187,7 +190,7 @@ def _repriced(member: Member, constant: Constant, factor: float) -> Member:
     def change(hardware: Hardware) -> Hardware:
         return hardware.repriced(lambda library: changed_library(library, constant.path, factor))
 
-    return replace(member, make=lambda *more: change(member.make(*more)), hardware=change(member.hardware))
+    return replace(member, build=lambda *more: change(member.make(*more)))
 
 
 def _reset(member: Member, constant: Constant, value: float) -> Member:
@@ -195,7 +198,7 @@ def _reset(member: Member, constant: Constant, value: float) -> Member:
     if member.hardware.design.name not in constant.designs:
         return member
     overlay = ("sensitivity", {constant.path[0]: value})
-    return replace(member, make=lambda *more: member.make(overlay, *more), hardware=member.make(overlay))
+    return replace(member, build=lambda *more: member.make(overlay, *more))
 
 
 def _counted(
@@ -211,7 +214,7 @@ def _counted(
     points = {
         k: p for variant, own in zip(variants, keys, strict=True) for k, p in zip(own, variant.points, strict=True)
     }
-    records = {key: found[0] for key in points if (found := store.get(key))}
+    records = {key: found.row for key, found in store.get_many(points).items()}
     reused = len(records)
     missing = {key: point for key, point in points.items() if key not in records}
     work = partial(count_point, fidelity=study.fidelity, seed=study.seed)

@@ -6,83 +6,29 @@ fidelity, seed and the code. An interrupted or extended study runs only what is 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from functools import cache
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from simulator.datapath.registry import files, source_file
 from simulator.errors import OutputError
-from simulator.study.expand import Point
-from simulator.study.programs import kernel_list, program_hardware
+from simulator.study.evaluate import Failure
 
-__all__ = ["STORE_NAME", "Store", "code_of", "code_sha256", "datapath_sha256", "point_content", "point_key"]
+__all__ = ["STORE_NAME", "Store", "Stored"]
 
 STORE_NAME = "results.sqlite"
-_SCHEMA_VERSION = 1
-_NOT_MODEL = ("report", "cli.py", "__pycache__", "_shipped")
-"""What may change without changing a result."""
+_SCHEMA_VERSION = 2
 
 
-@cache
-def code_sha256() -> str:
-    """Hash of every source file that results depend on."""
-    package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        relative = path.relative_to(package)
-        if relative.parts[0] not in _NOT_MODEL:
-            digest.update(str(relative).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+class Stored(NamedTuple):
+    """A point's result as it was put: its row and those of its layers, or why it has none."""
 
-
-@cache
-def datapath_sha256(path: Path) -> str:
-    """Hash of the file of a datapath and, if it is in a package, of every source file of that package's folder."""
-    package = sorted(path.parent.rglob("*.py")) if (path.parent / "__init__.py").exists() else [path]
-    digest = hashlib.sha256()
-    for file in package:
-        digest.update(str(file.relative_to(path.parent)).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
-
-
-def point_key(point: Point, fidelity: str, seed: int) -> str:
-    """Content address of a point's result."""
-    content = point_content(point, fidelity, seed) | code_of(point)
-    content |= {
-        "design": point.hardware.design.model_dump(mode="json"),
-        "prices": point.hardware.bill.library.model_dump(mode="json"),
-        "dram_prices": [point.hardware.bill.dram.model_dump(mode="json"), point.hardware.bill.dram_channels],
-        "workload_name": point.workload.name,
-        "axes": point.axes,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def code_of(point: Point) -> dict[str, Any]:
-    """The program that simulates a point."""
-    program, names = program_hardware(point.hardware), {point.hardware.design.datapath.name}
-    if program:
-        listed = {kernel.product.datapath for kernel in kernel_list(program).kernels if kernel.product}
-        names |= listed & set(files())  # whoever runs the list says what is wrong with others
-    code = {name: datapath_sha256(source_file(name)) for name in sorted(names)}
-    return {"schema": _SCHEMA_VERSION, "code": code_sha256(), "datapath_code": code}
-
-
-def point_content(point: Point, fidelity: str, seed: int) -> dict[str, Any]:
-    """What a point simulates, beside its design."""
-    program = program_hardware(point.hardware)
-    return {
-        "dram": repr(point.hardware.dram),  # a part may be a file, and so may a list of kernels
-        "kernels": kernel_list(program).model_dump(mode="json") if program else None,
-        "workload": point.workload.fingerprint,
-        "fidelity": fidelity,
-        "seed": seed,
-    }
+    row: dict[str, Any]
+    layers: list[dict[str, Any]]
+    failure: Failure | None = None
 
 
 class Store:
@@ -91,15 +37,22 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._path = folder / STORE_NAME
 
-    def get(self, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-        """The result row and layer rows of a finished point, or None."""
-        if not self._path.exists():
-            return None
-        with self._transaction() as db:
-            found = db.execute("SELECT result, layers FROM points WHERE key = ?", (key,)).fetchone()
-            return (json.loads(found[0]), json.loads(found[1])) if found else None
+    def get(self, key: str) -> Stored | None:
+        """What a finished point left, or None."""
+        return self.get_many([key]).get(key)
 
-    def put(self, key: str, result: dict[str, Any], layers: list[dict[str, Any]]) -> None:
+    def get_many(self, keys: Iterable[str]) -> dict[str, Stored]:
+        """Those of the points that are finished."""
+        if not self._path.exists():
+            return {}
+        with self._transaction() as db:
+            question = "SELECT result, layers, failure FROM points WHERE key = ?"
+            rows = ((key, db.execute(question, (key,)).fetchone()) for key in keys)
+            return {key: _stored(*row) for key, row in rows if row}
+
+    def put(
+        self, key: str, result: dict[str, Any], layers: list[dict[str, Any]], failure: Failure | None = None
+    ) -> None:
         """Store a finished point; it is on disk when this returns. Raises: OutputError."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,8 +60,8 @@ class Store:
             raise OutputError(f"{self._path}: cannot be written: {error.strerror or error}") from None
         with self._transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO points (key, result, layers) VALUES (?, ?, ?)",
-                (key, json.dumps(result), json.dumps(layers)),
+                "INSERT OR REPLACE INTO points (key, result, layers, failure) VALUES (?, ?, ?, ?)",
+                (key, json.dumps(result), json.dumps(layers), json.dumps(asdict(failure)) if failure else None),
             )
 
     def clear(self) -> None:
@@ -149,6 +102,12 @@ class Store:
         if db.execute("PRAGMA user_version").fetchone()[0] == 0:
             if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise OutputError(f"{self._path}: another program's database; move it away or name another --out")
-            db.execute("CREATE TABLE points (key TEXT PRIMARY KEY, result TEXT NOT NULL, layers TEXT NOT NULL)")
+            db.execute(
+                "CREATE TABLE points (key TEXT PRIMARY KEY, result TEXT NOT NULL, layers TEXT NOT NULL, failure TEXT)"
+            )
             db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         db.commit()
+
+
+def _stored(result: str, layers: str, failure: str | None) -> Stored:
+    return Stored(json.loads(result), json.loads(layers), Failure(**json.loads(failure)) if failure else None)

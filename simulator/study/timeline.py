@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from simulator.engine import OWN_CAUSES, Dram, IdealDram, Timing
 from simulator.errors import OlivineError
 from simulator.report.atomic import whole_file
 from simulator.report.timeline import OpTimeline, write_timeline
-from simulator.study.expand import Point
 from simulator.study.hardware import Hardware
 from simulator.study.passes import repeated_at_once, time_pass
+from simulator.study.point import Point
 from simulator.study.simulate import timing_of
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass
@@ -35,7 +35,7 @@ def require_timeline(fidelity: str) -> None:
         raise OlivineError("a timeline needs fidelity pipeline or event; bound does not know when things happen")
 
 
-def timelines(points: Sequence[Point], fidelity: Fidelity, seed: int) -> Iterator[OpTimeline]:
+def timelines(points: Iterable[Point], fidelity: Fidelity, seed: int) -> Iterator[OpTimeline]:
     """The first GEMM of every op, and every pass once, of every point; ops follow each other as they run.
 
     Values are not computed again, but operands are encoded where time depends on them.

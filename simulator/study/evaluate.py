@@ -1,0 +1,97 @@
+"""Points by number, run in whatever process: from a setup to rows, with what failed told and not thrown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simulator import datapath as datapaths
+from simulator.config.study import Fidelity
+from simulator.datapath.blame import TRACEBACK_VARIABLE
+from simulator.errors import OlivineError, OutputError, TraceError
+from simulator.study.passes import PassResult, simulate_step
+from simulator.study.point import Point
+from simulator.study.points import Points, open_points
+from simulator.study.rows import Row, layer_row, point_row
+from simulator.study.setup import StudySetup
+from simulator.study.simulate import OpResult
+
+__all__ = ["Failure", "PointResult", "evaluate", "failure_of", "run_point"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a point has no result: one line. ``final``: it would fail again, so that it is not tried again; ``kind``: the
+    name of what was raised.
+    """
+
+    reason: str
+    kind: str = "OlivineError"
+    final: bool = True
+
+
+@dataclass(frozen=True)
+class PointResult:
+    """One point, run. Rows are without the columns of the axes, which depend on the study that asks.
+
+    Attributes:
+        key: address of the result, from the files as this process saw them.
+        mismatches: one line per op whose values differ from the exact reference.
+    """
+
+    index: int
+    key: str
+    row: Row
+    layers: list[Row]
+    mismatches: list[str]
+    failure: Failure | None = None
+
+
+def evaluate(setup: StudySetup, indices: Sequence[int]) -> list[PointResult]:
+    """Run points by number, in their order. Raises: OlivineError if the study itself cannot be opened."""
+    points = open_points(setup)
+    with points.remembering():
+        return [_evaluated(points, index) for index in indices]
+
+
+def _evaluated(points: Points, index: int) -> PointResult:
+    study = points.study
+    key = points.key(index)
+    try:
+        row, layers, mismatches = run_point(points.point(index), study.fidelity, study.seed)
+    except Exception as error:
+        return PointResult(index, key, {}, [], [], failure_of(error))
+    return PointResult(index, key, row, layers, mismatches)
+
+
+def failure_of(error: Exception) -> Failure:
+    """What to say of what a point raised. Raises: what is no OlivineError again, if its traceback was asked for."""
+    kind = type(error).__name__
+    if isinstance(error, OlivineError):
+        return Failure(" ".join(str(error).split()), kind, not isinstance(error, TraceError | OutputError))
+    if os.environ.get(TRACEBACK_VARIABLE):
+        raise error
+    if isinstance(error, MemoryError):
+        return Failure(f"not enough memory: {error}", kind, final=False)
+    hint = f"a mistake of this program; {TRACEBACK_VARIABLE}=1 shows where"
+    return Failure(f"{kind}: {' '.join(str(error).split())} ({hint})", kind, final=False)
+
+
+@datapaths.blamed()
+def run_point(point: Point, fidelity: Fidelity, seed: int) -> tuple[Row, list[Row], list[str]]:
+    """A point's row, those of its ops and passes, and mismatches; tensors of one op are in memory at a time."""
+    layers: list[Row] = []
+    mismatches: list[str] = []
+    results: list[OpResult | PassResult] = []
+    for index in range(len(point.workload.steps)):
+        result = simulate_step(
+            point.hardware, point.workload.steps, index, point.workload.tensors(index), fidelity=fidelity, seed=seed
+        )
+        layers.append(layer_row(point, result))
+        if isinstance(result, OpResult):
+            if result.quality and result.quality.mismatch:
+                mismatches.append(f"{point.label}: {result.quality.mismatch}")
+            result = result.without_arrays()
+        results.append(result)
+    return point_row(point, results, fidelity, seed), layers, mismatches

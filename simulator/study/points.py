@@ -1,0 +1,271 @@
+"""Points of a study, found by number and built when they are asked for: designs x workloads x combinations of axes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
+
+from simulator import datapath as datapaths
+from simulator.config import Design, Source, Study, named_at
+from simulator.config.catalogue import Reference, design_of, read_design
+from simulator.config.conditions import Condition, parse_condition
+from simulator.config.once import Memory, remembering
+from simulator.config.overlays import Overlay, lay
+from simulator.config.sweep import axes_of
+from simulator.datapath.registry import files
+from simulator.errors import ConfigError, CostError
+from simulator.study.building import build
+from simulator.study.hardware import Hardware, make_datapath
+from simulator.study.keys import content_key, design_content, run_content
+from simulator.study.members import Member, keeps_its_size, resized
+from simulator.study.point import Point, label_of, split_axes
+from simulator.study.setup import StudySetup
+from simulator.study.space import Space
+from simulator.study.workloads import Workload, resolve_workload
+
+__all__ = ["Points", "open_points"]
+
+_KEPT = 64
+"""Designs with their hardware, and workloads, that are held at a time."""
+_KEPT_HASHES = 1 << 16
+_MOST_POINTS = 1 << 62
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Points:
+    """The points of a study. A point is a number: designs as written, workloads within, combinations of axes within.
+
+    Everything is read once and built when it is asked for; of what is built little is held, so that memory does not
+    grow with the points.
+    """
+
+    setup: StudySetup
+    space: Space
+    memory: Memory
+    recent: dict[str, dict[Hashable, Any]]
+
+    @property
+    def study(self) -> Study:
+        """The study, checked."""
+        return self.setup.study
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Inside, files are read once for all points."""
+        return remembering(self.memory)
+
+    # Numbers
+
+    @property
+    def total(self) -> int:
+        """Numbers of points, those that conditions deny included."""
+        return len(self.study.designs) * len(self.study.workloads) * len(self.space)
+
+    def split(self, index: int) -> tuple[int, int, int]:
+        """Places of the design and the workload in the study, and the number of the combination."""
+        rest, combination = divmod(index, len(self.space))
+        design, workload = divmod(rest, len(self.study.workloads))
+        return design, workload, combination
+
+    def index_of(self, design: int, workload: int, combination: int) -> int:
+        """The inverse of ``split``."""
+        return (design * len(self.study.workloads) + workload) * len(self.space) + combination
+
+    def axes(self, index: int) -> dict[str, Any]:
+        """Values of the sweep axes by path."""
+        return self.space.combination(self.split(index)[2])
+
+    def exists(self, index: int) -> bool:
+        """Whether no condition of the study denies the point. Raises: ConfigError."""
+        if not self.conditions:
+            return True
+        design, workload, combination = self.split(index)
+        values = self.space.combination(combination)
+        names = {"design": self.design_names[design], "workload": self.workload_names[workload]}
+        return all(condition.holds(values | names) for condition in self.conditions)
+
+    def indices(self) -> Iterator[int]:
+        """Numbers of all points that exist, in the order of the results."""
+        return filter(self.exists, range(self.total))
+
+    def label(self, index: int) -> str:
+        """What progress and messages call a point; nothing is built."""
+        design, workload, combination = self.split(index)
+        return label_of(self.design_names[design], self.workload_names[workload], self.space.combination(combination))
+
+    # Designs and workloads
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Of the key ``where``."""
+        known, source = [*self.space.paths, "design", "workload"], self.setup.source
+        return tuple(
+            parse_condition(text, known, source.where(("where", i))) for i, text in enumerate(self.study.where)
+        )
+
+    @cached_property
+    def designs(self) -> tuple[Source, ...]:
+        """The documents of the designs, what ``set`` and ``--set`` say laid over. Raises: ConfigError."""
+        with self.remembering():
+            return tuple(self._design(i) for i in range(len(self.study.designs)))
+
+    def _design(self, place: int) -> Source:
+        make = lambda ref: lay(read_design(ref, near=self.setup.near), self._set(0))  # noqa: E731
+        return _placed(self.setup.source, ("designs", place), make)
+
+    @cached_property
+    def design_names(self) -> tuple[str, ...]:
+        """As written."""
+        return tuple(str(source.data.get("name", "")) for source in self.designs)
+
+    @cached_property
+    def workload_names(self) -> tuple[str, ...]:
+        """As they are at the first combination of the axes. Raises: ConfigError."""
+        first = self.space.combination(0)
+        return tuple(self.workload(i, first).name for i in range(len(self.study.workloads)))
+
+    @cached_property
+    def place_of_baseline(self) -> int:
+        """Of the design that gives others their size; the first where the study has no baseline."""
+        return self.design_names.index(self.study.baseline) if self.study.baseline else 0
+
+    def _set(self, which: int) -> list[Overlay]:
+        """What the study and the command line set in the designs (``which`` 0) or the workloads (1)."""
+        set_ = self.setup.source.where(("set",))
+        return [(set_, split_axes(self.study.set)[which]), ("--set", split_axes(self.setup.overrides)[which])]
+
+    def _overlay(self, own: Mapping[str, Any]) -> Overlay:
+        return self.setup.source.where(("sweep",)), own
+
+    def workload(self, place: int, axes: Mapping[str, Any]) -> Workload:
+        """A workload at a combination of the axes. Raises: ConfigError, TraceError or WorkloadError."""
+        own, steps = split_axes(axes)[1], self.study.steps
+
+        def make(ref: Reference) -> Workload:
+            return resolve_workload(ref, self.setup.near, [*self._set(1), self._overlay(own)]).only(steps)
+
+        key = place, json.dumps(own)
+        return self._kept("workload", key, lambda: _placed(self.setup.source, ("workloads", place), make))
+
+    def design(self, place: int, own: Mapping[str, Any], *more: Overlay) -> Design:
+        """A design at values of those axes that are a design's, without sizing. Raises: ConfigError."""
+        overlays = [self._overlay(own), *more] if own else more
+        source = self.setup.source
+        return _placed(source, ("designs", place), lambda _: design_of(lay(self.designs[place], overlays)))
+
+    def member(self, place: int, own: Mapping[str, Any]) -> Member:
+        """A design at values of those axes, to be built."""
+
+        def make(*more: Overlay) -> Hardware:
+            design = self.design(place, own, *more)
+            return _placed(self.setup.source, ("designs", place), lambda _: build(design))
+
+        return self._kept("member", (place, json.dumps(own)), lambda: Member(make, dict(own)))
+
+    def sized(self, place: int, own: Mapping[str, Any]) -> Member:
+        """The same with its array sized. Raises: ConfigError."""
+        member = self.member(place, own)
+        if keeps_its_size(self.study, place == self.place_of_baseline):
+            return member
+        reference = self.member(self.place_of_baseline, own)
+        make = lambda: resized(self.study, self.setup.source, member, reference.hardware)  # noqa: E731
+        return self._kept("sized", (place, json.dumps(own)), make)
+
+    # Points
+
+    def point(self, index: int) -> Point:
+        """A point, built. Raises: OlivineError if it cannot be."""
+        place, which, combination = self.split(index)
+        axes = self.space.combination(combination)
+        with self.remembering():
+            workload = self.workload(which, axes)
+            member = self.sized(place, split_axes(axes)[0])
+            return Point(member.hardware.on(workload.name), workload, axes, member.size)
+
+    def key(self, index: int) -> str:
+        """The address of a point's result, without building it; looks at all that can be wrong of its fields, prices,
+        DRAM part and datapath. Raises: OlivineError.
+        """
+        place, which, combination = self.split(index)
+        axes = self.space.combination(combination)
+        own = split_axes(axes)[0]
+        with self.remembering():
+            run = self._kept("run", (which, json.dumps(split_axes(axes)[1])), lambda: self._run(which, axes))
+            content = {"kind": "point", "design": self._content(place, own), "run": run}
+            if not keeps_its_size(self.study, place == self.place_of_baseline):
+                sizing = self.study.sizing.model_dump(mode="json")
+                reference = self._content(self.place_of_baseline, own)
+                content["sizing"] = {"by": self.study.normalise, "how": sizing, "reference": reference}
+        return content_key(content)
+
+    def _run(self, which: int, axes: Mapping[str, Any]) -> dict[str, Any]:
+        workload = self.workload(which, axes)
+        return run_content(workload, self.study.fidelity, self.study.seed) | {"workload_name": workload.name}
+
+    def _content(self, place: int, own: Mapping[str, Any]) -> str:
+        """Hash of all that the results of a design depend on."""
+
+        def make() -> str:
+            design = self.design(place, own)
+            _require_datapaths(design)
+            try:
+                return content_key(design_content(design))
+            except CostError as error:
+                raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+
+        return self._kept("content", (place, json.dumps(own)), make, _KEPT_HASHES)
+
+    def _kept(self, kind: str, key: Hashable, make: Callable[[], _T], most: int = _KEPT) -> _T:
+        """``make``, unless it is among the last that were made of this kind."""
+        known = self.recent.setdefault(kind, {})
+        if key not in known:
+            made = make()
+            if len(known) >= most:
+                del known[next(iter(known))]
+            known[key] = made
+        found: _T = known[key]
+        return found
+
+
+def _require_datapaths(design: Design) -> None:
+    """The design's datapath with its options and those of its layers exists. Raises: ConfigError."""
+    make_datapath(design, design.datapath.options, ("datapath",))
+    for i, layer in enumerate(design.layers):
+        make_datapath(design, design.datapath.options | layer.datapath, ("layers", i, "datapath"))
+
+
+def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _T]) -> _T:
+    """``make`` of the reference at ``path``; a name or file that does not exist is a complaint about that line."""
+    ref = source.data[path[0]][path[1]]
+    with named_at(source.where(path)):
+        return make(source.part(path) if isinstance(ref, dict) else ref)
+
+
+@lru_cache(maxsize=4)
+def _opened(token: str) -> dict[str, Points]:
+    """Points by the token of their run: those of other runs are forgotten in time."""
+    return {}
+
+
+def open_points(setup: StudySetup) -> Points:
+    """The points of a setup, opened once in each process. Raises: ConfigError."""
+    known = _opened(setup.token)
+    if "points" not in known:
+        for path in setup.plugins:
+            if path.resolve() not in files().values():  # loaded by whoever started this process
+                datapaths.load_file(path)
+        space = Space(axes_of(setup.study.sweep, setup.source))
+        _require_countable(setup, space)
+        known["points"] = Points(setup, space, {}, {})
+    return known["points"]
+
+
+def _require_countable(setup: StudySetup, space: Space) -> None:
+    points = space.size * len(setup.study.designs) * len(setup.study.workloads)
+    if points > _MOST_POINTS:
+        raise ConfigError(f"{setup.source.where(('sweep',))}: {points} points; a study has at most {_MOST_POINTS}")

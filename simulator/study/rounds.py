@@ -1,0 +1,115 @@
+"""The points of a study, run: what the store does not have is evaluated and stored, each as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from simulator import errors
+from simulator.errors import MismatchError, OlivineError
+from simulator.study.checks import require_some_fit
+from simulator.study.evaluate import Failure, PointResult, evaluate, failure_of
+from simulator.study.points import Points
+from simulator.study.processes import in_processes
+from simulator.study.rows import Row, with_axes
+from simulator.study.store import Store, Stored
+from simulator.study.tables import Finished
+
+__all__ = ["Means", "Progress", "Ran", "run_points"]
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """All points of a study in their order; how many were run now, found, and which values were wrong then."""
+
+    finished: list[Finished]
+    ran: int
+    reused: int
+    mismatches: list[str]
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what points are run: where results go, how many processes, and who is told."""
+
+    store: Store
+    workers: int = 1
+    progress: Progress | None = None
+
+
+def run_points(points: Points, means: Means) -> Ran:
+    """Run a study. A point that fails is recorded and the rest go on.
+
+    Raises: OlivineError if a design, a workload or a value is wrong whatever the point, or if every point fails.
+    """
+    indices = list(points.indices())
+    keys, wrong = _keys(points, indices)
+    require_some_fit(points, wrong, indices)
+    stored = means.store.get_many(keys.values())
+    missing = {key: index for index, key in reversed(keys.items()) if key not in stored}
+    mismatches: dict[int, list[str]] = {}
+    for done, result in enumerate(_evaluated(points, sorted(missing.values()), means.workers), start=1):
+        _require_same_files(points, keys, result)
+        stored[result.key] = Stored(result.row, result.layers, result.failure)
+        if result.failure is None or result.failure.final:
+            means.store.put(result.key, *stored[result.key])
+        mismatches[result.index] = result.mismatches
+        if means.progress:
+            means.progress(done, len(missing), points.label(result.index))
+    failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
+    finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]]) for i in indices]
+    _require_some_result(finished)
+    wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
+    return Ran(finished, len(missing), len(keys) - len(missing), wrong_values)
+
+
+def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[int, OlivineError]]:
+    """Addresses of the results, and of the points that have none what is wrong with them."""
+    keys: dict[int, str] = {}
+    wrong: dict[int, OlivineError] = {}
+    for index in indices:
+        try:
+            keys[index] = points.key(index)
+        except OlivineError as error:
+            wrong[index] = error
+    return keys, wrong
+
+
+def _evaluated(points: Points, indices: Sequence[int], workers: int) -> Iterator[PointResult]:
+    """Results as they come."""
+    work = partial(evaluate, points.setup)
+    for _, results in in_processes(work, {index: [index] for index in indices}, workers):
+        yield from results
+
+
+def _require_same_files(points: Points, keys: dict[int, str], result: PointResult) -> None:
+    """What another process read must be what this one read."""
+    if result.key != keys[result.index]:
+        raise OlivineError(f"{points.label(result.index)}: its files changed while the study ran; run it again")
+
+
+def _finished(points: Points, index: int, found: Stored) -> Finished:
+    axes = points.axes(index)
+    if found.failure:
+        return Finished(index, _empty_row(points, index), [], found.failure)
+    return Finished(index, with_axes(found.row, axes), [with_axes(layer, axes) for layer in found.layers])
+
+
+def _empty_row(points: Points, index: int) -> Row:
+    """What is known of a point without a result."""
+    design, workload, _ = points.split(index)
+    names = {"design": points.design_names[design], "workload": points.workload_names[workload]}
+    how = {"fidelity": points.study.fidelity, "seed": points.study.seed}
+    return with_axes(names | how, points.axes(index))
+
+
+def _require_some_result(finished: Sequence[Finished]) -> None:
+    """Raises: what the first point failed of, if all failed."""
+    reasons: list[Failure] = [one.failure for one in finished if one.failure]
+    if len(reasons) == len(finished):
+        more = f" (and {len(reasons) - 1} more points failed)" if len(reasons) > 1 else ""
+        raised = getattr(errors, reasons[0].kind, OlivineError)
+        raise (MismatchError if issubclass(raised, MismatchError) else OlivineError)(reasons[0].reason + more)
