@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from simulator.config.search import Search
 from simulator.errors import ConfigError
-from simulator.study.pareto import hypervolume
 from simulator.study.sampling import Judged, Lattice, drawn, rounds
 from simulator.study.sampling import lattice as lattices
 from simulator.study.sampling.drawn import latin_hypercube, random_points
+from simulator.study.sampling.hypervolume import hypervolume
 from simulator.study.sampling.objectives import judge_point, mean_of
 
 METHODS = ("random", "lhs", "nsga2")

@@ -10,6 +10,7 @@ from simulator.config.accuracy import Accuracy
 from simulator.config.load import FieldError
 from simulator.config.published import Beside, Measured, Published
 from simulator.config.record import Record
+from simulator.config.search import Search
 from simulator.config.sweep import Range
 
 __all__ = ["Fidelity", "Sizing", "Steps", "Study"]
@@ -48,6 +49,8 @@ class Study(Record):
     not exist. ``constraints``: conditions on columns of the results; a point that breaks one is shown, but never a best
     one.
 
+    ``search``: run some of the points only, and which (``search.py``); rows come out in the order in which it asks.
+
     ``layers``: of which points the rows per layer are kept: ``all``, those on the ``front`` (of least time and energy),
     ``none``; ``auto`` is ``all`` of up to 500 points, else ``front``.
     """
@@ -60,6 +63,7 @@ class Study(Record):
     sweep: dict[str, list[Any] | Range] = Field(default_factory=dict)
     where: list[str] = Field(default=[], max_length=100)
     constraints: list[str] = Field(default=[], max_length=100)
+    search: Search | None = None
     layers: Literal["auto", "all", "front", "none"] = "auto"
     normalise: Literal["none", "iso_area", "iso_bandwidth", "iso_peak"] = "none"
     sizing: Sizing = Sizing()
@@ -76,6 +80,12 @@ class Study(Record):
     def _beside_others_at_one_point(self) -> Study:
         if self.beside is not None and self.sweep:
             raise FieldError(("beside",), "compares whole studies; take out the sweep axes")
+        return self
+
+    @model_validator(mode="after")
+    def _search_has_a_space(self) -> Study:
+        if self.search is not None and not self.sweep and len(self.designs) == 1:
+            raise FieldError(("search",), "there is one point only; add a sweep or designs")
         return self
 
     @model_validator(mode="after")

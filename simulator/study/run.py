@@ -20,6 +20,7 @@ from simulator.study.point import require_runnable, split_axes
 from simulator.study.points import Points, open_points
 from simulator.study.rounds import Means, Progress, Ran, run_points
 from simulator.study.rows import Row
+from simulator.study.sampling.searching import require_searchable
 from simulator.study.setup import StudySetup
 from simulator.study.store import Store
 from simulator.study.tables import tables_of
@@ -121,6 +122,7 @@ def _opened(setup: StudySetup) -> Points:
     """
     points = open_points(setup)
     require_sound(points)
+    require_searchable(points)
     if points.space.size == 1:
         for index in points.indices():
             require_runnable(points.point(index))

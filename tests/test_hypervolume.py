@@ -1,4 +1,4 @@
-"""Fronts and hypervolumes against brute force that follows the definitions."""
+"""Hypervolumes against brute force that follows the definition."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.study.pareto import hypervolume, log_hypervolume, nondominated
+from simulator.study.sampling.hypervolume import hypervolume, log_hypervolume
 
 COORDINATE = st.integers(0, 6)  # few values: ties and equal points are common
 
@@ -20,19 +20,6 @@ def points(objectives: int):
 
 
 SOME = st.integers(1, 4).flatmap(lambda n: st.tuples(points(n), st.lists(st.booleans(), min_size=n, max_size=n)))
-
-
-def better(a, b, maximise) -> bool:
-    """Whether ``a`` dominates ``b``, by the definition."""
-    pairs = [(-x, -y) if up else (x, y) for x, y, up in zip(a, b, maximise, strict=True)]
-    return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
-
-
-@given(SOME)
-def test_the_front_is_what_no_other_point_dominates(case):
-    table, maximise = case
-    expected = [not any(better(other, one, maximise) for other in table) for one in table]
-    assert nondominated(table, maximise).tolist() == expected
 
 
 @given(SOME)
@@ -52,27 +39,15 @@ def test_the_hypervolume_is_the_number_of_unit_cubes_that_a_point_covers(case):
     assert hypervolume(table, reference, maximise) == sum(covered(cube) for cube in corners)
 
 
-def test_equal_points_are_both_on_the_front():
-    assert nondominated([[1, 2], [1, 2], [2, 2]]).tolist() == [True, True, False]
-
-
-def test_points_without_a_value_are_on_no_front_and_cover_nothing():
-    table = [[math.nan, 0], [1, 1], [2, 2]]
-    assert nondominated(table).tolist() == [False, True, False]
-    assert hypervolume(table, [3, 3]) == 4
-    assert nondominated([[math.nan]]).tolist() == [False]
+def test_points_without_a_value_cover_nothing():
+    assert hypervolume([[math.nan, 0], [1, 1], [2, 2]], [3, 3]) == 4
     assert hypervolume([[math.nan, 1]], [3, 3]) == 0
 
 
-def test_infinite_quality_beats_any_other():
-    assert nondominated([[1, math.inf], [1, 40], [2, 40]], [False, True]).tolist() == [True, False, False]
-
-
 def test_no_point_and_no_table():
-    assert nondominated(np.empty((0, 3))).tolist() == []
     assert hypervolume(np.empty((0, 2)), [1, 1]) == 0
     with pytest.raises(ValueError, match="values must be"):
-        nondominated([1, 2, 3])
+        hypervolume([1, 2, 3], [4])
 
 
 def test_logarithms_measure_ratios():

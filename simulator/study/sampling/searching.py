@@ -1,0 +1,130 @@
+"""A study's points in rounds: all of them at once, or what its search asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from simulator.config.conditions import Condition, parse_condition
+from simulator.config.search import Search
+from simulator.errors import ConfigError, did_you_mean
+from simulator.study.points import Points
+from simulator.study.sampling import Choice, Judged, Lattice, judge_point, require_installed, rounds
+
+__all__ = ["Rounds", "answered", "point_rounds", "points_asked", "require_searchable"]
+
+Row = Mapping[str, Any]
+Rounds = Generator[list[int], Sequence[Row], None]
+"""Numbers of points, to be run in this order; a round is to be answered with their rows, empty where a point failed."""
+
+
+def point_rounds(points: Points) -> Rounds:
+    """All points of a study at once, or what its search asks for.
+
+    Raises: ConfigError if an objective or a constraint is about nothing that results have.
+    """
+    asked = points.study.search
+    if asked is None:
+        yield list(points.indices())
+        return
+    searched = _Searched(points, asked)
+    asking = rounds(asked, searched.lattice, searched.seed)
+    choices: list[Choice] | None = next(asking)
+    sound = False
+    while choices:
+        rows = yield [index for choice in choices for index in searched.indices(choice)]
+        if not sound and any(rows):
+            searched.require_objectives([row for row in rows if row])
+            sound = True
+        choices = answered(asking, searched.judge(rows))
+
+
+def answered(asking: Generator[list[Any], Any, None], answer: Any) -> list[Any] | None:
+    """The next round, None after the last."""
+    try:
+        return asking.send(answer)
+    except StopIteration:
+        return None
+
+
+def points_asked(points: Points) -> int:
+    """How many points are run at most, on every workload; those that conditions deny may count."""
+    asked = points.study.search
+    return points.total if asked is None else min(points.total, asked.points * len(points.study.workloads))
+
+
+def require_searchable(points: Points) -> None:
+    """What is wrong with a search whatever it finds. Raises: ConfigError."""
+    study, source = points.study, points.setup.source
+    if study.search is None:
+        return
+    try:
+        require_installed(study.search)
+    except ConfigError as error:
+        raise ConfigError(f"{source.where(('search',))}: {error}") from None
+    for i, condition in enumerate(points.conditions):
+        if "workload" in condition.names and len(study.workloads) > 1:
+            what = "a search judges each point on every workload; take 'workload' out, or search without it"
+            raise ConfigError(f"{source.where(('where', i))}: {what}")
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """Designs and axes as a lattice: a point of a search is a design at values of the axes, on every workload."""
+
+    points: Points
+    asked: Search
+
+    @property
+    def seed(self) -> int:
+        return self.points.study.seed if self.asked.seed is None else self.asked.seed
+
+    @cached_property
+    def lattice(self) -> Lattice:
+        sizes = len(self.points.study.designs), *map(len, self.points.space.axes)
+        return Lattice(sizes, lambda choice: self.points.exists(self.indices(choice)[0]))
+
+    def indices(self, choice: Choice) -> list[int]:
+        """Numbers of a point on each workload."""
+        design, *places = choice
+        combination = self.points.space.index_of(places)
+        workloads = range(len(self.points.study.workloads))
+        return [self.points.index_of(design, workload, combination) for workload in workloads]
+
+    def judge(self, rows: Sequence[Row]) -> list[Judged]:
+        """What the points of a round are worth, each with a row per workload."""
+        constraints = self._constraints({name for row in rows for name in row})
+        excesses = [
+            {each.text: each.excess(_numbers(each, row)) for each in constraints} if row else {} for row in rows
+        ]
+        width = len(self.points.study.workloads)
+        places = [slice(start, start + width) for start in range(0, len(rows), width)]
+        return [judge_point(rows[place], self.asked.targets, excesses[place]) for place in places]
+
+    def _constraints(self, columns: Collection[str]) -> list[Condition]:
+        """Those of the study. Raises: ConfigError if one is about no column."""
+        study, source = self.points.study, self.points.setup.source
+        texts = study.constraints if columns else []
+        return [parse_condition(text, columns, source.where(("constraints", i))) for i, text in enumerate(texts)]
+
+    def require_objectives(self, rows: Sequence[Row]) -> None:
+        """Every objective is a column with numbers. Raises: ConfigError."""
+        for i, target in enumerate(self.asked.targets):
+            if any(_is_number(row.get(target.column)) for row in rows):
+                continue
+            where = self.points.setup.source.where(("search", "objectives", i))
+            hint = did_you_mean(target.column, rows[0]) or "; results have no such column"
+            if target.column in rows[0]:
+                hint = f"; it is empty in all {len(rows)} results of the first round"
+            raise ConfigError(f"{where}: '{target.column}' is no objective here{hint}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _numbers(condition: Condition, row: Row) -> dict[str, Any]:
+    return {name: math.nan if row.get(name) is None else row[name] for name in condition.names}
