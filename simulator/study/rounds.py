@@ -122,7 +122,7 @@ def _finished(points: Points, index: int, found: Stored, number: int) -> Finishe
     row = _empty_row(points, index) if found.failure else with_axes(found.row, axes)
     if points.study.search is not None:
         row["search_round"] = number
-    return Finished(index, row, [with_axes(layer, axes) for layer in found.layers], found.failure)
+    return Finished(index, row, [with_axes(layer, axes) for layer in found.layers], found.failure, number)
 
 
 def _empty_row(points: Points, index: int) -> Row:

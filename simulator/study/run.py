@@ -20,6 +20,7 @@ from simulator.study.point import require_runnable, split_axes
 from simulator.study.points import Points, open_points
 from simulator.study.rounds import Means, Progress, Ran, run_points
 from simulator.study.rows import Row
+from simulator.study.sampling.record import search_notes, search_record
 from simulator.study.sampling.searching import require_searchable
 from simulator.study.setup import StudySetup
 from simulator.study.store import Store
@@ -42,6 +43,7 @@ class RunOutcome:
         ran, reused: points run now, and points found in the store.
         mismatches: one line per op whose values differ from the exact reference.
         failures: one line per point that has no result.
+        notes: what else a user should know, one line each.
     """
 
     results: pd.DataFrame
@@ -52,6 +54,7 @@ class RunOutcome:
     reused: int
     mismatches: list[str]
     failures: list[str]
+    notes: list[str]
 
 
 def run_study(
@@ -108,12 +111,13 @@ def execute(
     results, layers = tables_of(ran[0].finished, record, judged)
     more = {"beside": _beside(record, ran)} if record.beside else {}
     more |= {"accuracy": accuracy} if accuracy else {}
+    more |= {"search": search_record(points, ran[0].finished)} if record.search else {}
     page = _report(folder, results, layers, manifest_of(points, have, timings) | more)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(map(points.point, have), record.fidelity, record.seed))
     wrong, failed = _mismatches(ran), _failures(points, ran[0])
-    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed)
+    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed, search_notes(points))
 
 
 def _opened(setup: StudySetup) -> Points:

@@ -20,12 +20,13 @@ __all__ = ["Finished", "tables_of"]
 
 @dataclass(frozen=True)
 class Finished:
-    """A point with its result, or why it has none: rows with the columns of the axes."""
+    """A point with its result, or why it has none: rows with the columns of the axes; in which round it was run."""
 
     index: int
     row: Row
     layers: list[Row]
     failure: Failure | None = None
+    round: int = 1
 
 
 def tables_of(finished: Sequence[Finished], study: Study, judged: Sequence[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:

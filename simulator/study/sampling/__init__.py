@@ -14,7 +14,7 @@ from simulator.study.sampling.objectives import Judged, judge_point, mean_of
 
 __all__ = ["Choice", "Judged", "Lattice", "judge_point", "mean_of", "require_installed", "rounds"]
 
-_NEEDS = {"lhs": "scipy", "nsga2": "optuna"}
+_NEEDS = {"random": (), "lhs": ("scipy",), "nsga2": ("optuna", "moocore")}
 
 
 def rounds(asked: Search, lattice: Lattice, seed: int) -> Generator[list[Choice], Sequence[Judged], None]:
@@ -24,7 +24,7 @@ def rounds(asked: Search, lattice: Lattice, seed: int) -> Generator[list[Choice]
     whoever runs the points. Where no more points exist than were asked for, all of them are the only round.
     """
     if lattice.has_at_most(asked.points):
-        yield lattice.all
+        yield list(lattice.existing())
     elif asked.method == "random":
         yield random_points(lattice, asked.points, seed)
     elif asked.method == "lhs":
@@ -35,6 +35,5 @@ def rounds(asked: Search, lattice: Lattice, seed: int) -> Generator[list[Choice]
 
 def require_installed(asked: Search) -> None:
     """Raises: ConfigError saying what to install."""
-    package = _NEEDS.get(asked.method)
-    if package is not None and importlib.util.find_spec(package) is None:
+    if any(importlib.util.find_spec(package) is None for package in _NEEDS[asked.method]):
         raise ConfigError(f"method: {asked.method} needs the 'search' extra: pip install 'olivine[search]'")

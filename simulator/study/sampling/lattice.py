@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from simulator.errors import ConfigError
@@ -49,15 +49,13 @@ class Lattice:
             places.append(place)
         return tuple(reversed(places))
 
-    @cached_property
-    def all(self) -> list[Choice]:
-        """Every choice that exists, in order; only of a lattice that is ``listed``."""
-        assert self.listed, "a lattice this large is drawn from"
-        return [choice for number in range(self.size) if self.exists(choice := self.choice(number))]
+    def existing(self) -> Iterator[Choice]:
+        """Every choice that exists, in order."""
+        return filter(self.exists, map(self.choice, range(self.size)))
 
     def has_at_most(self, points: int) -> bool:
         """Whether no more than so many choices exist."""
-        return self.listed and len(self.all) <= points
+        return self.listed and len(list(islice(self.existing(), points + 1))) <= points
 
 
 def unseen(lattice: Lattice, rng: Generator, seen: Container[Choice]) -> Iterator[Choice]:
@@ -67,8 +65,8 @@ def unseen(lattice: Lattice, rng: Generator, seen: Container[Choice]) -> Iterato
     Raises: ConfigError if next to none of a large lattice exist.
     """
     if lattice.listed:
-        order = rng.permutation(len(lattice.all))
-        return (choice for place in order if (choice := lattice.all[int(place)]) not in seen)
+        order = map(lattice.choice, map(int, rng.permutation(lattice.size)))
+        return (choice for choice in order if choice not in seen and lattice.exists(choice))
     return _drawn(lattice, rng, seen)
 
 

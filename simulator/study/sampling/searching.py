@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from simulator.config.conditions import Condition, parse_condition
@@ -13,8 +12,12 @@ from simulator.config.search import Search
 from simulator.errors import ConfigError, did_you_mean
 from simulator.study.points import Points
 from simulator.study.sampling import Choice, Judged, Lattice, judge_point, require_installed, rounds
+from simulator.study.sampling.probing import require_values_fit
 
-__all__ = ["Rounds", "answered", "point_rounds", "points_asked", "require_searchable"]
+__all__ = [
+    *("Rounds", "answered", "judged_points", "lattice_of", "point_rounds", "points_asked", "require_searchable"),
+    "seed_of",
+]
 
 Row = Mapping[str, Any]
 Rounds = Generator[list[int], Sequence[Row], None]
@@ -31,11 +34,11 @@ def point_rounds(points: Points) -> Rounds:
         yield list(points.indices())
         return
     searched = _Searched(points, asked)
-    asking = rounds(asked, searched.lattice, searched.seed)
+    asking = rounds(asked, lattice_of(points), seed_of(points))
     choices: list[Choice] | None = next(asking)
     sound = False
     while choices:
-        rows = yield [index for choice in choices for index in searched.indices(choice)]
+        rows = yield [index for choice in choices for index in indices_of(points, choice)]
         if not sound and any(rows):
             searched.require_objectives([row for row in rows if row])
             sound = True
@@ -56,8 +59,33 @@ def points_asked(points: Points) -> int:
     return points.total if asked is None else min(points.total, asked.points * len(points.study.workloads))
 
 
+def seed_of(points: Points) -> int:
+    """The seed of a study's search."""
+    asked = points.study.search
+    return points.study.seed if asked is None or asked.seed is None else asked.seed
+
+
+def lattice_of(points: Points) -> Lattice:
+    """Designs and axes as places to choose from: a point of a search is a design at values of the axes."""
+    sizes = len(points.study.designs), *map(len, points.space.axes)
+    return Lattice(sizes, lambda choice: points.exists(indices_of(points, choice)[0]))
+
+
+def indices_of(points: Points, choice: Choice) -> list[int]:
+    """Numbers of a point of a search on each workload."""
+    design, *places = choice
+    combination = points.space.index_of(places)
+    return [points.index_of(design, workload, combination) for workload in range(len(points.study.workloads))]
+
+
+def judged_points(points: Points, rows: Sequence[Row]) -> list[Judged]:
+    """What the points of a search were worth, in order; rows are empty where a point failed."""
+    assert points.study.search is not None, "only a search judges its points"
+    return _Searched(points, points.study.search).judge(rows)
+
+
 def require_searchable(points: Points) -> None:
-    """What is wrong with a search whatever it finds. Raises: ConfigError."""
+    """What is wrong with a search whatever it finds. Raises: OlivineError."""
     study, source = points.study, points.setup.source
     if study.search is None:
         return
@@ -69,30 +97,15 @@ def require_searchable(points: Points) -> None:
         if "workload" in condition.names and len(study.workloads) > 1:
             what = "a search judges each point on every workload; take 'workload' out, or search without it"
             raise ConfigError(f"{source.where(('where', i))}: {what}")
+    require_values_fit(points)
 
 
 @dataclass(frozen=True)
 class _Searched:
-    """Designs and axes as a lattice: a point of a search is a design at values of the axes, on every workload."""
+    """A study with a search, and what its points are worth."""
 
     points: Points
     asked: Search
-
-    @property
-    def seed(self) -> int:
-        return self.points.study.seed if self.asked.seed is None else self.asked.seed
-
-    @cached_property
-    def lattice(self) -> Lattice:
-        sizes = len(self.points.study.designs), *map(len, self.points.space.axes)
-        return Lattice(sizes, lambda choice: self.points.exists(self.indices(choice)[0]))
-
-    def indices(self, choice: Choice) -> list[int]:
-        """Numbers of a point on each workload."""
-        design, *places = choice
-        combination = self.points.space.index_of(places)
-        workloads = range(len(self.points.study.workloads))
-        return [self.points.index_of(design, workload, combination) for workload in workloads]
 
     def judge(self, rows: Sequence[Row]) -> list[Judged]:
         """What the points of a round are worth, each with a row per workload."""
