@@ -324,12 +324,6 @@ def test_areas_that_do_not_change_are_drawn_once():
     assert plotted.area_parts(results)["design"].tolist() == list(DESIGNS)
 
 
-def test_pareto():
-    assert plotted.is_pareto([1, 2, 3, 3], [10, 20, 20, 30]) == [True, True, False, True]
-    assert plotted.is_pareto([1, 1], [5, 5]) == [True, True]
-    assert plotted.is_pareto([1, 1], [5, 6]) == [False, True]
-
-
 def test_tradeoff_points_leave_out_what_has_no_sqnr_and_lift_infinity():
     results, _, _ = study(workloads=(("a", True), ("b", False)))
     results.loc[0, "sqnr_db"] = math.inf

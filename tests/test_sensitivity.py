@@ -186,7 +186,7 @@ def test_energy_is_the_sum_of_what_its_prices_make_it(study):
     constants, _ = find_constants(layout, 0.2)
     prices = [c for c in constants if c.kind == "price"]
     for family in layout.families:
-        hardware = family[0].hardware
+        hardware = next(iter(family.values())).hardware
         counts = count_op(hardware, Op("x", 70, 200, 130))
         whole = total(energy_pj(hardware.bill, counts))
         more = math.fsum(

@@ -45,6 +45,7 @@ __all__ = [
     "named_at",
     "price_lists",
     "read_design",
+    "read_study_source",
 ]
 
 Reference = str | Path | Mapping[str, Any] | Source
@@ -147,8 +148,13 @@ def load_kernels(ref: Reference, *, near: Path | None = None) -> KernelList:
 
 def load_study(ref: Reference) -> tuple[Study, Source]:
     """A study and where its fields were written. Raises: ConfigError."""
-    source = _read(ref, "study", None)
+    source = read_study_source(ref)
     return validate(source, Study), source
+
+
+def read_study_source(ref: Reference) -> Source:
+    """The document of a study. Raises: ConfigError."""
+    return _read(ref, "study", None)
 
 
 def load_workload(

@@ -5,7 +5,6 @@ With ``yaml_nodes``, which walks the nodes, the only place in the program that r
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
 
 from simulator.config.text_file import read_text
 from simulator.config.yaml_nodes import Lines, Source, Steps, check, dotted, found, one_line, parse, place, shorten
@@ -67,17 +66,19 @@ def parse_override(text: str) -> tuple[str, object]:
     return key, parse(value, "--set", _split(key, "--set"), numbered=False)[0]
 
 
-def apply_overrides(source: Source, overrides: Mapping[str, object], label: str = "--set") -> Source:
+def apply_overrides(source: Source, overrides: Mapping[Any, object], label: str = "--set") -> Source:
     """``source`` with the values at some dotted paths replaced, or added along with the mappings around them.
 
     Raises: ConfigError if a path goes through something other than a mapping.
     """
-    data, lines, labels = dict(source.data), source.lines, source.labels
+    data, lines, labels = dict(source.data), dict(source.lines), dict(source.labels)
     for key, value in overrides.items():
         path = _split(key, label)
         new = _put(data, path, _plain(value, path, label), label)
-        lines = {known: line for known, line in lines.items() if known[: len(new)] != new}
-        labels = {known: name for known, name in labels.items() if known[: len(new)] != new} | {new: label}
+        for origins in (lines, labels):
+            for known in [k for k in origins if k and k[0] == new[0] and k[: len(new)] == new]:
+                del origins[known]
+        labels[new] = label
     return Source(data, lines, source.label, labels)
 
 
@@ -109,10 +110,10 @@ def _plain(value: object, path: Steps, label: str) -> Any:
     return value
 
 
-def _split(key: str, label: str) -> Steps:
-    """The steps of a dotted path that a user typed."""
-    steps = tuple(key.split("."))
-    if not all(step and step == step.strip() for step in steps):
+def _split(key: str | Steps, label: str) -> Steps:
+    """The steps of a dotted path that a user typed, unless they are given."""
+    steps = key if isinstance(key, tuple) else tuple(key.split("."))
+    if not all(step and step == str(step).strip() for step in steps):
         raise ConfigError(f"{label}: {shorten(key)} is not a dotted path such as array.rows")
     return steps
 
@@ -182,7 +183,7 @@ def validate(source: Source, model: type[Record]) -> Record:
     """
     try:
         # Strict JSON still refuses "8" for 8 and true for 1, but lets a list be a tuple and text be an enum.
-        return model.model_validate_json(json.dumps(source.data))
+        return model.model_validate_json(to_json(source.data))
     except ValidationError as error:
         nodes = _nodes(source.data)
         problems = _distinct([_problem(model, nodes, details) for details in error.errors(include_url=False)])
@@ -233,7 +234,6 @@ def _problem(model: type[BaseModel], nodes: dict[Steps, object], error: ErrorDet
 
 
 def _unknown_key(key: str | int, allowed: list[str]) -> str:
-    """A key that its mapping does not have."""
     return f"unknown key{did_you_mean(str(key), allowed) or '; allowed: ' + (', '.join(allowed) or 'none')}"
 
 
@@ -261,7 +261,7 @@ def _trace(model: type[BaseModel], nodes: dict[Steps, object], loc: Steps) -> tu
 
 
 def _members(kind: Any) -> list[Any]:
-    """The types that an annotation allows: ``Annotated`` and ``Optional`` peeled off, a union split."""
+    """The types of an annotation: ``Annotated`` and ``Optional`` peeled off, a union split."""
     if get_origin(kind) is Annotated:
         return _members(get_args(kind)[0])
     if get_origin(kind) not in (Union, UnionType):

@@ -98,11 +98,12 @@ def place(label: str, line: int | None = None, path: Steps = ()) -> str:
 
 def one_line(text: str) -> str:
     """``text`` on one line, whatever a key, a tag or a validator brought along."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text)
+    shown = (c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(shown)
 
 
 def shorten(value: object) -> str:
-    """``repr(value)``, cut in the middle if it is too long for a message."""
+    """``repr(value)``, cut in the middle if it is too long."""
     shown = repr(value)
     return shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN - 4]}...{shown[-1]}"
 
@@ -237,7 +238,6 @@ class _Walk:
 
 
 def _tag_complaint(tag: str) -> str:
-    """What to say of an explicit tag."""
     return f"tag {tag.replace(_CORE, '!!')} is not allowed; remove it"
 
 

@@ -13,14 +13,14 @@ from simulator.report.formatting import (
     ABSENT,
     ENERGY_PJ,
     TIME_S,
-    Unit,
     choose_unit,
     decibels,
     is_missing,
     number,
     plural,
 )
-from simulator.report.plotted import is_pareto, point_labels, uniques
+from simulator.report.pareto import AREA_UM2, non_dominated
+from simulator.report.plotted import point_labels, uniques
 from simulator.report.style import WIDTH_IN, design_colours, styled
 from simulator.report.tradeoff import draw_points, name_points
 
@@ -36,11 +36,10 @@ __all__ = [
     "terminal_fitness",
 ]
 
-_AREA = (Unit("mm²", 1e6), Unit("µm²", 1.0))
 _COSTS = (
     ("energy", "energy_total_pj", ENERGY_PJ),
     ("latency", "latency_s", TIME_S),
-    ("area", "area_total_um2", _AREA),
+    ("area", "area_total_um2", AREA_UM2),
 )
 _CLOSEST = 1e-4
 """Cosines nearer to 1 are drawn there: what is beyond makes no difference to anyone."""
@@ -152,7 +151,7 @@ def _points(results: pd.DataFrame, merit: Mapping[str, Any], cost: str) -> pd.Da
     table = pd.DataFrame({"design": results["design"], "cost": costs, "drawn_db": value, "better": better})
     table = table[[not is_missing(v) and abs(v) < float("inf") for v in table["drawn_db"]]].dropna()
     table["sqnr_db"] = table["drawn_db"]
-    table["pareto"] = is_pareto(table["cost"].tolist(), table["better"].tolist())
+    table["pareto"] = non_dominated(np.column_stack([table["cost"], -table["better"]]))
     return table
 
 

@@ -25,7 +25,6 @@ __all__ = [
     "energy_stacks",
     "exactness",
     "geomean",
-    "is_pareto",
     "layer_times",
     "over_baseline",
     "point_labels",
@@ -182,12 +181,6 @@ def area_parts(results: pd.DataFrame, keep: int = 7) -> pd.DataFrame:
         parts = parts.assign(other=rest.clip(lower=0.0) + parts.get("other", 0.0))
     table = pd.concat([_keyed(results)[["design", "point"]], total.rename("total"), parts], axis=1)
     return table.drop_duplicates(["design", *table.columns[2:]]).reset_index(drop=True)
-
-
-def is_pareto(cost: Sequence[float], merit: Sequence[float]) -> list[bool]:
-    """For each point: does no other cost at most as much with at least the merit, better in one of the two?"""
-    points = list(zip(cost, merit, strict=True))
-    return [not any(c <= x and m >= y and (c < x or m > y) for c, m in points) for x, y in points]
 
 
 def layer_times(layers: pd.DataFrame, results: pd.DataFrame, limit: int = MAX_OPS) -> pd.DataFrame:

@@ -7,10 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from simulator.report.formatting import ENERGY_PJ, choose_unit, decibels, elide, is_missing
-from simulator.report.plotted import is_pareto, point_labels, uniques
+from simulator.report.pareto import non_dominated
+from simulator.report.plotted import point_labels, uniques
 from simulator.report.style import GRID, INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def tradeoff_points(results: pd.DataFrame) -> pd.DataFrame:
     table["drawn_db"] = table["sqnr_db"].where(table["sqnr_db"] < top, top)
     table["pareto"] = False
     for _, rows in table.groupby("workload", sort=False):
-        table.loc[rows.index, "pareto"] = is_pareto(rows["energy_pj"].tolist(), rows["sqnr_db"].tolist())
+        table.loc[rows.index, "pareto"] = non_dominated(np.column_stack([rows["energy_pj"], -rows["sqnr_db"]]))
     return table.reset_index(drop=True)
 
 

@@ -10,6 +10,7 @@ from simulator import datapath as datapaths
 from simulator.config.study import Fidelity
 from simulator.datapath.blame import TRACEBACK_VARIABLE
 from simulator.errors import OlivineError, OutputError, TraceError
+from simulator.study.constraints import breaks_known
 from simulator.study.passes import PassResult, simulate_step
 from simulator.study.point import Point
 from simulator.study.points import Points, open_points
@@ -36,6 +37,8 @@ class PointResult:
     """One point, run. Rows are without the columns of the axes, which depend on the study that asks.
 
     Attributes:
+        row: its columns; those alone that need no simulation where these break a constraint of the study.
+        layers: rows of its ops and passes, if they are kept.
         key: address of the result, from the files as this process saw them.
         mismatches: one line per op whose values differ from the exact reference.
     """
@@ -59,10 +62,14 @@ def _evaluated(points: Points, index: int) -> PointResult:
     study = points.study
     key = points.key(index)
     try:
-        row, layers, mismatches = run_point(points.point(index), study.fidelity, study.seed)
+        point = points.point(index)
+        known = breaks_known(points, point)
+        if known is not None:
+            return PointResult(index, key, known, [], [])
+        row, layers, mismatches = run_point(point, study.fidelity, study.seed)
     except Exception as error:
         return PointResult(index, key, {}, [], [], failure_of(error))
-    return PointResult(index, key, row, layers, mismatches)
+    return PointResult(index, key, row, layers if points.setup.keep_layers else [], mismatches)
 
 
 def failure_of(error: Exception) -> Failure:

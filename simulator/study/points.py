@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -149,7 +148,7 @@ class Points:
         def make(ref: Reference) -> Workload:
             return resolve_workload(ref, self.setup.near, [*self._set(1), self._overlay(own)]).only(steps)
 
-        key = place, json.dumps(own)
+        key = place, repr(own)
         return self._kept("workload", key, lambda: _placed(self.setup.source, ("workloads", place), make))
 
     def design(self, place: int, own: Mapping[str, Any], *more: Overlay) -> Design:
@@ -165,7 +164,7 @@ class Points:
             design = self.design(place, own, *more)
             return _placed(self.setup.source, ("designs", place), lambda _: build(design))
 
-        return self._kept("member", (place, json.dumps(own)), lambda: Member(make, dict(own)))
+        return self._kept("member", (place, repr(own)), lambda: Member(make, dict(own)))
 
     def sized(self, place: int, own: Mapping[str, Any]) -> Member:
         """The same with its array sized. Raises: ConfigError."""
@@ -174,7 +173,7 @@ class Points:
             return member
         reference = self.member(self.place_of_baseline, own)
         make = lambda: resized(self.study, self.setup.source, member, reference.hardware)  # noqa: E731
-        return self._kept("sized", (place, json.dumps(own)), make)
+        return self._kept("sized", (place, repr(own)), make)
 
     # Points
 
@@ -195,7 +194,7 @@ class Points:
         axes = self.space.combination(combination)
         own = split_axes(axes)[0]
         with self.remembering():
-            run = self._kept("run", (which, json.dumps(split_axes(axes)[1])), lambda: self._run(which, axes))
+            run = self._kept("run", (which, repr(split_axes(axes)[1])), lambda: self._run(which, axes))
             content = {"kind": "point", "design": self._content(place, own), "run": run}
             if not keeps_its_size(self.study, place == self.place_of_baseline):
                 sizing = self.study.sizing.model_dump(mode="json")
@@ -218,7 +217,7 @@ class Points:
             except CostError as error:
                 raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
 
-        return self._kept("content", (place, json.dumps(own)), make, _KEPT_HASHES)
+        return self._kept("content", (place, repr(own)), make, _KEPT_HASHES)
 
     def _kept(self, kind: str, key: Hashable, make: Callable[[], _T], most: int = _KEPT) -> _T:
         """``make``, unless it is among the last that were made of this kind."""
@@ -248,13 +247,13 @@ def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _
 
 @lru_cache(maxsize=4)
 def _opened(token: str) -> dict[str, Points]:
-    """Points by the token of their run: those of other runs are forgotten in time."""
+    """Points by the run they are of: those of other runs are forgotten in time."""
     return {}
 
 
 def open_points(setup: StudySetup) -> Points:
     """The points of a setup, opened once in each process. Raises: ConfigError."""
-    known = _opened(setup.token)
+    known = _opened(f"{setup.token} {setup.keep_layers}")
     if "points" not in known:
         for path in setup.plugins:
             if path.resolve() not in files().values():  # loaded by whoever started this process

@@ -9,9 +9,11 @@ from functools import partial
 from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
+from simulator.study.constraints import require_some_simulated
 from simulator.study.evaluate import Failure, PointResult, evaluate, failure_of
 from simulator.study.points import Points
 from simulator.study.processes import in_processes
+from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes
 from simulator.study.sampling.searching import answered, point_rounds, points_asked
 from simulator.study.store import Store, Stored
@@ -50,12 +52,12 @@ def run_points(points: Points, means: Means) -> Ran:
     indices: list[int] | None = next(rounds)
     run: list[Ran] = []
     while indices is not None:
-        run.append(
-            _run_round(points, indices, _counting_on(means, run, points_asked(points) - len(indices)), len(run) + 1)
-        )
+        counting = _counting_on(means, run, points_asked(points) - len(indices))
+        run.append(_run_round(points, indices, counting, len(run) + 1))
         indices = answered(rounds, [{} if one.failure else one.row for one in run[-1].finished])
     finished = [one for each in run for one in each.finished]
     _require_some_result(finished)
+    require_some_simulated(points, [one.row for one in finished if not one.failure])
     wrong_values = [line for each in run for line in each.mismatches]
     return Ran(finished, sum(each.ran for each in run), sum(each.reused for each in run), wrong_values)
 
@@ -65,7 +67,7 @@ def _run_round(points: Points, indices: Sequence[int], means: Means, number: int
     keys, wrong = _keys(points, indices)
     if points.study.search is None:
         require_some_fit(points, wrong, indices)
-    stored = means.store.get_many(keys.values())
+    stored = usable(points, keys, means.store.get_many(keys.values()))
     missing = {key: index for index, key in reversed(keys.items()) if key not in stored}
     mismatches: dict[int, list[str]] = {}
     for done, result in enumerate(_evaluated(points, sorted(missing.values()), means.workers), start=1):
@@ -106,7 +108,7 @@ def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[
 
 def _evaluated(points: Points, indices: Sequence[int], workers: int) -> Iterator[PointResult]:
     """Results as they come."""
-    work = partial(evaluate, points.setup)
+    work = partial(evaluate, replace(points.setup, keep_layers=keeps_layers(points)))
     for _, results in in_processes(work, {index: [index] for index in indices}, workers):
         yield from results
 

@@ -23,7 +23,7 @@ from simulator.study.quality import Quality
 from simulator.study.simulate import OpResult
 from simulator.workload import Op
 
-__all__ = ["CONTRACT_COLUMNS", "SHAPE_COLUMNS", "add_ratios", "axis_column", "layer_row", "point_row", "with_axes"]
+__all__ = ["CONTRACT_COLUMNS", "SHAPE_COLUMNS", "geometry", "layer_row", "point_row", "with_axes"]
 
 Row = dict[str, Any]
 Result = OpResult | PassResult
@@ -60,15 +60,10 @@ _ERRORS = {"sqnr_quantisation_db": "quantisation_noise", "sqnr_arithmetic_db": "
 """Columns of the two parts of the error: of the encoding, and of sums that round."""
 
 
-def axis_column(path: str) -> str:
-    """Column of a sweep axis."""
-    return f"axis:{path}"
-
-
 def with_axes(row: Row, axes: Mapping[str, Any]) -> Row:
     """A point's or a layer's row with the sweep axes: after the contract's columns, or after design and workload."""
     before = "fidelity" if "fidelity" in row else "op"
-    columns = {axis_column(path): value for path, value in axes.items()}
+    columns = {f"axis:{path}": value for path, value in axes.items()}
     placed: Row = {}
     for name, value in row.items():
         if name == before:
@@ -142,7 +137,7 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
         "seed": seed,
         "clock_mhz": design.clock_mhz,
         "peak_tops": point.hardware.peak_tops,
-        **_geometry(design),
+        **geometry(design),
         "fill_drain_cycles": sum(r.timing.fill_drain_cycles for r in results),
         **_stalls(stalls),
         **_banks(results),
@@ -153,25 +148,12 @@ def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int)
     }
 
 
-def _geometry(design: Design) -> Row:
+def geometry(design: Design) -> Row:
     """What there is of it; other kinds of array leave these columns empty."""
     if isinstance(design, TensorCoreDesign):
         return {"sms": design.array.sms}
     assert isinstance(design, SystolicDesign), "a design has one of the kinds of array"
     return {"rows": design.array.rows, "cols": design.array.cols, "cores": design.cores.count}
-
-
-def add_ratios(rows: list[Row], baseline: str | None) -> None:
-    """Speedup and energy ratio of each row over the baseline design on the same workload at the same axis values."""
-
-    def place(row: Row) -> tuple[Any, ...]:
-        return (row["workload"], *(str(v) for k, v in row.items() if k.startswith("axis:")))
-
-    base = {place(row): row for row in rows if row["design"] == baseline}
-    for row in rows:
-        other = base.get(place(row))
-        row["speedup"] = other["latency_s"] / row["latency_s"] if other else math.nan
-        row["energy_ratio"] = row["energy_total_pj"] / other["energy_total_pj"] if other else math.nan
 
 
 def _require_conserved(point: Point, counts: Counts, cycles: int, energy: Row) -> None:
@@ -272,7 +254,10 @@ def _per_token(point: Point, results: Sequence[OpResult], counts: Counts, latenc
     tokens = point.workload.tokens
     if tokens is None:
         return {}
-    read = {kv: sum(_operand_bits(r) for r in results if (r.op.kind == "bmm") == kv) for kv in (False, True)}
+    read = {
+        kv: sum(r.counts.traffic["dram", "weight"].read_bits for r in results if (r.op.kind == "bmm") == kv)
+        for kv in (False, True)
+    }
     moved, rate = counts.level("dram"), float(point.hardware.search_dram.bytes_per_cycle)
     dram_s = units.cycles_to_s(1, point.hardware.design.clock_mhz) * (moved.read_bits + moved.write_bits) / 8 / rate
     return {
@@ -283,10 +268,6 @@ def _per_token(point: Point, results: Sequence[OpResult], counts: Counts, latenc
         "weight_read_bytes": units.bits_to_bytes(read[False]),
         "kv_read_bytes": units.bits_to_bytes(read[True]),
     }
-
-
-def _operand_bits(result: OpResult) -> float:
-    return result.counts.traffic["dram", "weight"].read_bits
 
 
 def _bits_per_value(results: Sequence[OpResult]) -> Row:

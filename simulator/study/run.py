@@ -9,22 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.config import Study, load_study
+from simulator.config import Study
 from simulator.config.catalogue import Reference
 from simulator.errors import OutputError
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.checks import require_sound
+from simulator.study.constraints import require_columns
 from simulator.study.joined import accuracy_of, bench_of
 from simulator.study.manifest import manifest_of
 from simulator.study.point import require_runnable, split_axes
 from simulator.study.points import Points, open_points
+from simulator.study.reuse import with_front
 from simulator.study.rounds import Means, Progress, Ran, run_points
 from simulator.study.rows import Row
 from simulator.study.sampling.record import search_notes, search_record
 from simulator.study.sampling.searching import require_searchable
-from simulator.study.setup import StudySetup
+from simulator.study.setup import StudySetup, read_study
 from simulator.study.store import Store
-from simulator.study.tables import tables_of
+from simulator.study.tables import layers_of, results_of
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:
@@ -92,10 +94,10 @@ def execute(
 ) -> RunOutcome:
     """As ``run_study``, with progress ``(done, total, label)`` and the whole outcome."""
     started = time.perf_counter()
-    record, source = load_study(study)
+    record, source, set_ = read_study(study, overrides or {})
     if timeline:
         require_timeline(record.fidelity)
-    points = _opened(StudySetup(record, source, overrides or {}, tuple(plugins)))
+    points = _opened(StudySetup(record, source, set_, tuple(plugins)))
     bench = bench_of(record, source)
     others = [_opened(setup) for setup in other_studies(points)]
     folder = writable(Path(out) if out is not None else Path("reports") / record.name)
@@ -108,7 +110,8 @@ def execute(
     judged, accuracy = accuracy_of(bench, _designs(points, ran[0]), store, progress) if bench else ([], {})
     new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
     timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
-    results, layers = tables_of(ran[0].finished, record, judged)
+    results = results_of(points, ran[0].finished, judged)
+    layers = layers_of(with_front(points, ran[0].finished, results, store), record)
     more = {"beside": _beside(record, ran)} if record.beside else {}
     more |= {"accuracy": accuracy} if accuracy else {}
     more |= {"search": search_record(points, ran[0].finished)} if record.search else {}
@@ -126,6 +129,7 @@ def _opened(setup: StudySetup) -> Points:
     """
     points = open_points(setup)
     require_sound(points)
+    require_columns(points)
     require_searchable(points)
     if points.space.size == 1:
         for index in points.indices():

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.config import Source, Study, load_study
+from simulator.config import Source, Study
 from simulator.config.catalogue import Reference
 from simulator.counts import Counts
 from simulator.errors import ConfigError, OlivineError, did_you_mean
@@ -28,6 +28,7 @@ from simulator.study.members import Member
 from simulator.study.point import Point, require_runnable
 from simulator.study.processes import in_processes
 from simulator.study.run import Progress, writable
+from simulator.study.setup import read_study
 from simulator.study.store import Store
 
 if TYPE_CHECKING:
@@ -98,9 +99,9 @@ def analyse(
 ) -> Sensitivity:
     """As ``sensitivity``, with progress ``(done, total, label)`` and the whole outcome."""
     _require_options(by, top, metric)
-    record, source = load_study(study)
+    record, source, set_ = read_study(study, overrides or {})
     _require_comparison(record, source)
-    layout = lay_out(record, source, overrides or {})
+    layout = lay_out(record, source, set_)
     folder = writable(Path(out) if out is not None else Path("reports") / f"{record.name}-sensitivity")
     variants, left_out = _variants(layout, by, only)
     store = Store(folder)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.config import Study
 from simulator.config.published import Measured
+from simulator.study.constraints import mark
 from simulator.study.evaluate import Failure
-from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row, add_ratios
+from simulator.study.points import Points
+from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Finished", "tables_of"]
+__all__ = ["Finished", "layers_of", "results_of"]
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,46 @@ class Finished:
     round: int = 1
 
 
-def tables_of(finished: Sequence[Finished], study: Study, judged: Sequence[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Results and layers. A column ``failure`` says why a point has no numbers, if any has none.
+def results_of(points: Points, finished: Sequence[Finished], judged: Sequence[Row]) -> pd.DataFrame:
+    """A row per point. A column ``failure`` says why a point has no numbers, if any has none, ``meets_constraints``
+    whether it meets those of the study, if it has any.
 
     Args:
         judged: further columns of each row, or none at all.
+    Raises: ConfigError for a constraint on a column that there is not.
     """
     import pandas as pd
 
     rows = [one.row | own for one, own in zip(finished, judged or [{}] * len(finished), strict=True)]
-    add_ratios(rows, study.baseline)
-    if any(one.failure for one in finished):
+    _add_ratios(rows, points.study.baseline)
+    failed = [one.failure is not None for one in finished]
+    if any(failed):
         for row, one in zip(rows, finished, strict=True):
             row["failure"] = one.failure.reason if one.failure else ""
+    mark(points, rows, (points.axes(one.index) for one in finished), failed)
     results = pd.DataFrame(rows)
     columns = [*CONTRACT_COLUMNS, *(c for c in results.columns if c not in CONTRACT_COLUMNS)]
-    layers = [layer for one in finished for layer in _with_measured(one.row, one.layers, study.measured)]
-    return results.reindex(columns=columns), _layers_table(layers)
+    return results.reindex(columns=columns)
+
+
+def _add_ratios(rows: list[Row], baseline: str | None) -> None:
+    """Speedup and energy ratio of each row over the baseline design on the same workload at the same axis values; NaN
+    where either has no numbers.
+    """
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return (row["workload"], *(str(v) for k, v in row.items() if k.startswith("axis:")))
+
+    base = {place(row): row for row in rows if row["design"] == baseline and "latency_s" in row}
+    for row in rows:
+        other = base.get(place(row)) if "latency_s" in row else None
+        row["speedup"] = other["latency_s"] / row["latency_s"] if other else math.nan
+        row["energy_ratio"] = row["energy_total_pj"] / other["energy_total_pj"] if other else math.nan
+
+
+def layers_of(finished: Sequence[Finished], study: Study) -> pd.DataFrame:
+    """A row per op and pass of the points that have any."""
+    return _layers_table([layer for one in finished for layer in _with_measured(one.row, one.layers, study.measured)])
 
 
 def _layers_table(layers: list[Row]) -> pd.DataFrame:

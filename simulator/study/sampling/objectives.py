@@ -37,10 +37,12 @@ class Judged:
 def judge_point(
     rows: Sequence[Mapping[str, Any]], targets: Sequence[Objective], excesses: Sequence[Mapping[str, float]]
 ) -> Judged:
-    """The rows of a point, one per workload (empty where it failed), with the excess of each constraint in each."""
+    """The rows of a point, one per workload (empty where it failed), with the excess of each constraint in each, as
+    far as it is known."""
     if not all(rows):
         return Judged(None)
-    worst = {name: max(each[name] for each in excesses) for name in (excesses[0] if excesses else ())}
+    names = {name: None for each in excesses for name in each}
+    worst = {name: max(each[name] for each in excesses if name in each) for name in names}
     columns = [[_number(row.get(target.column)) for row in rows] for target in targets]
     values = tuple(mean_of(target.column, numbers) for target, numbers in zip(targets, columns, strict=True))
     return Judged(None if any(map(math.isnan, values)) else values, worst)

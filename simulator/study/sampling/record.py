@@ -29,7 +29,8 @@ def search_record(points: Points, finished: Sequence[Finished]) -> Row:
     rounds = np.array([one.round for one in finished[:: len(points.study.workloads)]])
     record["rounds"] = [int((rounds == number).sum()) for number in range(1, rounds.max() + 1)]
     if asked.method == "nsga2":
-        judged = judged_points(points, [{} if one.failure else one.row for one in finished])
+        rows = [{} if one.failure else one.row for one in finished]
+        judged = judged_points(points, [one.index for one in finished], rows)
         values = [one.values if one.values and not one.violates else (np.nan,) * len(asked.targets) for one in judged]
         shares = _shares(np.array(values), rounds, [target.maximise for target in asked.targets])
         record |= {"population": asked.generation, "hypervolume": shares}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from typing import Any
 
-from simulator.config.conditions import Condition, parse_condition
 from simulator.config.search import Search
 from simulator.errors import ConfigError, did_you_mean
+from simulator.study.constraints import excesses, is_simulated
 from simulator.study.points import Points
+from simulator.study.rows import Row
 from simulator.study.sampling import Choice, Judged, Lattice, judge_point, require_installed, rounds
 from simulator.study.sampling.probing import require_values_fit
 
@@ -19,7 +19,6 @@ __all__ = [
     "seed_of",
 ]
 
-Row = Mapping[str, Any]
 Rounds = Generator[list[int], Sequence[Row], None]
 """Numbers of points, to be run in this order; a round is to be answered with their rows, empty where a point failed."""
 
@@ -33,16 +32,14 @@ def point_rounds(points: Points) -> Rounds:
     if asked is None:
         yield list(points.indices())
         return
-    searched = _Searched(points, asked)
     asking = rounds(asked, lattice_of(points), seed_of(points))
     choices: list[Choice] | None = next(asking)
     sound = False
     while choices:
-        rows = yield [index for choice in choices for index in indices_of(points, choice)]
-        if not sound and any(rows):
-            searched.require_objectives([row for row in rows if row])
-            sound = True
-        choices = answered(asking, searched.judge(rows))
+        indices = [index for choice in choices for index in indices_of(points, choice)]
+        rows = yield indices
+        sound = sound or _are_objectives(points, asked, [row for row in rows if is_simulated(row)])
+        choices = answered(asking, judged_points(points, indices, rows))
 
 
 def answered(asking: Generator[list[Any], Any, None], answer: Any) -> list[Any] | None:
@@ -78,10 +75,13 @@ def indices_of(points: Points, choice: Choice) -> list[int]:
     return [points.index_of(design, workload, combination) for workload in range(len(points.study.workloads))]
 
 
-def judged_points(points: Points, rows: Sequence[Row]) -> list[Judged]:
-    """What the points of a search were worth, in order; rows are empty where a point failed."""
-    assert points.study.search is not None, "only a search judges its points"
-    return _Searched(points, points.study.search).judge(rows)
+def judged_points(points: Points, indices: Sequence[int], rows: Sequence[Row]) -> list[Judged]:
+    """What the points of a search are worth, each with a row per workload, empty where it failed."""
+    asked, width = points.study.search, len(points.study.workloads)
+    assert asked is not None, "only a search judges its points"
+    over = excesses(points, rows, indices)
+    places = [slice(start, start + width) for start in range(0, len(rows), width)]
+    return [judge_point(rows[place], asked.targets, over[place]) for place in places]
 
 
 def require_searchable(points: Points) -> None:
@@ -100,44 +100,18 @@ def require_searchable(points: Points) -> None:
     require_values_fit(points)
 
 
-@dataclass(frozen=True)
-class _Searched:
-    """A study with a search, and what its points are worth."""
-
-    points: Points
-    asked: Search
-
-    def judge(self, rows: Sequence[Row]) -> list[Judged]:
-        """What the points of a round are worth, each with a row per workload."""
-        constraints = self._constraints({name for row in rows for name in row})
-        excesses = [
-            {each.text: each.excess(_numbers(each, row)) for each in constraints} if row else {} for row in rows
-        ]
-        width = len(self.points.study.workloads)
-        places = [slice(start, start + width) for start in range(0, len(rows), width)]
-        return [judge_point(rows[place], self.asked.targets, excesses[place]) for place in places]
-
-    def _constraints(self, columns: Collection[str]) -> list[Condition]:
-        """Those of the study. Raises: ConfigError if one is about no column."""
-        study, source = self.points.study, self.points.setup.source
-        texts = study.constraints if columns else []
-        return [parse_condition(text, columns, source.where(("constraints", i))) for i, text in enumerate(texts)]
-
-    def require_objectives(self, rows: Sequence[Row]) -> None:
-        """Every objective is a column with numbers. Raises: ConfigError."""
-        for i, target in enumerate(self.asked.targets):
-            if any(_is_number(row.get(target.column)) for row in rows):
-                continue
-            where = self.points.setup.source.where(("search", "objectives", i))
-            hint = did_you_mean(target.column, rows[0]) or "; results have no such column"
-            if target.column in rows[0]:
-                hint = f"; it is empty in all {len(rows)} results of the first round"
-            raise ConfigError(f"{where}: '{target.column}' is no objective here{hint}")
+def _are_objectives(points: Points, asked: Search, rows: Sequence[Row]) -> bool:
+    """Whether every objective is a column with numbers; False without rows. Raises: ConfigError if one is not."""
+    for i, target in enumerate(asked.targets if rows else ()):
+        if any(_is_number(row.get(target.column)) for row in rows):
+            continue
+        where = points.setup.source.where(("search", "objectives", i))
+        hint = did_you_mean(target.column, rows[0]) or "; results have no such column"
+        if target.column in rows[0]:
+            hint = f"; it is empty in all {len(rows)} results so far"
+        raise ConfigError(f"{where}: '{target.column}' is no objective here{hint}")
+    return bool(rows)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-
-
-def _numbers(condition: Condition, row: Row) -> dict[str, Any]:
-    return {name: math.nan if row.get(name) is None else row[name] for name in condition.names}

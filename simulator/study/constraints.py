@@ -1,0 +1,157 @@
+"""Constraints of a study on columns of its results: which points meet them, and which need not be simulated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from simulator.config import kind_of
+from simulator.config.conditions import Condition, parse_condition
+from simulator.cost import total
+from simulator.errors import ConfigError
+from simulator.study.point import Point
+from simulator.study.points import Points
+from simulator.study.rows import CONTRACT_COLUMNS, Row, geometry
+
+__all__ = [
+    "MEETS",
+    "breaks_known",
+    "constraints_of",
+    "excesses",
+    "is_enough",
+    "is_simulated",
+    "mark",
+    "require_columns",
+    "require_some_simulated",
+]
+
+MEETS = "meets_constraints"
+"""Column of the results: whether a point meets every constraint."""
+_MORE_COLUMNS = (
+    *("clock_mhz", "peak_tops", "rows", "cols", "cores", "sms", "fill_drain_cycles", "speedup", "energy_ratio"),
+    *("sqnr_quantisation_db", "sqnr_arithmetic_db", "act_bits_per_value", "weight_bits_per_value"),
+    *("tokens", "tokens_per_s", "dram_bound_tokens_per_s", "pj_per_token", "weight_read_bytes", "kv_read_bytes"),
+)
+_FAMILIES = ("energy_", "area_part_", "stall_", "dram_", "accuracy_", "count_")
+"""Beginnings of columns that depend on the design."""
+
+
+def require_columns(points: Points) -> None:
+    """Refuse a constraint on what no result has. Raises: ConfigError."""
+    known = [*CONTRACT_COLUMNS, *_MORE_COLUMNS, *points.space.paths]
+    for text, where in _written(points):
+        names = parse_condition(text, _Anything(), where).names
+        open_ended = [name for name in names if name.startswith(_FAMILIES)]
+        parse_condition(text, [*known, *open_ended], where)
+
+
+def constraints_of(points: Points, columns: Collection[str]) -> list[Condition]:
+    """The constraints, of results with these columns. Raises: ConfigError."""
+    known = [*columns, *points.space.paths]
+    return [parse_condition(text, known, where) for text, where in _written(points)]
+
+
+def breaks_known(points: Points, point: Point) -> Row | None:
+    """What is known of a point without simulating it, if that breaks a constraint; else None."""
+    if not points.study.constraints:
+        return None
+    row = _known_row(points, point)
+    return row if _breaks(points, row, point.axes) else None
+
+
+def _known_row(points: Points, point: Point) -> Row:
+    """The columns of a point that need no simulation."""
+    hardware, design, area = point.hardware, point.hardware.design, point.hardware.area
+    return {
+        "design": design.name,
+        "workload": point.workload.name,
+        "array_kind": kind_of(design),
+        "datapath": design.datapath.name,
+        "dataflow": hardware.dataflow,
+        "area_total_um2": total(area) if area else math.nan,
+        "fidelity": points.study.fidelity,
+        "seed": points.study.seed,
+        "clock_mhz": design.clock_mhz,
+        "peak_tops": hardware.peak_tops,
+        **geometry(design),
+        **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
+    }
+
+
+def is_simulated(row: Mapping[str, Any]) -> bool:
+    """Whether a stored row is of a whole run; one that broke a constraint beforehand is not."""
+    return "total_cycles" in row
+
+
+def require_some_simulated(points: Points, rows: Sequence[Row]) -> None:
+    """Raises: ConfigError if every point broke a constraint before it was simulated."""
+    if not any(map(is_simulated, rows)):
+        where, least = points.setup.source.where(("constraints",)), min(row["area_total_um2"] for row in rows)
+        raise ConfigError(f"{where}: every point breaks one; the least area is {least:.4g} um2")
+
+
+def is_enough(points: Points, row: Row, axes: Mapping[str, Any]) -> bool:
+    """Whether a stored row need not be run: a whole one, or one that breaks a constraint of this study too."""
+    return is_simulated(row) or _breaks(points, row, axes)
+
+
+def mark(points: Points, rows: Sequence[Row], axes: Iterable[Mapping[str, Any]], failed: Iterable[bool]) -> None:
+    """Set the column ``meets_constraints``; a point without numbers meets none. Raises: ConfigError."""
+    if not points.study.constraints:
+        return
+    constraints = constraints_of(points, {name for row in rows for name in row})
+    for row, at, has_none in zip(rows, axes, failed, strict=True):
+        row[MEETS] = not has_none and all(each.holds(_values(each, row, at)) for each in constraints)
+
+
+def excesses(points: Points, rows: Sequence[Row], indices: Sequence[int]) -> list[dict[str, float]]:
+    """For each point by how much it breaks each constraint, as far as that is known; see ``Condition.excess``.
+
+    Args:
+        rows: of the points ``indices``; empty for those that failed. A constraint on what is known only at the end
+            (ratios, accuracy) is left out.
+    """
+    columns = {name for row in rows for name in row} | set(points.space.paths)
+    known = [(parse_condition(text, _Anything(), where), text) for text, where in _written(points)]
+    known = [(condition, text) for condition, text in known if condition.names <= columns]
+    return [
+        {
+            text: condition.excess(_values(condition, row, axes))
+            for condition, text in known
+            if is_simulated(row) or condition.names <= {*row, *axes}
+        }
+        for row, axes in zip(rows, map(points.axes, indices), strict=True)
+    ]
+
+
+def _breaks(points: Points, row: Row, axes: Mapping[str, Any]) -> bool:
+    """Whether what is known breaks a constraint that is about nothing else."""
+    known = {*row, *axes}
+    conditions = (parse_condition(text, _Anything(), where) for text, where in _written(points))
+    return any(not each.holds(_values(each, row, axes)) for each in conditions if each.names <= known)
+
+
+def _values(condition: Condition, row: Row, axes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a condition looks at; what a row lacks is not a number, of which no order is true."""
+    found = {name: row[name] if name in row else axes.get(name) for name in condition.names}
+    return {name: math.nan if value is None else value for name, value in found.items()}
+
+
+def _written(points: Points) -> list[tuple[str, str]]:
+    """Each constraint and where it is written."""
+    source = points.setup.source
+    return [(text, source.where(("constraints", i))) for i, text in enumerate(points.study.constraints)]
+
+
+class _Anything(Collection[str]):
+    """Every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
