@@ -98,7 +98,7 @@ def parse_condition(text: str, known: Collection[str], where: str) -> Condition:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = getattr(error, "msg", None) or "nested too deep"
+        reason = (getattr(error, "msg", None) or "nested too deep").partition(". ")[0]
         hint = "; compare with ==" if _assigns(text) else ""
         raise ConfigError(f"{where}: {shorten(text)} is no condition: {reason}{hint}") from None
     try:

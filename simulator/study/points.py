@@ -63,17 +63,17 @@ class Points:
     @property
     def total(self) -> int:
         """Numbers of points, those that conditions deny included."""
-        return len(self.study.designs) * len(self.study.workloads) * len(self.space)
+        return len(self.study.designs) * len(self.study.workloads) * self.space.size
 
     def split(self, index: int) -> tuple[int, int, int]:
         """Places of the design and the workload in the study, and the number of the combination."""
-        rest, combination = divmod(index, len(self.space))
+        rest, combination = divmod(index, self.space.size)
         design, workload = divmod(rest, len(self.study.workloads))
         return design, workload, combination
 
     def index_of(self, design: int, workload: int, combination: int) -> int:
         """The inverse of ``split``."""
-        return (design * len(self.study.workloads) + workload) * len(self.space) + combination
+        return (design * len(self.study.workloads) + workload) * self.space.size + combination
 
     def axes(self, index: int) -> dict[str, Any]:
         """Values of the sweep axes by path."""

@@ -27,7 +27,7 @@ class Space:
         return self.size
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self.combination(index) for index in range(len(self)))
+        return (self.combination(index) for index in range(self.size))
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -36,8 +36,8 @@ class Space:
 
     def choices(self, index: int) -> tuple[int, ...]:
         """For each axis the place of its value in a combination. Raises: IndexError."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"combination {index} of {len(self)}")
+        if not 0 <= index < self.size:
+            raise IndexError(f"combination {index} of {self.size}")
         places = []
         for axis in reversed(self.axes):
             index, place = divmod(index, len(axis))
