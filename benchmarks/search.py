@@ -136,7 +136,7 @@ def draw(shares: dict[str, np.ndarray], budgets: Sequence[int], points: int) -> 
             axes.fill_between(budgets, own.min(axis=0), own.max(axis=0), color=colour, alpha=0.15, linewidth=0)
             axes.plot(budgets, np.median(own, axis=0), color=colour, label=name)
         axes.axhline(98, color="#595959", linewidth=0.8, linestyle=":")
-        axes.set(xlabel=f"points run, of {points}", ylabel="hypervolume of the front [%]", ylim=(70, 100.5))
+        axes.set(xlabel=f"points run, of {points}", ylabel="hypervolume, of logarithms [%]", ylim=(70, 100.5))
         axes.legend(title=f"median and range of {SEEDS} seeds", loc="lower right")
         figure.savefig(FIGURE, metadata={"Date": None})
         plt.close(figure)
