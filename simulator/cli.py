@@ -187,7 +187,7 @@ def run(
         from simulator.report import terminal_table
 
         Console().print(terminal_table(outcome.results))
-        print(f"{outcome.ran} points run, {outcome.reused} found in the store")
+        print(*outcome.notes, f"{outcome.ran} points run, {outcome.reused} found in the store", sep="\n")
         print(f"report: {outcome.page}")
     for line in outcome.mismatches:
         print(f"olivine: {line}", file=sys.stderr)

@@ -7,6 +7,7 @@ Python's grammar, of which little is allowed: names with dots, numbers, text, tr
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,16 @@ class Condition:
         if not isinstance(answer, bool):
             raise ConfigError(f"{self.where}: {shorten(self.text)} is {found(answer)}, neither true nor false")
         return answer
+
+    def excess(self, values: Values) -> float:
+        """By how much it is broken, as a share of what it compares with; 0 or less if it holds, 1 where that has no
+        size. Raises: as ``holds``.
+        """
+        holds = self.holds(values)
+        over = _excess(self._tree, values)
+        if over is None or (over > 0) is holds:  # of what is not known, and of a strict order at its limit
+            return 0.0 if holds else 1.0
+        return over
 
 
 def parse_condition(text: str, known: Collection[str], where: str) -> Condition:
@@ -175,6 +186,24 @@ def _value(node: ast.expr, values: Values) -> Any:
             sides = [_value(side, values) for side in (left, *others)]
             return all(_compared(op, *pair) for op, pair in zip(ops, pairwise(sides), strict=True))
     raise AssertionError(f"a condition was not checked: {ast.dump(node)}")
+
+
+def _excess(node: ast.expr, values: Values) -> float | None:
+    """How far an order of two numbers is from holding, relative to the second; of ``and`` the most, of ``or`` the
+    least; None for what is no such order, and for what is not known.
+    """
+    match node:
+        case ast.BoolOp(op=op, values=parts):
+            known = [_excess(part, values) for part in parts]
+            sizes = [size for size in known if size is not None]
+            return (min if isinstance(op, ast.Or) else max)(sizes) if len(sizes) == len(parts) else None
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _ORDER:
+            less, more = _value(left, values), _value(right, values)
+            if not all(isinstance(side, int | float) and math.isfinite(side) for side in (less, more)):
+                return None
+            size = abs(more) or 1.0
+            return (less - more if isinstance(op, ast.Lt | ast.LtE) else more - less) / size
+    return None
 
 
 def _truth(value: Any) -> bool:

@@ -11,6 +11,7 @@ from simulator.config.figures import Figures
 from simulator.config.load import FieldError
 from simulator.config.published import Beside, Measured, Published
 from simulator.config.record import Record
+from simulator.config.search import Search
 from simulator.config.sweep import Range
 
 __all__ = ["Fidelity", "Sizing", "Steps", "Study"]
@@ -57,6 +58,8 @@ class Study(Record):
     """Conditions on the axes, `design` and `workload`; a point that one of them denies does not exist."""
     constraints: list[str] = Field(default=[], max_length=100)
     """Conditions on columns of the results; a point that breaks one is shown, but never a best one."""
+    search: Search | None = None
+    """Run some of the points only, and which; rows come out in the order in which it asks."""
     layers: Literal["auto", "all", "front", "none"] = "auto"
     """Of which points the rows per layer are kept; `front`: of least time and energy; `auto`: `all` of up to 500
     points, else `front`.
@@ -93,6 +96,12 @@ class Study(Record):
     def _beside_others_at_one_point(self) -> Study:
         if self.beside is not None and self.sweep:
             raise FieldError(("beside",), "compares whole studies; take out the sweep axes")
+        return self
+
+    @model_validator(mode="after")
+    def _search_has_a_space(self) -> Study:
+        if self.search is not None and not self.sweep and len(self.designs) == 1:
+            raise FieldError(("search",), "there is one point only; add a sweep or designs")
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ __all__ = [
     "MEETS",
     "breaks_known",
     "constraints_of",
+    "excesses",
     "is_enough",
     "is_simulated",
     "mark",
@@ -96,6 +97,26 @@ def mark(points: Points, rows: Sequence[Row], axes: Iterable[Mapping[str, Any]],
     constraints = constraints_of(points, {name for row in rows for name in row})
     for row, at, has_none in zip(rows, axes, failed, strict=True):
         row[MEETS] = not has_none and all(each.holds(_values(each, row, at)) for each in constraints)
+
+
+def excesses(points: Points, rows: Sequence[Row], indices: Sequence[int]) -> list[dict[str, float]]:
+    """For each point by how much it breaks each constraint, as far as that is known; see ``Condition.excess``.
+
+    Args:
+        rows: of the points ``indices``; empty for those that failed. A constraint on what is known only at the end
+            (ratios, accuracy) is left out.
+    """
+    columns = {name for row in rows for name in row} | set(points.space.paths)
+    known = [(parse_condition(text, _Anything(), where), text) for text, where in _written(points)]
+    known = [(condition, text) for condition, text in known if condition.names <= columns]
+    return [
+        {
+            text: condition.excess(_values(condition, row, axes))
+            for condition, text in known
+            if is_simulated(row) or condition.names <= {*row, *axes}
+        }
+        for row, axes in zip(rows, map(points.axes, indices), strict=True)
+    ]
 
 
 def _breaks(points: Points, row: Row, axes: Mapping[str, Any]) -> bool:

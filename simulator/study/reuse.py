@@ -11,6 +11,7 @@ from simulator.study.constraints import is_enough, is_simulated
 from simulator.study.evaluate import evaluate
 from simulator.study.points import Points
 from simulator.study.rows import with_axes
+from simulator.study.sampling.searching import points_asked
 from simulator.study.store import Store, Stored
 from simulator.study.tables import Finished
 
@@ -28,6 +29,8 @@ def keeps_layers(points: Points) -> bool:
     policy = points.study.layers
     if policy != "auto":
         return policy == "all"
+    if points.study.search is not None:
+        return points_asked(points) <= MOST_WITH_LAYERS
     return len(list(islice(points.indices(), MOST_WITH_LAYERS + 1))) <= MOST_WITH_LAYERS
 
 

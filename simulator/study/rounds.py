@@ -17,6 +17,7 @@ from simulator.study.failure import Failure
 from simulator.study.points import Points
 from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes
+from simulator.study.sampling.searching import answered, point_rounds, points_asked
 from simulator.study.store import Claims, Store, Stored
 from simulator.study.tables import Finished
 
@@ -57,9 +58,25 @@ def run_points(points: Points, means: Means) -> Ran:
 
     Raises: OlivineError if a design, a workload or a value is wrong whatever the point, or if every point fails.
     """
-    indices = list(points.indices())
+    rounds = point_rounds(points)
+    indices: list[int] | None = next(rounds)
+    run: list[Ran] = []
+    while indices is not None:
+        counting = _counting_on(means, run, points_asked(points) - len(indices))
+        run.append(_run_round(points, indices, counting, len(run) + 1))
+        indices = answered(rounds, [{} if one.failure else one.row for one in run[-1].finished])
+    finished = [one for each in run for one in each.finished]
+    _require_some_result(finished)
+    require_some_simulated(points, [one.row for one in finished if not one.failure])
+    wrong_values = [line for each in run for line in each.mismatches]
+    return Ran(finished, sum(each.ran for each in run), sum(each.reused for each in run), wrong_values)
+
+
+def _run_round(points: Points, indices: Sequence[int], means: Means, number: int) -> Ran:
+    """Those points, of which other rounds have none."""
     keys, wrong = _keys(points, indices)
-    require_some_fit(points, wrong, indices)
+    if points.study.search is None:
+        require_some_fit(points, wrong, indices)
     known = means.store.get_many(keys.values(), layers=keeps_layers(points))
     stored = usable(points, keys, known)
     if means.retry_failed:
@@ -75,11 +92,19 @@ def run_points(points: Points, means: Means) -> Ran:
         means.tell(len(stored), total, points.label(result.index))
     stored |= _from_others(means.store, [key for key in missing if key not in stored])
     failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
-    finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]]) for i in indices]
-    _require_some_result(finished)
-    require_some_simulated(points, [one.row for one in finished if not one.failure])
+    finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]], number) for i in indices]
     wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
     return Ran(finished, len(mismatches), len(keys) - len(mismatches), wrong_values)
+
+
+def _counting_on(means: Means, run: Sequence[Ran], most: int) -> Means:
+    """The same, whose progress counts rounds that were run already and ``most`` points in rounds to come."""
+    tell = means.progress
+    if tell is None:
+        return means
+    before = sum(each.ran + each.reused for each in run)
+    left = max(0, most - sum(len(each.finished) for each in run))
+    return replace(means, progress=lambda done, total, label: tell(before + done, before + total + left, label))
 
 
 def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[int, OlivineError]]:
@@ -124,11 +149,12 @@ def _from_others(store: Store, keys: Sequence[str]) -> dict[str, Stored]:
     return found
 
 
-def _finished(points: Points, index: int, found: Stored) -> Finished:
+def _finished(points: Points, index: int, found: Stored, number: int) -> Finished:
     axes = points.axes(index)
-    if found.failure:
-        return Finished(index, _empty_row(points, index), [], found.failure)
-    return Finished(index, with_axes(found.row, axes), [with_axes(layer, axes) for layer in found.layers])
+    row = _empty_row(points, index) if found.failure else with_axes(found.row, axes)
+    if points.study.search is not None:
+        row["search_round"] = number
+    return Finished(index, row, [with_axes(layer, axes) for layer in found.layers], found.failure, number)
 
 
 def _empty_row(points: Points, index: int) -> Row:

@@ -22,6 +22,8 @@ from simulator.study.points import Points, open_points
 from simulator.study.reuse import with_front
 from simulator.study.rounds import Means, Progress, Ran, run_points
 from simulator.study.rows import Row
+from simulator.study.sampling.record import search_notes, search_record
+from simulator.study.sampling.searching import require_searchable
 from simulator.study.setup import StudySetup, read_study
 from simulator.study.store import Store
 from simulator.study.tables import layers_of, results_of
@@ -43,6 +45,7 @@ class RunOutcome:
         ran, reused: points run now, and points found in the store.
         mismatches: one line per op whose values differ from the exact reference.
         failures: one line per point that has no result.
+        notes: what else a user should know, one line each.
     """
 
     results: pd.DataFrame
@@ -53,6 +56,7 @@ class RunOutcome:
     reused: int
     mismatches: list[str]
     failures: list[str]
+    notes: list[str]
 
 
 def run_study(
@@ -119,12 +123,13 @@ def execute(
         timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
         more = {"beside": _beside(record, ran)} if record.beside else {}
         more |= {"accuracy": accuracy} if accuracy else {}
+        more |= {"search": search_record(points, ran[0].finished)} if record.search else {}
         page = _report(store, results, layers, manifest_of(points, have, timings) | more)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(map(points.point, have), record.fidelity, record.seed))
     wrong, failed = _mismatches(ran), _failures(points, ran[0])
-    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed)
+    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed, search_notes(points))
 
 
 def _opened(setup: StudySetup) -> Points:
@@ -134,6 +139,7 @@ def _opened(setup: StudySetup) -> Points:
     points = open_points(setup)
     require_sound(points)
     require_columns(points)
+    require_searchable(points)
     if points.space.size == 1:
         for index in points.indices():
             require_runnable(points.point(index))

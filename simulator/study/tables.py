@@ -22,12 +22,13 @@ __all__ = ["Finished", "layers_of", "results_of"]
 
 @dataclass(frozen=True)
 class Finished:
-    """A point with its result, or why it has none: rows with the columns of the axes."""
+    """A point with its result, or why it has none: rows with the columns of the axes; in which round it was run."""
 
     index: int
     row: Row
     layers: list[Row]
     failure: Failure | None = None
+    round: int = 1
 
 
 def results_of(points: Points, finished: Sequence[Finished], judged: Sequence[Row]) -> pd.DataFrame:
