@@ -198,7 +198,7 @@ def test_failures_are_counted_by_reason_and_constraints_told(sweep):
     found = problems.problems(results, {"study_resolved": {"constraints": ["area_total_um2 <= 1e7"]}})
     assert found["failures"]["Points"].tolist() == ["3", "1"]
     assert found["failures"]["First point"].iloc[0].startswith("a on minilm-l6-sample, rows=8")
-    assert found["constraints"].iloc[0].tolist() == ["area_total_um2 <= 1e7", "44", "4"]
+    assert found["constraints"].iloc[0].tolist() == ["area_total_um2 <= 1e7", "40", "4"]
     table = summary.results_grid(results)
     texts = {c.name: c.values for c in table.columns}
     assert sorted(texts["Failure"])[-3:] == ["no tile fits"] * 3
