@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 import simulator as sim
 from simulator.errors import ConfigError
 from simulator.report import effects, fronts, heat, pareto, points, problems, roofline, summary
-from simulator.report.run_folder import write_report
+from simulator.report.page import write_page
+from simulator.report.run_folder import read_run, write_report
 from simulator.report.sweep_figures import undrawn
 from simulator.study.columns import is_column
 from tests.test_report import study
@@ -223,6 +224,16 @@ def test_a_large_sweep_is_reported_by_its_best(tmp_path, sweep):
     write_report(tmp_path, *study(n_ops=1))
     left = {path.name for path in tmp_path.rglob("*")}
     assert not [name for name in left if name.startswith(("pareto", "effects", "heat_"))]
+
+
+def test_a_sweep_without_layers_is_reported_too(tmp_path, sweep):
+    results, _, manifest = sweep
+    results = pd.concat([results.assign(workload=w) for w in ("v", "w")], ignore_index=True)
+    page = write_report(tmp_path, results, pd.DataFrame(), manifest).read_text(encoding="utf-8")
+    assert "Per op" not in page
+    again = read_run(tmp_path)
+    assert again[1].empty
+    assert write_page(tmp_path / "again", *again, []).exists()
 
 
 def test_many_points_are_one_picture_inside_the_figure(sweep):
