@@ -159,6 +159,7 @@ def test_a_header_sorts_by_keyboard(small):
     button = visit.results.get_by_role("button", name="Speedup: Activate to sort")
     button.focus()
     visit.page.keyboard.press("Enter")
+    sync_api.expect(visit.results.locator("th[aria-sort=ascending]")).to_contain_text("Speedup")
     assert numbers(visit.column("Speedup")) == pytest.approx(sorted(results["speedup"]), abs=6e-3)
 
 

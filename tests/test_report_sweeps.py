@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 import simulator as sim
 from simulator.errors import ConfigError
 from simulator.report import effects, fronts, heat, pareto, points, problems, roofline, summary
-from simulator.report.run_folder import write_report
+from simulator.report.page import write_page
+from simulator.report.run_folder import read_run, write_report
 from simulator.report.sweep_figures import undrawn
 from simulator.study.columns import is_column
 from tests.test_report import study
@@ -198,7 +199,7 @@ def test_failures_are_counted_by_reason_and_constraints_told(sweep):
     found = problems.problems(results, {"study_resolved": {"constraints": ["area_total_um2 <= 1e7"]}})
     assert found["failures"]["Points"].tolist() == ["3", "1"]
     assert found["failures"]["First point"].iloc[0].startswith("a on minilm-l6-sample, rows=8")
-    assert found["constraints"].iloc[0].tolist() == ["area_total_um2 <= 1e7", "44", "4"]
+    assert found["constraints"].iloc[0].tolist() == ["area_total_um2 <= 1e7", "40", "4"]
     table = summary.results_grid(results)
     texts = {c.name: c.values for c in table.columns}
     assert sorted(texts["Failure"])[-3:] == ["no tile fits"] * 3
@@ -223,6 +224,16 @@ def test_a_large_sweep_is_reported_by_its_best(tmp_path, sweep):
     write_report(tmp_path, *study(n_ops=1))
     left = {path.name for path in tmp_path.rglob("*")}
     assert not [name for name in left if name.startswith(("pareto", "effects", "heat_"))]
+
+
+def test_a_sweep_without_layers_is_reported_too(tmp_path, sweep):
+    results, _, manifest = sweep
+    results = pd.concat([results.assign(workload=w) for w in ("v", "w")], ignore_index=True)
+    page = write_report(tmp_path, results, pd.DataFrame(), manifest).read_text(encoding="utf-8")
+    assert "Per op" not in page
+    again = read_run(tmp_path)
+    assert again[1].empty
+    assert write_page(tmp_path / "again", *again, []).exists()
 
 
 def test_many_points_are_one_picture_inside_the_figure(sweep):

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from simulator.report.formatting import ENERGY_PJ, TIME_S, Unit, verdict
 
-__all__ = ["AREA_UM2", "OBJECTIVES", "Objective", "costs_of", "front_of", "non_dominated", "usable", "varying"]
+__all__ = [
+    "AREA_UM2",
+    "OBJECTIVES",
+    "Objective",
+    "costs_of",
+    "failed",
+    "front_of",
+    "non_dominated",
+    "usable",
+    "varying",
+]
 
 AREA_UM2 = (Unit("mm²", 1e6), Unit("µm²", 1.0))
 _DIFFERENT = 1e-9
@@ -53,11 +63,16 @@ def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
     return found
 
 
+def failed(results: pd.DataFrame) -> pd.Series:
+    """Rows that say why they have no numbers, as booleans."""
+    if "failure" not in results:
+        return pd.Series(False, index=results.index)
+    return results["failure"].notna() & results["failure"].ne("")
+
+
 def usable(results: pd.DataFrame) -> pd.Series:
     """Rows that have numbers (no ``failure``) and meet the study's constraints, as booleans."""
-    kept = results["latency_s"].notna()
-    if "failure" in results:
-        kept &= results["failure"].isna() | (results["failure"] == "")
+    kept = results["latency_s"].notna() & ~failed(results)
     if "meets_constraints" in results:
         kept &= results["meets_constraints"].map(verdict).ne(False)
     return kept

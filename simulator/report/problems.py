@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from simulator.report.formatting import elide, verdict
+from simulator.report.pareto import failed
 from simulator.report.plotted import axes_of
 from simulator.report.points import settings_text
 
@@ -24,13 +25,11 @@ def problems(results: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, pd
 
 def failures_table(results: pd.DataFrame) -> pd.DataFrame | None:
     """Each reason for which points failed: how many did, and the first of them; None if none did."""
-    if "failure" not in results:
-        return None
-    failed = results[results["failure"].notna() & results["failure"].ne("")]
-    if failed.empty:
+    lost = results[failed(results)]
+    if lost.empty:
         return None
     rows = []
-    for reason, own in failed.groupby("failure", sort=False):
+    for reason, own in lost.groupby("failure", sort=False):
         first = own.iloc[0]
         point = ", ".join(
             filter(None, [f"{first['design']} on {first['workload']}", settings_text(first, axes_of(own))])
@@ -46,7 +45,8 @@ def constraints_table(results: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.
     texts = (manifest.get("study_resolved") or {}).get("constraints") or []
     if "meets_constraints" not in results or not texts:
         return None
-    verdicts = results["meets_constraints"].map(verdict)
+    ran = ~failed(results)
+    verdicts = results["meets_constraints"].map(verdict)[ran]
     met, broken = (f"{int(verdicts.eq(which).sum()):,}" for which in (True, False))
     rows = [{"Constraint": str(text), "Points that meet it": "", "Points that break it": ""} for text in texts]
     rows.append({"Constraint": "all of them", "Points that meet it": met, "Points that break it": broken})

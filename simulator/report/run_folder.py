@@ -77,6 +77,8 @@ def read_run(
     results, layers = (_read_frame(run_dir / f"{name}.parquet", spare or {}) for name in _NEEDED)
     manifest = _read_manifest(run_dir / "manifest.json", spare or {})
     for (name, needed), frame in zip(_NEEDED.items(), (results, layers), strict=True):
+        if name == "layers" and frame.empty:  # a study of `layers: none`
+            continue
         _require_columns(run_dir / f"{name}.parquet", frame, needed)
     return results, layers, manifest
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from simulator.report.formatting import ABSENT, BYTES, ENERGY_PJ, TIME_S, Unit, choose_unit, elide, verdict
 from simulator.report.grid import MAX_WRITTEN, Grid, GridColumn, text_frame
-from simulator.report.pareto import front_of, varying
+from simulator.report.pareto import failed, front_of, varying
 from simulator.report.plotted import axes_of, axis_names
 from simulator.report.points import letters, shortlist, swept_axes
 from simulator.report.tables import ERROR_COLUMNS, TEXT_COLUMNS
@@ -101,7 +101,7 @@ def _verdicts(results: pd.DataFrame) -> dict[str, pd.Series]:
     found = {"Front": nothing.mask(front, "yes"), "Constraints": nothing, "Failure": nothing}
     if "meets_constraints" in results:
         words = {True: "met", False: "broken", None: ""}
-        found["Constraints"] = results["meets_constraints"].map(lambda v: words[verdict(v)])
+        found["Constraints"] = results["meets_constraints"].map(lambda v: words[verdict(v)]).mask(failed(results), "")
     if "failure" in results:
         found["Failure"] = results["failure"].map(lambda v: elide(str(v), 160), na_action="ignore").fillna("")
     return found

@@ -25,6 +25,7 @@ def terminal_table(results: pd.DataFrame) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    whole = results
     if is_large(results):
         followers = [axis for others in swept_together(results).values() for axis in others]
         results = shortlist(results).drop(columns=followers)
@@ -37,10 +38,12 @@ def terminal_table(results: pd.DataFrame) -> Table:
         or c in ERROR_COLUMNS
         or (one and c == "Workload")
     ]
+    if is_large(whole):  # room for the swept fields
+        dropped += ["Speedup", "Energy ratio", *(["Exact"] if (summary["Exact"] == ABSENT).all() else [])]
     if "Tokens/s" in summary:  # room for it
         dropped += [c for c in summary.columns if c.startswith("Area")]
         dropped += ["Exact"] if (summary["Exact"] == ABSENT).all() else []
-    summary = summary.drop(columns=dropped)
+    summary = summary.drop(columns=dropped, errors="ignore")
     title = Text(str(results["workload"].iloc[0])) if one else None
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", collapse_padding=True)
     for name in summary.columns:
