@@ -94,6 +94,7 @@ def write_figures(
     Returns: the figures in reading order; the per-op figures, one per workload, come last.
     Raises: OutputError if the folder cannot be written.
     """
+    results = results[results["total_cycles"].notna()]  # points that failed or were not simulated have no numbers
     folder = Path(out_dir) / "figures"
     written = _published(results, manifest, folder / _PUBLISHED)
     written += _accuracy(results, manifest, folder / _ACCURACY)
