@@ -7,14 +7,14 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simulator.errors import ImportNote, MismatchError, OlivineError
+from simulator.errors import MismatchError, Note, OlivineError
+from simulator.report.progress import progress_bar
 
 if TYPE_CHECKING:
     from simulator.study.gemm import GemmResult
@@ -56,6 +56,9 @@ SetOption = Annotated[
         help="Override a field, e.g. array.rows=64; of a study's workloads: workload.batch=4.",
     ),
 ]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Processes; by default one for each core, once what is left is worth their start.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 
 
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = list(arguments if arguments is not None else sys.argv[1:])
         _require_named_out(arguments)
         with warnings.catch_warnings():
-            warnings.simplefilter("once", ImportNote)
+            warnings.simplefilter("once", Note)
             warnings.showwarning = _print_note
             code = app(args=arguments, prog_name="olivine", standalone_mode=False)
     except (_Interrupted, KeyboardInterrupt, typer.Abort):
@@ -138,8 +141,13 @@ def run(
     study: Annotated[str, typer.Argument(help="A study: a shipped name or a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="The run's folder; reports/NAME by default.")] = None,
     set_: SetOption = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: WorkersOption = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, e.g. tcp://host:8786."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run stored points again.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run points again that failed.")] = False,
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Also write timeline.json, a Chrome trace of every tile.")
     ] = False,
@@ -148,14 +156,16 @@ def run(
     """Run a study and write its report."""
     from simulator.study.run import execute
 
-    _require_at_least(1, "--workers", workers)
-    with _progress() as progress:
+    _require_at_least(1, "--workers", 1 if workers is None else workers)
+    with progress_bar() as progress:
         outcome = execute(
             _reference(study),
             out,
             overrides=_overrides(set_),
             workers=workers,
+            scheduler=scheduler,
             fresh=fresh,
+            retry_failed=retry_failed,
             timeline=timeline,
             progress=progress,
             plugins=context.obj,
@@ -201,15 +211,15 @@ def sensitivity(
     ] = "edp",
     top: Annotated[int, typer.Option(help="How many constants are printed and drawn.")] = 15,
     set_: SetOption = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: WorkersOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Simulate again what is stored.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Vary each price and quantity of a study alone, and rank what moves its conclusion."""
     from simulator.study.sensitivity import analyse
 
-    _require_at_least(1, "--workers", workers)
-    with _progress() as progress:
+    _require_at_least(1, "--workers", 1 if workers is None else workers)
+    with progress_bar() as progress:
         found = analyse(
             _reference(study), out, overrides=_overrides(set_), by=by, only=only, top=top, metric=metric,
             workers=workers, fresh=fresh, progress=progress, plugins=context.obj,
@@ -431,7 +441,7 @@ def trace(
         "shard_bytes": shard_bytes,
         "force": force,
     }
-    with _progress() as bar:
+    with progress_bar("ops") as bar:
         shared["progress"] = (lambda op, done, total: bar(done, total, op)) if bar else None
         if drawn:
             from simulator.study.synthetic import make_synthetic
@@ -471,7 +481,7 @@ def quantize(
     from simulator.study.quantise import quantise_to_folder
     from simulator.study.tensors import skipped_tensors
 
-    with _progress(of_bytes=True) as progress:
+    with progress_bar("bytes") as progress:
         outcome = quantise_to_folder(source, format_, out, tensor, calibration, codes, whole_gib, progress)
     if skipped := skipped_tensors(source, tensor):
         listed = ", ".join(f"{name} ({why})" for name, why in skipped.items())
@@ -515,7 +525,7 @@ def accuracy(
     _require_at_least(0, "--seed", seed)
     asked = {"model": _reference(model), "evaluation": text and str(text), "calibration": calibrate and str(calibrate),
              "passages": passages, "tokens": tokens, "products": products, "sums": sums}  # fmt: skip
-    with _progress() as progress:
+    with progress_bar("designs") as progress:
         found = judge_to_folder(asked, [_reference(d) for d in design or ()], ablate, seed, out, progress)
     if as_json:
         _print_json({"about": found.about, "results": found.rows.to_dict(orient="records"),
@@ -577,14 +587,34 @@ def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     as_json: JsonOption = False,
 ) -> int:
-    """Tables, figures and page again from the stored results."""
-    from simulator.report import read_run, write_report
+    """Tables, figures and page again from the stored results; results.sqlite alone is enough."""
+    from simulator.study.again import report_again
 
-    page = write_report(run_dir, *read_run(run_dir))
+    page = report_again(run_dir)
     if as_json:
         _print_json({"page": str(page)})
     else:
         print(f"report: {page}")
+    return 0
+
+
+@app.command()
+def export(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a finished run; results.sqlite alone is enough.")],
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Results, as .csv or .parquet.")] = None,
+    layers: Annotated[Path | None, typer.Option(metavar="FILE", help="Layer by layer, as .csv or .parquet.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Copy the results of a run to a CSV or Parquet file."""
+    from simulator.study.again import export_tables
+
+    if to is None and layers is None:
+        raise OlivineError("nothing to write; name a file with --to, --layers or both")
+    written = export_tables(run_dir, to, layers)
+    if as_json:
+        _print_json({"written": [str(path) for path in written]})
+    for path in () if as_json else written:
+        print(f"wrote {path}")
     return 0
 
 
@@ -653,27 +683,11 @@ def _dims(pairs: list[str] | None) -> dict[str, int]:
 def _print_note(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """What an importer leaves out is one line; other warnings keep their form."""
-    if issubclass(category, ImportNote):
+    """A note is one line; other warnings keep their form."""
+    if issubclass(category, Note):
         print("olivine: note: " + " ".join(str(message).split()), file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
-
-
-@contextmanager
-def _progress(of_bytes: bool = False) -> Iterator[Any]:
-    """A callback ``(done, total, label)`` that draws a bar on a terminal, or None elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    count = DownloadColumn() if of_bytes else MofNCompleteColumn()
-    columns = (BarColumn(), count, TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, label: bar.update(task, completed=done, total=total, description=label)
 
 
 def _print_json(data: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "AccumulatorOverflowError",
@@ -16,8 +17,10 @@ __all__ = [
     "MappingError",
     "MismatchError",
     "NoSuchFileError",
+    "Note",
     "OlivineError",
     "OutputError",
+    "StoreNote",
     "TraceError",
     "UnknownNameError",
     "WorkloadError",
@@ -27,6 +30,14 @@ __all__ = [
 
 class OlivineError(Exception):
     """Anything a user can cause. The message is one line: where, what was found, what is allowed."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Of whatever class and with whatever constructor, it comes back from another process as it was."""
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[OlivineError], args: tuple[Any, ...]) -> OlivineError:
+    return kind.__new__(kind, *args)
 
 
 class ConfigError(OlivineError):
@@ -93,8 +104,16 @@ class ConservationError(MismatchError):
     """A conservation law (MACs, bytes, cycles by cause, energy by part) does not hold in a run."""
 
 
-class ImportNote(UserWarning):
+class Note(UserWarning):
+    """Something worth knowing, no reason to stop; the command line prints it as one line."""
+
+
+class ImportNote(Note):
     """Something in another tool's file has no counterpart here and is left out."""
+
+
+class StoreNote(Note):
+    """Results are kept otherwise than usual."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

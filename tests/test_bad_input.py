@@ -570,7 +570,8 @@ CASES = [
         Case(
             "store is no database",
             ["run", "study.yaml", "--out", "out"],
-            "out/results.sqlite: not a usable result store: file is not a database; move it away or name another --out",
+            "out/results.sqlite: not a usable result store: file is not a database; nothing in it was changed; move it "
+            "away (`sqlite3 FILE .recover` may read what is left) or name another --out",
             prepare=in_out("results.sqlite", b"no database, but as long as one " * 200),
         )
     ),
@@ -586,8 +587,9 @@ CASES = [
         Case(
             "store of a later version",
             ["run", "study.yaml", "--out", "out"],
-            "out/results.sqlite: written by another version (schema 7, this one reads 2); name another --out",
-            prepare=store("PRAGMA user_version = 7"),
+            "out/results.sqlite: written by a newer version (schema 7, this one uses 3); use that one or name another "
+            "--out",
+            prepare=store("PRAGMA user_version = 7", f"PRAGMA application_id = {0x4F6C6976}"),
         )
     ),
     # Reports
@@ -821,7 +823,7 @@ def test_a_folder_in_the_place_of_the_store(tmp_path, capsys, monkeypatch):
     Path("out/results.sqlite").mkdir()
     assert cli.main(["run", "study.yaml", "--out", "out"]) == 2
     printed = capsys.readouterr()
-    message = "out/results.sqlite: not a usable result store: *; move it away or name another --out"
+    message = "out/results.sqlite: cannot be opened (unable to open database file): *; name another --out"
     require_refusal(2, printed.out, printed.err, message, tmp_path)
 
 

@@ -10,25 +10,26 @@ import sqlite3
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from simulator import cli
-from simulator.study import processes, run
+from simulator.study import run
 
 POINTS = 6
 PATIENCE_S = 120
 
 SLOW = """
-import os, time
+import os, signal, time
 from simulator.study import rounds
 
 quick = rounds.evaluate
 
 def slow(setup, indices):
+    if int(os.environ["KILLER"]) in indices:
+        os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(float(os.environ["PAUSE_S"]))
     return quick(setup, indices)
 """
@@ -76,7 +77,7 @@ def hear_interrupts():
 
 
 @contextlib.contextmanager
-def running(study, out, *options, pause=0.0):
+def running(study, out, *options, pause=0.0, killer=-1):
     """A process that runs the study, with a process group of its own, as a shell would start it."""
     (study.parent / "slow_points.py").write_text(SLOW, encoding="utf-8")
     process = subprocess.Popen(
@@ -84,7 +85,7 @@ def running(study, out, *options, pause=0.0):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(study.parent), "PAUSE_S": str(pause)},
+        env=os.environ | {"PYTHONPATH": str(study.parent), "PAUSE_S": str(pause), "KILLER": str(killer)},
         start_new_session=True,
         preexec_fn=hear_interrupts,
     )
@@ -200,39 +201,14 @@ def test_two_processes_on_one_folder(whole, tmp_path, capsys):
     assert finish(study, out, capsys)["points_run"] == 0
 
 
-class DyingPool:
-    """Stands for an executor whose second process is killed, as for lack of memory: one point is done, no other."""
-
-    def __init__(self, *_, **__):
-        self.submitted = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def submit(self, function, *args):
-        future = Future()
-        if self.submitted:
-            future.set_exception(BrokenProcessPool("a child process terminated abruptly"))
-        else:
-            future.set_result(function(*args))
-        self.submitted += 1
-        return future
-
-    def shutdown(self, **_):
-        return None
-
-
 def test_many_writers_of_a_new_store_wait_their_turn(tmp_path):
     """The first of them makes it, and nobody knows who."""
 
     def write(writer):
-        store = run.Store(tmp_path / "run")
-        for i in range(10):
-            store.put(f"{writer}-{i}", {"writer": writer}, [{"i": i}])
-            assert store.get(f"{writer}-{i}")[:2] == ({"writer": writer}, [{"i": i}])
+        with run.Store(tmp_path / "run") as store:
+            for i in range(10):
+                store.put(f"{writer}-{i}", {"writer": writer}, [{"i": i}])
+                assert store.get(f"{writer}-{i}")[:2] == ({"writer": writer}, [{"i": i}])
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
@@ -240,19 +216,20 @@ def test_many_writers_of_a_new_store_wait_their_turn(tmp_path):
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["results.sqlite"]
 
 
-def test_a_worker_that_dies_is_one_line(whole, tmp_path, monkeypatch, capsys):
+def test_a_point_that_kills_its_worker_is_recorded_and_tried_again_by_the_next_run(whole, tmp_path, capsys):
     study, files = whole
     out = tmp_path / "run"
-    monkeypatch.setattr(processes, "ProcessPoolExecutor", DyingPool)
-    assert cli.main(["run", str(study), "--out", str(out), "--workers", "2"]) == 2
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err) == (
-        "",
-        "olivine: a worker process died, perhaps for lack of memory; finished points are kept, run again with fewer "
-        "--workers\n",
+    with running(study, out, "--workers", "2", "--json", killer=3) as process:
+        printed = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert printed[1] == (
+        "olivine: 1 of 6 points failed, e.g. olive_systolic on one (array.rows=8): a worker process died (signal "
+        "SIGKILL)\n"
     )
-    monkeypatch.undo()
-    finish(study, out, capsys)
+    assert json.loads(printed[0])["points_failed"] == 1
+    assert len(stored(out)) == POINTS - 1
+    outcome = finish(study, out, capsys)
+    assert (outcome["points_run"], outcome["points_reused"]) == (1, POINTS - 1)
     require_whole(out, files)
 
 

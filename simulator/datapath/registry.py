@@ -28,6 +28,7 @@ __all__ = [
     "get",
     "load_file",
     "names",
+    "package_files",
     "register",
     "source_file",
 ]
@@ -144,6 +145,11 @@ def create(name: str, options: Mapping[str, Any]) -> Datapath:
 def source_file(name: str) -> Path:
     """File that defines a datapath: part of the code version of a result."""
     return Path(inspect.getfile(get(name)))
+
+
+def package_files(path: Path) -> list[Path]:
+    """A datapath's file and, if it is in a package, every source file of that package's folder, sorted."""
+    return sorted(path.parent.rglob("*.py")) if (path.parent / "__init__.py").exists() else [path]
 
 
 def files() -> dict[str, Path]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from simulator.report.atomic import write_bytes
 from simulator.report.formatting import (
     ABSENT,
     ENERGY_PJ,
@@ -22,6 +25,7 @@ from simulator.report.formatting import (
 from simulator.report.pareto import AREA_UM2, non_dominated
 from simulator.report.plotted import point_labels, uniques
 from simulator.report.style import WIDTH_IN, design_colours, styled
+from simulator.report.tables import latex_table, markdown_table
 from simulator.report.tradeoff import draw_points, name_points
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ __all__ = [
     "accuracy_table",
     "fitness_table",
     "terminal_fitness",
+    "write_accuracy",
 ]
 
 _COSTS = (
@@ -178,3 +183,14 @@ def accuracy_note(about: Mapping[str, Any]) -> str:
         f"{about['model']} ({about['source']}), {which} in each design's numbers. Scales found on "
         f"{sets['calibration']}, judged on {sets['evaluation']}; the sets share nothing. {sums}"
     )
+
+
+def write_accuracy(folder: Path, rows: pd.DataFrame, layers: pd.DataFrame, about: Mapping[str, Any]) -> Path:
+    """What ``olivine accuracy`` leaves: tables and what was run; returns the first. Raises: OutputError."""
+    for name, frame in (("accuracy", rows), ("accuracy_layers", layers)):
+        write_bytes(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
+    table = fitness_table(rows)
+    write_bytes(folder / "accuracy.md", markdown_table(table).encode())
+    write_bytes(folder / "accuracy.tex", latex_table(table).encode())
+    write_bytes(folder / "manifest.json", (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())
+    return folder / "accuracy.md"

@@ -14,7 +14,7 @@ import pandas as pd
 from simulator.errors import OlivineError
 from simulator.report.atomic import write_bytes
 
-__all__ = ["read_run", "write_report"]
+__all__ = ["read_run", "records_of", "write_report"]
 
 
 _NEEDED = {
@@ -24,45 +24,60 @@ _NEEDED = {
 """Tables of a run and the columns without which nothing can be drawn."""
 
 
-def write_report(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> Path:
+def write_report(
+    run_dir: Path,
+    results: pd.DataFrame,
+    layers: pd.DataFrame,
+    manifest: dict[str, Any],
+    records: Mapping[str, bytes] | None = None,
+) -> Path:
     """Writes records, manifest, tables, figures and page into ``run_dir``; returns the page.
 
     The records go first, so that a drawing that fails loses nothing.
+
+    Args:
+        records: of ``records_of``, where they are known already.
     Raises: OutputError if the folder cannot be written.
     """
     from simulator.report.figures import write_figures
     from simulator.report.page import write_page
 
     run_dir = Path(run_dir)
-    _write_records(run_dir, results, layers, manifest)
+    for name, content in (records or records_of(results, layers, manifest)).items():
+        write_bytes(run_dir / name, content)
     _write_tables(run_dir / "tables", results, layers, manifest)
     figures = write_figures(results, layers, manifest, run_dir)
     return write_page(run_dir, results, layers, manifest, figures)
 
 
-def read_run(run_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+def records_of(results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, bytes]:
+    """The files of a run from which all others can be made again."""
+    records = {"results.csv": results.to_csv(index=False, lineterminator="\n").encode("utf-8")}
+    for name, frame in (("results", results), ("layers", layers)):
+        content = io.BytesIO()
+        _storable(frame).to_parquet(content, index=False)
+        records[f"{name}.parquet"] = content.getvalue()
+    text = json.dumps(_plain(manifest), indent=2, ensure_ascii=False, allow_nan=False)
+    return records | {"manifest.json": f"{text}\n".encode()}
+
+
+def read_run(
+    run_dir: Path, spare: Mapping[str, bytes] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Results, layers and manifest as ``write_report`` stored them.
 
+    Args:
+        spare: records by name, for files that the folder has no longer.
     Raises: OlivineError naming the file that is missing or damaged.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise OlivineError(f"{run_dir}: no such run folder; `olivine run STUDY.yaml` writes one")
-    results, layers = (_read_frame(run_dir / f"{name}.parquet") for name in _NEEDED)
-    manifest = _read_manifest(run_dir / "manifest.json")
+    results, layers = (_read_frame(run_dir / f"{name}.parquet", spare or {}) for name in _NEEDED)
+    manifest = _read_manifest(run_dir / "manifest.json", spare or {})
     for (name, needed), frame in zip(_NEEDED.items(), (results, layers), strict=True):
         _require_columns(run_dir / f"{name}.parquet", frame, needed)
     return results, layers, manifest
-
-
-def _write_records(run_dir: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> None:
-    write_bytes(run_dir / "results.csv", results.to_csv(index=False, lineterminator="\n").encode("utf-8"))
-    for name, frame in (("results", results), ("layers", layers)):
-        content = io.BytesIO()
-        _storable(frame).to_parquet(content, index=False)
-        write_bytes(run_dir / f"{name}.parquet", content.getvalue())
-    text = json.dumps(_plain(manifest), indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(run_dir / "manifest.json", f"{text}\n".encode())
 
 
 def _write_tables(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Mapping[str, Any]) -> None:
@@ -124,9 +139,15 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def _content(path: Path, spare: Mapping[str, bytes]) -> bytes:
+    if path.name in spare and not path.exists():
+        return spare[path.name]
+    return path.read_bytes()
+
+
+def _read_frame(path: Path, spare: Mapping[str, bytes]) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(io.BytesIO(_content(path, spare)))
     except FileNotFoundError:
         raise OlivineError(f"{path}: missing; run the study again with --fresh") from None
     except Exception as error:  # pyarrow raises many kinds
@@ -141,9 +162,9 @@ def _require_columns(path: Path, frame: pd.DataFrame, needed: Sequence[str]) -> 
         raise OlivineError(f"{path}: not a table of results ({reason}); run the study again with --fresh")
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path, spare: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(_content(path, spare).decode("utf-8"))
     except FileNotFoundError:
         raise OlivineError(f"{path}: missing; run the study again with --fresh") from None
     except (OSError, ValueError) as error:

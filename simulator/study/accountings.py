@@ -38,7 +38,7 @@ def other_studies(points: Points) -> list[StudySetup]:
             other, other_source = load_study(path if path.is_file() else entry.study)
         if other.sweep:
             raise ConfigError(f"{where}: '{other.name}' has sweep axes; a study beside another has none")
-        found.append(StudySetup(other, other_source, points.setup.overrides, points.setup.plugins))
+        found.append(StudySetup(other, other_source, points.setup.overrides))
         _require_design(over, other.name, open_points(found[-1]), where)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import reduce
 from operator import add
@@ -17,7 +18,7 @@ from simulator.study.point import Point
 from simulator.study.simulate import count_op, needs_values
 from simulator.workload import Op
 
-__all__ = ["count_point", "counts_key", "from_record", "to_record"]
+__all__ = ["count_point", "count_points", "counts_key", "from_record", "to_record"]
 
 _PRICES_ONLY: Any = {"name": True, "description": True, "cost": True, "node_nm": True, "memory": {"dram": {"standard"}}}
 """Fields of a design that decide what its counts cost and nothing else."""
@@ -28,6 +29,11 @@ def counts_key(point: Point, fidelity: Fidelity, seed: int) -> str:
     design = point.hardware.design.model_dump(mode="json", exclude=_PRICES_ONLY)
     content = content_of(point.hardware.design, point.workload, fidelity, seed) | code_of(point.hardware.design)
     return content_key(content | {"kind": "counts", "design": design})
+
+
+def count_points(points: Sequence[tuple[str, Point]], fidelity: Fidelity, seed: int) -> list[dict[str, Any]]:
+    """``count_point`` of each of a few points, which come with a key."""
+    return [count_point(point, fidelity, seed) for _, point in points]
 
 
 @datapaths.blamed()

@@ -11,6 +11,7 @@ from simulator.config.study import Fidelity
 from simulator.datapath.blame import TRACEBACK_VARIABLE
 from simulator.errors import OlivineError, OutputError, TraceError
 from simulator.study.constraints import breaks_known
+from simulator.study.failure import Failure
 from simulator.study.passes import PassResult, simulate_step
 from simulator.study.point import Point
 from simulator.study.points import Points, open_points
@@ -18,18 +19,7 @@ from simulator.study.rows import Row, layer_row, point_row
 from simulator.study.setup import StudySetup
 from simulator.study.simulate import OpResult
 
-__all__ = ["Failure", "PointResult", "evaluate", "failure_of", "run_point"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a point has no result: one line. ``final``: it would fail again, so that it is not tried again; ``kind``: the
-    name of what was raised.
-    """
-
-    reason: str
-    kind: str = "OlivineError"
-    final: bool = True
+__all__ = ["PointResult", "evaluate", "failure_of", "run_point"]
 
 
 @dataclass(frozen=True)

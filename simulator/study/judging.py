@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from simulator.config.catalogue import Reference
 from simulator.errors import OlivineError, UnknownNameError
 from simulator.study.ablation import ABLATIONS
 from simulator.study.accuracy import Bench, Judged, Progress, judge
+from simulator.study.again import parquet
+from simulator.study.folders import own_folder
 from simulator.study.joined import describe_bench, make_bench
-from simulator.study.run import writable
 from simulator.study.store import Store
 
 if TYPE_CHECKING:
@@ -59,11 +61,14 @@ def judge_to_folder(
     if twice:
         raise OlivineError(f"--design: '{twice}' is named twice; remove one")
     bench = replace(make_bench(Accuracy(**asked), Path()), seed=seed)
-    store = Store(writable(out)) if out else None
-    judged = judge(bench, loaded, list(ABLATIONS) if ablate else (), store, progress)
-    found = _tables(bench, judged)
+    with Store(own_folder(out, "accuracy"), "accuracy") if out else nullcontext() as store:
+        found = _tables(bench, judge(bench, loaded, list(ABLATIONS) if ablate else (), store, progress))
+        if store:
+            _save(store, found)
     if out:
-        _write(out, found)
+        from simulator.report.accuracy import write_accuracy
+
+        write_accuracy(out, found.rows, found.layers, found.about)
     return found
 
 
@@ -74,14 +79,6 @@ def _tables(bench: Bench, judged: Sequence[Judged]) -> ModelAccuracy:
     return ModelAccuracy(pd.DataFrame([one.row for one in judged]), layers, describe_bench(bench))
 
 
-def _write(folder: Path, found: ModelAccuracy) -> None:
-    from simulator.report.accuracy import fitness_table
-    from simulator.report.atomic import write_bytes
-    from simulator.report.tables import latex_table, markdown_table
-
-    for name, frame in (("accuracy", found.rows), ("accuracy_layers", found.layers)):
-        write_bytes(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
-    table = fitness_table(found.rows)
-    write_bytes(folder / "accuracy.md", markdown_table(table).encode())
-    write_bytes(folder / "accuracy.tex", latex_table(table).encode())
-    write_bytes(folder / "manifest.json", (json.dumps(found.about, indent=2, ensure_ascii=False) + "\n").encode())
+def _save(store: Store, found: ModelAccuracy) -> None:
+    tables = {"accuracy.parquet": parquet(found.rows), "accuracy_layers.parquet": parquet(found.layers)}
+    store.save(tables | {"manifest.json": json.dumps(found.about).encode()})

@@ -15,7 +15,7 @@ from typing import Any
 
 from simulator.config import Design
 from simulator.config.design import BankedDramSpec, SystolicDesign
-from simulator.datapath.registry import files, source_file
+from simulator.datapath.registry import files, package_files, source_file
 from simulator.study.drams import dram_part
 from simulator.study.libraries import prices_sha256
 from simulator.study.programs import kernel_list
@@ -46,9 +46,8 @@ def code_sha256() -> str:
 @cache
 def datapath_sha256(path: Path) -> str:
     """Hash of the file of a datapath and, if it is in a package, of every source file of that package's folder."""
-    package = sorted(path.parent.rglob("*.py")) if (path.parent / "__init__.py").exists() else [path]
     digest = hashlib.sha256()
-    for file in package:
+    for file in package_files(path):
         digest.update(str(file.relative_to(path.parent)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
-from simulator import datapath as datapaths
 from simulator.config import Design, Source, Study, named_at
 from simulator.config.catalogue import Reference, design_of, read_design
 from simulator.config.conditions import Condition, parse_condition
 from simulator.config.once import Memory, remembering
 from simulator.config.overlays import Overlay, lay
 from simulator.config.sweep import axes_of
-from simulator.datapath.registry import files
 from simulator.errors import ConfigError, CostError
 from simulator.study.building import build
 from simulator.study.hardware import Hardware, make_datapath
@@ -255,9 +253,6 @@ def open_points(setup: StudySetup) -> Points:
     """The points of a setup, opened once in each process. Raises: ConfigError."""
     known = _opened(f"{setup.token} {setup.keep_layers}")
     if "points" not in known:
-        for path in setup.plugins:
-            if path.resolve() not in files().values():  # loaded by whoever started this process
-                datapaths.load_file(path)
         space = Space(axes_of(setup.study.sweep, setup.source))
         _require_countable(setup, space)
         known["points"] = Points(setup, space, {}, {})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,13 +11,14 @@ from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
 from simulator.study.constraints import require_some_simulated
-from simulator.study.evaluate import Failure, PointResult, evaluate, failure_of
+from simulator.study.evaluate import PointResult, evaluate, failure_of
+from simulator.study.executors import Died, Executor
+from simulator.study.failure import Failure
 from simulator.study.points import Points
-from simulator.study.processes import in_processes
 from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes
 from simulator.study.sampling.searching import answered, point_rounds, points_asked
-from simulator.study.store import Store, Stored
+from simulator.study.store import Claims, Store, Stored
 from simulator.study.tables import Finished
 
 __all__ = ["Means", "Progress", "Ran", "run_points"]
@@ -36,11 +38,20 @@ class Ran:
 
 @dataclass(frozen=True)
 class Means:
-    """With what points are run: where results go, how many processes, and who is told."""
+    """With what points are run: where results go, who works, who is told how many of how many are there, whether
+    points that are stored as failed are run again, and what else a search has to know of the points of a round.
+    """
 
     store: Store
-    workers: int = 1
+    executor: Executor
     progress: Progress | None = None
+    retry_failed: bool = False
+    judge: Callable[[Sequence[Finished]], Sequence[Row]] | None = None
+
+    def tell(self, done: int, total: int, label: str = "") -> None:
+        """Tell whoever wants to know."""
+        if self.progress:
+            self.progress(done, total, label)
 
 
 def run_points(points: Points, means: Means) -> Ran:
@@ -54,7 +65,7 @@ def run_points(points: Points, means: Means) -> Ran:
     while indices is not None:
         counting = _counting_on(means, run, points_asked(points) - len(indices))
         run.append(_run_round(points, indices, counting, len(run) + 1))
-        indices = answered(rounds, [{} if one.failure else one.row for one in run[-1].finished])
+        indices = answered(rounds, _answer(run[-1].finished, means))
     finished = [one for each in run for one in each.finished]
     _require_some_result(finished)
     require_some_simulated(points, [one.row for one in finished if not one.failure])
@@ -62,36 +73,42 @@ def run_points(points: Points, means: Means) -> Ran:
     return Ran(finished, sum(each.ran for each in run), sum(each.reused for each in run), wrong_values)
 
 
+def _answer(finished: Sequence[Finished], means: Means) -> list[Row]:
+    """What a search is told of its points: their rows, empty where they failed."""
+    more = means.judge(finished) if means.judge else [{}] * len(finished)
+    return [{} if one.failure else one.row | own for one, own in zip(finished, more, strict=True)]
+
+
 def _run_round(points: Points, indices: Sequence[int], means: Means, number: int) -> Ran:
     """Those points, of which other rounds have none."""
     keys, wrong = _keys(points, indices)
     if points.study.search is None:
         require_some_fit(points, wrong, indices)
-    stored = usable(points, keys, means.store.get_many(keys.values()))
+    known = means.store.get_many(keys.values(), layers=keeps_layers(points))
+    stored = usable(points, keys, known)
+    if means.retry_failed:
+        stored = {key: found for key, found in stored.items() if not found.failure}
     missing = {key: index for index, key in reversed(keys.items()) if key not in stored}
     mismatches: dict[int, list[str]] = {}
-    for done, result in enumerate(_evaluated(points, sorted(missing.values()), means.workers), start=1):
-        _require_same_files(points, keys, result)
+    total = len(stored) + len(missing)
+    means.tell(len(stored), total)
+    again = {key for key in known if key in missing}
+    for result in _evaluated(points, missing, again, means):
         stored[result.key] = Stored(result.row, result.layers, result.failure)
-        if result.failure is None or result.failure.final:
-            means.store.put(result.key, *stored[result.key])
         mismatches[result.index] = result.mismatches
-        if means.progress:
-            means.progress(done, len(missing), points.label(result.index))
+        means.tell(len(stored), total, points.label(result.index))
+    stored |= _from_others(means.store, [key for key in missing if key not in stored])
     failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
     finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]], number) for i in indices]
     wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
-    return Ran(finished, len(missing), len(keys) - len(missing), wrong_values)
+    return Ran(finished, len(mismatches), len(keys) - len(mismatches), wrong_values)
 
 
 def _counting_on(means: Means, run: Sequence[Ran], most: int) -> Means:
     """The same, whose progress counts rounds that were run already and ``most`` points in rounds to come."""
-    tell = means.progress
-    if tell is None:
-        return means
-    before = sum(each.ran for each in run)
-    left = max(0, most - sum(len(each.finished) for each in run))
-    return replace(means, progress=lambda done, total, label: tell(before + done, before + total + left, label))
+    before = sum(len(each.finished) for each in run)
+    more = max(before, most)
+    return replace(means, progress=lambda done, total, label: means.tell(before + done, more + total, label))
 
 
 def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[int, OlivineError]]:
@@ -106,17 +123,34 @@ def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[
     return keys, wrong
 
 
-def _evaluated(points: Points, indices: Sequence[int], workers: int) -> Iterator[PointResult]:
-    """Results as they come."""
+def _evaluated(
+    points: Points, missing: Mapping[str, int], again: Collection[str], means: Means
+) -> Iterator[PointResult]:
+    """Results as they come, stored: those of points that no other run is at or has finished by then.
+
+    Args:
+        again: of the missing those that are stored, but not as they are wanted.
+    """
+    keys = {index: key for key, index in missing.items()}
+    ordered = {keys[index]: index for index in sorted(keys)}
     work = partial(evaluate, replace(points.setup, keep_layers=keeps_layers(points)))
-    for _, results in in_processes(work, {index: [index] for index in indices}, workers):
-        yield from results
+    with Claims(means.store, ordered, again) as claims, closing(means.executor.map(work, claims)) as found:
+        for index, result in found:
+            if isinstance(result, Died):
+                result = PointResult(index, keys[index], {}, [], [], Failure(result.reason, final=False))
+            if result.key != keys[index]:  # what another process read must be what this one read
+                raise OlivineError(f"{points.label(index)}: its files changed while the study ran; run it again")
+            if result.failure is None or result.failure.final:
+                means.store.put(result.key, result.row, result.layers, result.failure)
+            yield result
 
 
-def _require_same_files(points: Points, keys: dict[int, str], result: PointResult) -> None:
-    """What another process read must be what this one read."""
-    if result.key != keys[result.index]:
-        raise OlivineError(f"{points.label(result.index)}: its files changed while the study ran; run it again")
+def _from_others(store: Store, keys: Sequence[str]) -> dict[str, Stored]:
+    """What other runs on the same store finished meanwhile."""
+    found = store.get_many(keys)
+    if len(found) < len(keys):
+        raise OlivineError(f"{store.path}: points went missing while the study ran; did another run with --fresh?")
+    return found
 
 
 def _finished(points: Points, index: int, found: Stored, number: int) -> Finished:

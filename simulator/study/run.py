@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.config import Study
 from simulator.config.catalogue import Reference
-from simulator.errors import OutputError
 from simulator.study.accountings import accounting_rows, other_studies
+from simulator.study.accuracy import Bench
 from simulator.study.checks import require_sound
 from simulator.study.constraints import require_columns
-from simulator.study.joined import accuracy_of, bench_of
+from simulator.study.executors import executor
+from simulator.study.folders import own_folder
+from simulator.study.joined import accuracy_of, bench_of, seeks_accuracy
 from simulator.study.manifest import manifest_of
 from simulator.study.point import require_runnable, split_axes
 from simulator.study.points import Points, open_points
@@ -26,13 +28,13 @@ from simulator.study.sampling.record import search_notes, search_record
 from simulator.study.sampling.searching import require_searchable
 from simulator.study.setup import StudySetup, read_study
 from simulator.study.store import Store
-from simulator.study.tables import layers_of, results_of
+from simulator.study.tables import Finished, layers_of, results_of
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Progress", "RunOutcome", "execute", "run_study", "writable"]
+__all__ = ["Progress", "RunOutcome", "execute", "run_study"]
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,10 @@ def run_study(
     out: str | Path | None = None,
     *,
     set: Mapping[str, Any] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    scheduler: str | None = None,
     fresh: bool = False,
+    retry_failed: bool = False,
     timeline: bool = False,
 ) -> pd.DataFrame:
     """Run a study by shipped name, path or mapping; returns one row per point and writes the run folder.
@@ -73,12 +77,17 @@ def run_study(
     Args:
         out: the run folder; ``reports/NAME`` by default.
         set: dotted path -> value, applied to every design.
-        workers: processes.
+        workers: processes; by default as many as there are cores, once what is left is worth their start.
+        scheduler: address of a Dask scheduler, whose workers run the points instead.
         fresh: run points again that are already stored.
+        retry_failed: run points again that are stored as failed.
         timeline: also write ``timeline.json``, a Chrome trace of every tile of every point.
     Raises: OlivineError, one line.
     """
-    return execute(study, out, overrides=set, workers=workers, fresh=fresh, timeline=timeline).results
+    return execute(
+        study, out, overrides=set, workers=workers, scheduler=scheduler, fresh=fresh, retry_failed=retry_failed,
+        timeline=timeline,
+    ).results  # fmt: skip
 
 
 def execute(
@@ -86,36 +95,39 @@ def execute(
     out: str | Path | None = None,
     *,
     overrides: Mapping[str, Any] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    scheduler: str | None = None,
     fresh: bool = False,
+    retry_failed: bool = False,
     timeline: bool = False,
     progress: Progress | None = None,
     plugins: Sequence[Path] = (),
 ) -> RunOutcome:
-    """As ``run_study``, with progress ``(done, total, label)`` and the whole outcome."""
+    """As ``run_study``, with progress ``(done, total, label)``, files of datapaths for other processes to load, and the
+    whole outcome.
+    """
     started = time.perf_counter()
     record, source, set_ = read_study(study, overrides or {})
     if timeline:
         require_timeline(record.fidelity)
-    points = _opened(StudySetup(record, source, set_, tuple(plugins)))
+    points = _opened(StudySetup(record, source, set_))
     bench = bench_of(record, source)
     others = [_opened(setup) for setup in other_studies(points)]
-    folder = writable(Path(out) if out is not None else Path("reports") / record.name)
-    store = Store(folder)
-    if fresh:
-        store.clear()
-    means = Means(store, workers, progress)
-    ran = [run_points(each, means) for each in (points, *others)]
-    have = [one.index for one in ran[0].finished if not one.failure]
-    judged, accuracy = accuracy_of(bench, _designs(points, ran[0]), store, progress) if bench else ([], {})
-    new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
-    timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
-    results = results_of(points, ran[0].finished, judged)
-    layers = layers_of(with_front(points, ran[0].finished, results, store), record)
-    more = {"beside": _beside(record, ran)} if record.beside else {}
-    more |= {"accuracy": accuracy} if accuracy else {}
-    more |= {"search": search_record(points, ran[0].finished)} if record.search else {}
-    page = _report(folder, results, layers, manifest_of(points, have, timings) | more)
+    folder = own_folder(Path(out) if out is not None else Path("reports") / record.name, "run")
+    with executor(workers, scheduler, plugins) as at_work, Store(folder, fresh=fresh) as store:
+        judge = partial(_accuracy, points, bench, store) if bench and seeks_accuracy(record.search) else None
+        means = Means(store, at_work, progress, retry_failed, judge)
+        ran = [run_points(each, means) for each in (points, *others)]
+        judged, accuracy = accuracy_of(bench, _designs(points, ran[0].finished), store, progress) if bench else ([], {})
+        results = results_of(points, ran[0].finished, judged)
+        layers = layers_of(with_front(points, ran[0].finished, results, store), record)
+        have = [one.index for one in ran[0].finished if not one.failure]
+        new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
+        timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
+        more = {"beside": _beside(record, ran)} if record.beside else {}
+        more |= {"accuracy": accuracy} if accuracy else {}
+        more |= {"search": search_record(points, ran[0].finished, judged)} if record.search else {}
+        page = _report(store, results, layers, manifest_of(points, have, timings) | more)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(map(points.point, have), record.fidelity, record.seed))
@@ -137,11 +149,16 @@ def _opened(setup: StudySetup) -> Points:
     return points
 
 
-def _designs(points: Points, ran: Ran) -> list[Any]:
+def _accuracy(points: Points, bench: Bench, store: Store, finished: Sequence[Finished]) -> list[Row]:
+    """Columns that a search needs of a round's points before it asks for others; the store keeps what they are of."""
+    return accuracy_of(bench, _designs(points, finished), store)[0]
+
+
+def _designs(points: Points, finished: Sequence[Finished]) -> list[Any]:
     """The design of each point, None of those that failed."""
     return [
         None if one.failure else points.design(points.split(one.index)[0], split_axes(points.axes(one.index))[0])
-        for one in ran.finished
+        for one in finished
     ]
 
 
@@ -172,22 +189,11 @@ def _beside(study: Study, ran: Sequence[Ran]) -> Row:
     return {"over": study.beside.over, "studies": [other.study for other in study.beside.studies], "rows": rows}
 
 
-def writable(folder: Path) -> Path:
-    """The folder, if it or its nearest existing parent can be written: tried, and nothing left. Raises: OutputError."""
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise OutputError(f"{existing}: is a file; a run needs a folder")
-    try:
-        tempfile.TemporaryDirectory(prefix=".olivine-", dir=existing).cleanup()
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{existing}: cannot be written: {reason}; name another folder with --out") from None
-    return folder
-
-
-def _report(folder: Path, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
+def _report(store: Store, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
+    """The page, and whatever is needed to make it again in the store as well."""
     from simulator.report import write_report
+    from simulator.report.run_folder import records_of
 
-    return write_report(folder, results, layers, manifest)
+    records = records_of(results, layers, manifest)
+    store.save({name: content for name, content in records.items() if name != "results.csv"})
+    return write_report(store.path.parent, results, layers, manifest, records)

@@ -7,7 +7,9 @@ array that ``normalise`` sizes otherwise under another area, are simulated anew.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -18,18 +20,20 @@ from simulator.config import Source, Study
 from simulator.config.catalogue import Reference
 from simulator.counts import Counts
 from simulator.errors import ConfigError, OlivineError, did_you_mean
+from simulator.study.again import parquet
 from simulator.study.conclusion import METRICS, WAYS, Variant, tabulate
 from simulator.study.constants import Constant, LeftOut, changed_library, find_constants, price_list
-from simulator.study.counted import count_point, counts_key, from_record
+from simulator.study.counted import count_points, counts_key, from_record
+from simulator.study.executors import Died, executor
+from simulator.study.folders import own_folder
 from simulator.study.hardware import Hardware
 from simulator.study.keys import code_sha256
 from simulator.study.layout import Layout, lay_out
 from simulator.study.members import Member
 from simulator.study.point import Point, require_runnable
-from simulator.study.processes import in_processes
-from simulator.study.run import Progress, writable
+from simulator.study.rounds import Means, Progress
 from simulator.study.setup import read_study
-from simulator.study.store import Store
+from simulator.study.store import Claims, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +68,7 @@ def sensitivity(
     only: str | None = None,
     top: int = 15,
     metric: str = "edp",
-    workers: int = 1,
+    workers: int | None = None,
     fresh: bool = False,
 ) -> pd.DataFrame:
     """Vary each constant of a study by a fraction and rank what moves its ratios over the baseline; writes a folder.
@@ -92,7 +96,7 @@ def analyse(
     only: str | None = None,
     top: int = 15,
     metric: str = "edp",
-    workers: int = 1,
+    workers: int | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
     plugins: Sequence[Path] = (),
@@ -102,14 +106,13 @@ def analyse(
     record, source, set_ = read_study(study, overrides or {})
     _require_comparison(record, source)
     layout = lay_out(record, source, set_)
-    folder = writable(Path(out) if out is not None else Path("reports") / f"{record.name}-sensitivity")
+    folder = own_folder(Path(out) if out else Path("reports") / f"{record.name}-sensitivity", "sensitivity")
     variants, left_out = _variants(layout, by, only)
-    store = Store(folder)
-    if fresh:
-        store.clear()
-    counts, simulated, reused = _counted(variants, record, store, workers, plugins, progress)
-    table = tabulate(variants, counts, record.baseline or "", metric)
-    manifest = _manifest(record, source, left_out, {"by": by, "metric": metric, "top": top, "only": only})
+    with executor(workers, plugins=plugins) as at_work, Store(folder, "sensitivity", fresh=fresh) as store:
+        counts, simulated, reused = _counted(variants, record, Means(store, at_work, progress))
+        table = tabulate(variants, counts, record.baseline or "", metric)
+        manifest = _manifest(record, source, left_out, {"by": by, "metric": metric, "top": top, "only": only})
+        store.save({"sensitivity.parquet": parquet(table), "manifest.json": json.dumps(manifest, default=str).encode()})
     from simulator.report.sensitivity import write_sensitivity
 
     page = write_sensitivity(folder, table, manifest)
@@ -205,27 +208,37 @@ def _reset(member: Member, constant: Constant, value: float) -> Member:
 def _counted(
     variants: Sequence[Variant],
     study: Study,
-    store: Store,
-    workers: int,
-    plugins: Sequence[Path],
-    progress: Progress | None,
+    means: Means,
 ) -> tuple[list[list[Counts]], int, int]:
     """Counts of every point of every variant, each distinct one simulated once and stored; how many were, or not."""
     keys = list(_keys(variants, study))
     points = {
         k: p for variant, own in zip(variants, keys, strict=True) for k, p in zip(own, variant.points, strict=True)
     }
-    records = {key: found.row for key, found in store.get_many(points).items()}
-    reused = len(records)
-    missing = {key: point for key, point in points.items() if key not in records}
-    work = partial(count_point, fidelity=study.fidelity, seed=study.seed)
-    for done, (key, record) in enumerate(in_processes(work, missing, workers, plugins), start=1):
-        store.put(key, record, [])
+    records = {key: found.row for key, found in means.store.get_many(points).items()}
+    missing = {key: (key, point) for key, point in points.items() if key not in records}
+    means.tell(len(records), len(points))
+    simulated = 0
+    for key, record in _simulated(missing, study, means):
         records[key] = record
-        if progress:
-            progress(done, len(missing), points[key].label)
+        simulated += 1
+        means.tell(len(records), len(points), points[key].label)
+    records |= {key: found.row for key, found in means.store.get_many(set(points) - set(records)).items()}
     counts = {key: from_record(record) for key, record in records.items()}
-    return [[counts[key] for key in own] for own in keys], len(missing), reused
+    return [[counts[key] for key in own] for own in keys], simulated, len(points) - simulated
+
+
+def _simulated(
+    missing: Mapping[str, tuple[str, Point]], study: Study, means: Means
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Counts as they come, stored; not those of points that another analysis in the same folder is at."""
+    work = partial(count_points, fidelity=study.fidelity, seed=study.seed)
+    with Claims(means.store, missing) as claims, closing(means.executor.map(work, claims)) as found:
+        for (key, point), record in found:
+            if isinstance(record, Died):
+                raise OlivineError(f"{point.label}: {record.reason}, perhaps for lack of memory; run with --workers 1")
+            means.store.put(key, record)
+            yield key, record
 
 
 def _keys(variants: Sequence[Variant], study: Study) -> Iterator[list[str]]:

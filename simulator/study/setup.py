@@ -26,8 +26,6 @@ class StudySetup:
     Attributes:
         source: the study's document, which knows where each field was written; ``study`` is it, checked.
         overrides: ``--set`` of the command line; win over the study's ``set``, lose to its axes.
-        plugins: files of datapaths that a process loads first.
-        folder: in which the run was started: relative paths that are not beside the study are meant from here.
         keep_layers: whether rows of ops and passes are kept, beside those of points.
         token: of one run; what a process opened for another run, when files may have been others, is not used again.
     """
@@ -35,8 +33,6 @@ class StudySetup:
     study: Study
     source: Source
     overrides: Mapping[str, Any]
-    plugins: tuple[Path, ...] = ()
-    folder: Path = field(default_factory=Path.cwd)
     keep_layers: bool = True
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.config import Study
 from simulator.config.published import Measured
 from simulator.study.constraints import mark
-from simulator.study.evaluate import Failure
+from simulator.study.failure import Failure
 from simulator.study.points import Points
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row
 

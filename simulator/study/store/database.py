@@ -1,0 +1,180 @@
+"""The SQLite file of a run folder: opened, of the right kind and version, and closed so that one file is left.
+
+While a run is under way the file has a write-ahead log beside it: a point costs one append, readers and a second run
+do not wait for each other, and a process that is killed at any moment loses nothing that was stored. ``synchronous =
+NORMAL``: a power cut may take the last points with it (those since the last checkpoint), never the file's soundness.
+When the last process closes the store it becomes one plain file again, which also opens on read-only media.
+
+A write-ahead log needs shared memory, which network file systems do not have: there, and where the kind of the file
+system cannot be found out, SQLite's rollback journal is used, several times slower.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import warnings
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Literal
+
+from simulator.errors import OutputError, StoreNote
+from simulator.study.store.file_system import is_local, kind_of
+
+__all__ = ["PATIENCE_S", "STORE_NAME", "Kind", "close", "open_to_read", "open_to_write", "other_kind"]
+
+STORE_NAME = "results.sqlite"
+Kind = Literal["run", "sensitivity", "accuracy"]
+"""What made a folder."""
+PATIENCE_S = 60.0
+"""How long to wait for another process's transaction; ours take well below a millisecond."""
+_VERSION = 3
+_APPLICATION = 0x4F6C6976
+"""``Oliv``, in the file's header."""
+_MADE_BY = {"run": "olivine run", "sensitivity": "olivine sensitivity", "accuracy": "olivine accuracy"}
+_TABLES = (
+    "CREATE TABLE names (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE points (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, names INTEGER NOT NULL"
+    " REFERENCES names, result TEXT NOT NULL, crc INTEGER NOT NULL, failure TEXT, layers BLOB)",
+    "CREATE TABLE documents (name TEXT PRIMARY KEY, content BLOB NOT NULL)",
+    "CREATE TABLE owners (id TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,"
+    " seen REAL NOT NULL)",
+    "CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL)",
+)
+_CHECKPOINT_PAGES = 4000
+"""16 MiB of log before it is copied into the file."""
+
+
+def open_to_write(path: Path, kind: Kind, fresh: bool = False) -> sqlite3.Connection:
+    """The store at ``path``, made if there is none; ``fresh`` replaces what an older version left.
+
+    Raises: sqlite3.Error, OSError; OutputError if it is of another kind, version or program.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+    try:
+        version = _version(db, path)
+        if fresh and 0 < version < _VERSION:
+            _replace(db)
+        _require_version(_version(db, path), path)
+        _set_journal(db, path)
+        _create(db, path, kind)
+        require_kind(db, path, kind)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """The store at ``path`` for reading, also in a folder that cannot be written.
+
+    Raises: sqlite3.Error; OutputError as ``open_to_write``.
+    """
+    where = path.absolute().as_uri() + "?mode=ro"
+    log = path.with_name(path.name + "-wal")
+    if not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size):
+        where += "&immutable=1"  # a store left in write-ahead mode and then made read-only: nobody writes
+    db = sqlite3.connect(where, uri=True, timeout=PATIENCE_S, isolation_level=None)
+    try:
+        _require_version(_version(db, path), path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def close(db: sqlite3.Connection) -> None:
+    """Close a store; the last to do so leaves one plain file."""
+    with closing(db), suppress(sqlite3.Error):  # others have it open, or the disk is full: the log stays and is safe
+        db.execute("PRAGMA busy_timeout = 0")
+        if db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            db.execute("PRAGMA journal_mode = DELETE")
+
+
+def require_kind(db: sqlite3.Connection, path: Path, kind: Kind) -> None:
+    """Raises: OutputError if another command made the folder."""
+    found = db.execute("SELECT content FROM documents WHERE name = 'kind'").fetchone()[0]
+    if found != kind:
+        raise OutputError(other_kind(path.parent, found, kind))
+
+
+def other_kind(folder: Path, found: str, kind: Kind) -> str:
+    """The refusal to mix two commands' results."""
+    made = _MADE_BY.get(found, found)
+    return f"{folder}: holds what `{made}` made, which `{_MADE_BY[kind]}` would overwrite; name another --out"
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """Of the schema; 0 for an empty file. Raises: OutputError for a file of another program."""
+    version, application = (int(db.execute(f"PRAGMA {p}").fetchone()[0]) for p in ("user_version", "application_id"))
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    early = application == 0 and version in (1, 2) and tables == ["points"]  # those versions had no mark
+    ours = early or application == _APPLICATION
+    if not ours and (tables or version or application):
+        raise OutputError(f"{path}: another program's database; move it away or name another --out")
+    return version
+
+
+def _require_version(version: int, path: Path) -> None:
+    if version in (0, _VERSION):
+        return
+    why = f"(schema {version}, this one uses {_VERSION})"
+    if version > _VERSION:
+        raise OutputError(f"{path}: written by a newer version {why}; use that one or name another --out")
+    raise OutputError(
+        f"{path}: written by an older version {why}, whose points this one would not use again; replace it with "
+        "--fresh or name another --out"
+    )
+
+
+def _replace(db: sqlite3.Connection) -> None:
+    """Drop everything that an older version made."""
+    db.execute("BEGIN IMMEDIATE")
+    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        db.execute(f'DROP TABLE "{table}"')
+    db.execute("PRAGMA user_version = 0")
+    db.execute("PRAGMA application_id = 0")
+    db.execute("COMMIT")
+
+
+def _set_journal(db: sqlite3.Connection, path: Path) -> None:
+    if is_local(path.parent):
+        _to_wal(db)
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        return
+    db.execute("PRAGMA journal_mode = DELETE")
+    db.execute("PRAGMA synchronous = FULL")
+    what = kind_of(path.parent)
+    warnings.warn(
+        StoreNote(f"{path}: on a file system that may be shared ({what}): stored safely, but slower"), stacklevel=2
+    )
+
+
+def _to_wal(db: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. That needs the file for itself for a moment, and SQLite does not wait for it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _create(db: sqlite3.Connection, path: Path, kind: Kind) -> None:
+    """Tables and version appear together; of two processes the second finds what the first made."""
+    if db.execute("PRAGMA user_version").fetchone()[0]:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    if not _version(db, path):
+        for table in _TABLES:
+            db.execute(table)
+        db.execute("INSERT INTO documents VALUES ('kind', ?)", (kind,))
+        db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+    db.execute("COMMIT")

@@ -1,0 +1,176 @@
+"""Finished points of one run folder: rows, layers and failures by content address, and what makes the folder again."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from simulator.study.failure import Failure
+from simulator.study.store import database
+from simulator.study.store.complaints import DamagedError, told
+from simulator.study.store.database import STORE_NAME, Kind
+from simulator.study.store.packing import checksum, pack_layers, pack_row, unpack_layers, unpack_row
+
+__all__ = ["Store", "Stored"]
+
+Row = dict[str, Any]
+_ROWS = """
+SELECT points.key, names.names, points.result, points.crc, points.failure, {layers}
+FROM json_each(?) AS asked JOIN points ON points.key = asked.value JOIN names ON names.id = points.names
+"""
+
+
+class Stored(NamedTuple):
+    """A point's result as it was put: its row and those of its layers, or why it has none."""
+
+    row: Row
+    layers: list[Row]
+    failure: Failure | None = None
+
+
+class Store:
+    """The points of one run folder, on one connection that stays open; a context manager, or ``close`` it.
+
+    The file comes into being with the first thing stored; without one a store is empty.
+
+    Args:
+        kind: which command's results the folder holds; another's are refused.
+        fresh: forget all points, also those of an older version of the file.
+    Every method raises OutputError, one line, if the file is locked, damaged, full or of another kind or version.
+    """
+
+    def __init__(self, folder: Path, kind: Kind = "run", *, fresh: bool = False, read_only: bool = False) -> None:
+        self.path = Path(folder) / STORE_NAME
+        self._kind: Kind = kind
+        self._read_only = read_only
+        self._db: sqlite3.Connection | None = None
+        self._names: dict[str, int] = {}
+        if fresh and self.path.exists():
+            with self.transaction(fresh=True) as db:
+                for table in ("points", "claims", "documents WHERE name != 'kind'"):
+                    db.execute(f"DELETE FROM {table}")  # noqa: S608
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; the last process to do so leaves it without a log beside it."""
+        if self._db is not None:
+            database.close(self._db)
+            self._db = None
+
+    def get(self, key: str) -> Stored | None:
+        """One finished point, or None."""
+        return self.get_many([key]).get(key)
+
+    def get_many(self, keys: Iterable[str], layers: bool = True) -> dict[str, Stored]:
+        """Those of the points that are stored; ``layers=False`` leaves their layer rows on disk."""
+        if self._absent():
+            return {}
+        query = _ROWS.format(layers="points.layers" if layers else "NULL")
+        with self._opened() as db:
+            return {key: _unpacked(key, *packed) for key, *packed in db.execute(query, (json.dumps(list(keys)),))}
+
+    def keys(self) -> list[str]:
+        """Of all points, in the order in which they were stored."""
+        if self._absent():
+            return []
+        with self._opened() as db:
+            return [key for (key,) in db.execute("SELECT key FROM points ORDER BY id")]
+
+    def numbers(self, keys: Iterable[str]) -> dict[str, int]:
+        """Of points that are stored the numbers they were stored under; a point stored anew gets another."""
+        if self._absent():
+            return {}
+        query = "SELECT key, id FROM points WHERE key IN (SELECT value FROM json_each(?))"
+        with self._opened() as db:
+            return dict(db.execute(query, (json.dumps(list(keys)),)))
+
+    def put(self, key: str, row: Row, layers: Sequence[Row] = (), failure: Failure | None = None) -> None:
+        """Store a finished point, as one transaction: no kill of this process loses it once this returns."""
+        names, values = pack_row(row)
+        why = json.dumps(asdict(failure)) if failure else None
+        crc = checksum(key, names, values, why or "")
+        packed = pack_layers(layers)
+        with self._opened() as db:
+            number = self._names.get(names) or self._number(db, names)
+            db.execute(
+                "INSERT OR REPLACE INTO points (key, names, result, crc, failure, layers) VALUES (?, ?, ?, ?, ?, ?)",
+                (key, number, values, crc, why, packed),
+            )
+
+    def save(self, documents: Mapping[str, bytes]) -> None:
+        """Keep documents by name, all or none of them; those of other names stay."""
+        with self.transaction() as db:
+            for name, content in documents.items():
+                db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?)", (name, zlib.compress(content, 1)))
+
+    def document(self, name: str) -> bytes | None:
+        """A saved document."""
+        if self._absent():
+            return None
+        with self._opened() as db:
+            found = db.execute("SELECT content FROM documents WHERE name = ?", (name,)).fetchone()
+            try:
+                return zlib.decompress(found[0]) if found else None
+            except (zlib.error, TypeError) as error:
+                raise DamagedError(f"{name} is damaged ({error})") from None
+
+    @property
+    def kind(self) -> Kind:
+        """Which command made the store."""
+        with self._opened() as db:
+            return db.execute("SELECT content FROM documents WHERE name = 'kind'").fetchone()[0]
+
+    @contextmanager
+    def transaction(self, fresh: bool = False) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and nobody else writes meanwhile."""
+        with self._opened(fresh) as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _opened(self, fresh: bool = False) -> Iterator[sqlite3.Connection]:
+        with told(self.path, database.PATIENCE_S):
+            if self._db is None:
+                opened = partial(database.open_to_write, kind=self._kind, fresh=fresh)
+                self._db = (database.open_to_read if self._read_only else opened)(self.path)
+            try:
+                yield self._db
+            except BaseException:
+                with suppress(sqlite3.Error):  # SQLite ended some by itself
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _absent(self) -> bool:
+        return self._db is None and not self.path.exists()
+
+    def _number(self, db: sqlite3.Connection, names: str) -> int:
+        """Of a list of names, which all rows that have it share."""
+        db.execute("INSERT OR IGNORE INTO names (names) VALUES (?)", (names,))
+        self._names[names] = db.execute("SELECT id FROM names WHERE names = ?", (names,)).fetchone()[0]
+        return self._names[names]
+
+
+def _unpacked(key: str, names: str, values: str, crc: int, failure: str | None, layers: bytes | None) -> Stored:
+    """Raises: DamagedError."""
+    if checksum(key, names, values, failure or "") != crc:
+        raise DamagedError(f"the row of point {key[:12]} is damaged (checksum)")
+    why = Failure(**json.loads(failure)) if failure else None
+    return Stored(unpack_row(_listed(names), values), unpack_layers(layers), why)
+
+
+@lru_cache
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(json.loads(names))
