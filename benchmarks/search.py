@@ -1,6 +1,7 @@
 """How much of a known front searches find: NSGA-II beside random points and Latin hypercubes, over many seeds.
 
     python benchmarks/search.py            the table of docs/search.md, and its figure
+    python benchmarks/search.py --settings the same budget with other settings of NSGA-II
     python benchmarks/search.py --write    run all points of the study again first (a minute) and keep their objectives
 
 Points are not simulated for each seed: their objectives are looked up in benchmarks/data/search_space.csv, which
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from simulator.config.search import Search
+from simulator.study.executors import Inline
 from simulator.study.points import open_points
 from simulator.study.rounds import Means, run_points
 from simulator.study.sampling import Choice, Judged, Lattice, rounds
@@ -35,6 +37,7 @@ OBJECTIVES = ("latency_s", "energy_total_pj", "area_total_um2")
 METHODS = {"nsga2": "NSGA-II", "lhs": "Latin hypercube", "random": "random"}
 COLOURS = {"nsga2": "#0072b2", "lhs": "#e69f00", "random": "#8b929c"}  # as designs have them in reports
 SEEDS = 40
+SETTINGS = {"population": (6, 8, 12, 16, 24, 32, 50), "mutation": (0.1, 0.4), "crossover": (0.5, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -86,17 +89,17 @@ def write_space() -> None:
     """Run every point of the study, which takes about a minute."""
     record, source, overrides = read_study(STUDY, {"study.search": None, "study.layers": "none"})
     points = open_points(StudySetup(record, source, overrides, keep_layers=False))
-    with tempfile.TemporaryDirectory() as folder:
-        finished = run_points(points, Means(Store(Path(folder)))).finished
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder)) as store:
+        finished = run_points(points, Means(store, Inline())).finished
     rows = pd.DataFrame([one.row for one in finished])
     axes = ["design", *(column for column in rows if column.startswith("axis:"))]
     TABLE.parent.mkdir(exist_ok=True)
     rows[[*axes, *OBJECTIVES]].to_csv(TABLE, index=False)
 
 
-def asked_for(method: str, points: int) -> Search:
+def asked_for(method: str, points: int, **settings: float) -> Search:
     """A search for that many points."""
-    return Search(method=method, points=points, objectives=list(OBJECTIVES))
+    return Search.model_validate({"method": method, "points": points, "objectives": list(OBJECTIVES), **settings})
 
 
 def curves(space: Space, budgets: Sequence[int]) -> dict[str, np.ndarray]:
@@ -117,10 +120,22 @@ def print_table(space: Space, points: int) -> None:
     print("| method | of logarithms: median | worst seed | seeds from 98 % | of plain values: median | worst seed |")
     print("|---|---|---|---|---|---|")
     for method, name in METHODS.items():
-        found = [space.found(asked_for(method, points), seed) for seed in range(SEEDS)]
-        logs, plain = (np.array([space.share(one, log) for one in found]) for log in (True, False))
-        cells = [np.median(logs), logs.min(), (logs >= 0.98).mean(), np.median(plain), plain.min()]
-        print(f"| {name} | " + " | ".join(f"{100 * cell:.1f} %" for cell in cells) + " |")
+        print_row(space, asked_for(method, points), name)
+
+
+def print_settings(space: Space, points: int) -> None:
+    """The same for NSGA-II with one setting changed at a time."""
+    for field, tried in SETTINGS.items():
+        for value in tried:
+            print_row(space, asked_for("nsga2", points, **{field: value}), f"{field} {value}")
+
+
+def print_row(space: Space, asked: Search, name: str) -> None:
+    """One line of the tables."""
+    found = [space.found(asked, seed) for seed in range(SEEDS)]
+    logs, plain = (np.array([space.share(one, log) for one in found]) for log in (True, False))
+    cells = [np.median(logs), logs.min(), (logs >= 0.98).mean(), np.median(plain), plain.min()]
+    print(f"| {name} | " + " | ".join(f"{100 * cell:.1f} %" for cell in cells) + " |", flush=True)
 
 
 def draw(shares: dict[str, np.ndarray], budgets: Sequence[int], points: int) -> None:
@@ -145,10 +160,14 @@ def draw(shares: dict[str, np.ndarray], budgets: Sequence[int], points: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="run every point of the study again")
-    if parser.parse_args().write:
+    parser.add_argument("--settings", action="store_true", help="the same budget with other settings of NSGA-II")
+    options = parser.parse_args()
+    if options.write:
         write_space()
     space = load_space()
     fifth = len(space.values) // 5
+    if options.settings:
+        return print_settings(space, fifth)
     print_table(space, fifth)
     print_table(space, math.ceil(fifth / 2))
     budgets = [*range(25, 2 * fifth + 1, 25)]

@@ -27,6 +27,7 @@ from simulator.study.building import build
 from simulator.study.fitness import bits_per_character, embedding, fitness, perplexity, rank_correlation
 from simulator.study.joined import make_bench
 from simulator.study.passages import InputSets, read_inputs
+from simulator.study.run import execute
 from simulator.study.substitution import Quantised
 from simulator.tracing.manifest import InputRecord
 from simulator.tracing.model import Input, open_model
@@ -416,3 +417,29 @@ def test_a_vision_model_agrees_with_itself(tmp_path, capsys):
     assert (
         "reads images; name a folder of them to judge it on and another to calibrate it on" in capsys.readouterr().err
     )
+
+
+# Searches for accuracy
+
+
+def test_a_search_for_accuracy_knows_it_of_each_round(model_folder, texts, tmp_path):
+    pytest.importorskip("tokenizers")
+    pytest.importorskip("optuna")
+    judged = {"model": str(model_folder), "passages": 16, "tokens": 32}
+    judged |= {name: str(texts / f"{name}.txt") for name in ("evaluation", "calibration")}
+    study = {
+        "name": "seek",
+        "designs": ["int8_systolic", "int4_systolic"],
+        "workloads": [{"name": "probe", "gemms": [{"name": "a", "M": 8, "N": 16, "K": 16}]}],
+        "sweep": {"array.rows": [4, 8, 16]},
+        "accuracy": judged,
+        "search": {"method": "nsga2", "points": 5, "population": 2, "objectives": ["latency_s", "accuracy_perplexity"]},
+    }
+    results = execute(study, tmp_path, workers=1).results
+    assert results["search_round"].tolist() == [1, 1, 2, 2, 3]
+    by_design = results.groupby("design")["accuracy_perplexity"]
+    assert (by_design.nunique() == 1).all()
+    assert by_design.first().nunique() == 2
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["search"]["hypervolume"][-1] == 1.0
+    assert manifest["search"]["objectives"][1] == {"column": "accuracy_perplexity", "better": "min"}

@@ -13,6 +13,7 @@ import yaml
 from simulator.cli import main
 from simulator.config.catalogue import Reference
 from simulator.study import rounds
+from simulator.study.executors import Executor, Inline, Local
 from simulator.study.points import Points, open_points
 from simulator.study.rounds import Means, run_points
 from simulator.study.sampling.record import search_notes, search_record
@@ -58,12 +59,13 @@ class Outcome(NamedTuple):
     finished: list[Finished]
 
 
-def run(asked, folder, workers=1) -> Outcome:
+def run(asked, folder, at_work: Executor | None = None) -> Outcome:
     """A study run as by the command, without its report."""
     record, source, overrides = read_study(asked, {})
     points = open_points(StudySetup(record, source, overrides))
     require_searchable(points)
-    ran = run_points(points, Means(Store(folder), workers))
+    with Store(folder) as store:
+        ran = run_points(points, Means(store, at_work or Inline()))
     return Outcome(results_of(points, ran.finished, []), ran.ran, ran.reused, points, ran.finished)
 
 
@@ -92,9 +94,9 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path, monkeypat
     asked = study(search=searched("nsga2", 40))
     evaluate, left = rounds._evaluated, 17
 
-    def interrupted(points, indices, workers):
+    def interrupted(*args):
         nonlocal left
-        for result in evaluate(points, indices, workers):
+        for result in evaluate(*args):
             if left == 0:
                 raise KeyboardInterrupt
             left -= 1
@@ -105,13 +107,14 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path, monkeypat
         run(asked, tmp_path)
     monkeypatch.undo()
     again = run(asked, tmp_path)
-    assert (again.ran, again.reused) == (40 - 17, 17)
+    assert (again.ran, again.reused) == (40 - 18, 18)  # the eighteenth was stored before anyone asked for it
     assert again.results.to_csv() == run(asked, grid[0]).results.to_csv()
 
 
 def test_processes_change_nothing(tmp_path, grid):
     asked = study(search=searched("nsga2", 10, seed=3, population=5))
-    apart = run(asked, tmp_path, workers=2)
+    with Local(2) as at_work:
+        apart = run(asked, tmp_path, at_work)
     assert apart.ran == 10
     assert apart.results.to_csv() == run(asked, grid[0]).results.to_csv()
 

@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from simulator.config.search import Search
+from simulator.study.fitness import MERITS
+from simulator.study.joined import PREFIX
 
 
 def complaint(**fields) -> str:
@@ -16,17 +18,23 @@ def complaint(**fields) -> str:
 
 
 def test_directions_are_known_or_said():
-    objectives = ["sqnr_db", "energy_dram_pj", "tokens_per_s", {"accuracy_accuracy": "max"}, {"macs": "min"}]
+    objectives = ["sqnr_db", "energy_dram_pj", "tokens_per_s", {"accuracy_kendall": "max"}, {"macs": "min"}]
     targets = Search(method="lhs", points=3, objectives=objectives).targets
     assert [(target.column, target.maximise) for target in targets] == [
         *(("sqnr_db", True), ("energy_dram_pj", False), ("tokens_per_s", True)),
-        *(("accuracy_accuracy", True), ("macs", False)),
+        *(("accuracy_kendall", True), ("macs", False)),
     ]
 
 
 def test_time_energy_and_area_are_the_objectives_unless_others_are_named():
     targets = Search(method="random", points=3).targets
     assert [target.column for target in targets] == ["latency_s", "energy_total_pj", "area_total_um2"]
+
+
+@pytest.mark.parametrize("merit", MERITS.values(), ids=str)
+def test_the_merits_of_models_have_their_directions(merit):
+    (target,) = Search(method="random", points=3, objectives=[PREFIX + merit.column]).targets
+    assert target.maximise == merit.more_is_better
 
 
 @pytest.mark.parametrize(("points", "generation"), [(1, 2), (20, 5), (63, 15), (64, 16), (5000, 16)])

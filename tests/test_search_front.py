@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.search import METHODS, OBJECTIVES, STUDY, TABLE, Space, asked_for, load_space
 from simulator.study.evaluate import evaluate
+from simulator.study.executors import Inline
 from simulator.study.points import Points, open_points
 from simulator.study.rounds import Means, run_points
 from simulator.study.sampling.searching import indices_of
@@ -77,14 +78,14 @@ def test_the_recorded_points_are_what_the_simulator_says(space):
 
 def test_a_search_of_the_study_proposes_what_the_lookups_do(space, tmp_path):
     points = opened(**{"search.points": 64})
-    finished = run_points(points, Means(Store(tmp_path))).finished
+    finished = run_points(points, Means(Store(tmp_path), Inline())).finished
     expected = space.choices(asked_for("nsga2", 64), points.study.seed)
     assert [one.index for one in finished] == [indices_of(points, choice)[0] for choice in expected]
 
 
 @pytest.mark.slow
 def test_every_recorded_point_is_what_the_simulator_says(tmp_path):
-    finished = run_points(opened(search=None), Means(Store(tmp_path))).finished
+    finished = run_points(opened(search=None), Means(Store(tmp_path), Inline())).finished
     rows = pd.DataFrame([one.row for one in finished])
     recorded = pd.read_csv(TABLE)
     pd.testing.assert_frame_equal(rows[[*recorded]], recorded, check_dtype=False, rtol=1e-9, atol=0)

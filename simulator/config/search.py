@@ -22,8 +22,12 @@ _DIRECTIONS: Mapping[Direction, tuple[str, ...]] = {
     "min": (
         *("latency_s", "total_cycles", "*_stall_cycles", "fill_drain_cycles", "energy_*_pj", "area_*_um2", "edp_js"),
         *("dram_read_bytes", "dram_write_bytes", "pj_per_token", "act_bits_per_value", "weight_bits_per_value"),
+        "accuracy_perplexity",
     ),
-    "max": ("sqnr_db", "sqnr_*_db", "tokens_per_s", "compute_util", "mapping_util", "peak_tops"),
+    "max": (
+        *("sqnr_db", "sqnr_*_db", "tokens_per_s", "compute_util", "mapping_util", "peak_tops"),
+        *("accuracy_cosine", "accuracy_top1_agreement", "accuracy_output_sqnr_db"),
+    ),
 }
 """Which way is better for columns of the results; for others the study says so."""
 _AT_THE_END = ("speedup", "energy_ratio")

@@ -9,13 +9,14 @@ from typing import Any
 
 from simulator.config import Design, Source, Study
 from simulator.config.accuracy import Accuracy
+from simulator.config.search import Search
 from simulator.errors import ConfigError, TraceError
 from simulator.study.accuracy import DECIDES, Bench, Judged, Progress, judge
 from simulator.study.passages import read_inputs
 from simulator.study.store import Store
 from simulator.tracing.model import open_model
 
-__all__ = ["PREFIX", "accuracy_of", "bench_of", "describe_bench", "make_bench"]
+__all__ = ["PREFIX", "accuracy_of", "bench_of", "describe_bench", "make_bench", "seeks_accuracy"]
 
 PREFIX = "accuracy_"
 """Beginning of the columns that a study's results get."""
@@ -39,6 +40,11 @@ def bench_of(study: Study, source: Source) -> Bench | None:
         return make_bench(study.accuracy, Path(source.label).parent)
     except TraceError as error:
         raise ConfigError(f"{source.where(('accuracy',))}: {error}") from None
+
+
+def seeks_accuracy(search: Search | None) -> bool:
+    """Whether a search is for the columns of ``accuracy_of``, so that each of its rounds needs them."""
+    return search is not None and any(target.column.startswith(PREFIX) for target in search.targets)
 
 
 def accuracy_of(

@@ -38,14 +38,15 @@ class Ran:
 
 @dataclass(frozen=True)
 class Means:
-    """With what points are run: where results go, who works, who is told how many of how many are there, and whether
-    points that are stored as failed are run again.
+    """With what points are run: where results go, who works, who is told how many of how many are there, whether
+    points that are stored as failed are run again, and what else a search has to know of the points of a round.
     """
 
     store: Store
     executor: Executor
     progress: Progress | None = None
     retry_failed: bool = False
+    judge: Callable[[Sequence[Finished]], Sequence[Row]] | None = None
 
     def tell(self, done: int, total: int, label: str = "") -> None:
         """Tell whoever wants to know."""
@@ -64,12 +65,18 @@ def run_points(points: Points, means: Means) -> Ran:
     while indices is not None:
         counting = _counting_on(means, run, points_asked(points) - len(indices))
         run.append(_run_round(points, indices, counting, len(run) + 1))
-        indices = answered(rounds, [{} if one.failure else one.row for one in run[-1].finished])
+        indices = answered(rounds, _answer(run[-1].finished, means))
     finished = [one for each in run for one in each.finished]
     _require_some_result(finished)
     require_some_simulated(points, [one.row for one in finished if not one.failure])
     wrong_values = [line for each in run for line in each.mismatches]
     return Ran(finished, sum(each.ran for each in run), sum(each.reused for each in run), wrong_values)
+
+
+def _answer(finished: Sequence[Finished], means: Means) -> list[Row]:
+    """What a search is told of its points: their rows, empty where they failed."""
+    more = means.judge(finished) if means.judge else [{}] * len(finished)
+    return [{} if one.failure else one.row | own for one, own in zip(finished, more, strict=True)]
 
 
 def _run_round(points: Points, indices: Sequence[int], means: Means, number: int) -> Ran:
@@ -99,12 +106,9 @@ def _run_round(points: Points, indices: Sequence[int], means: Means, number: int
 
 def _counting_on(means: Means, run: Sequence[Ran], most: int) -> Means:
     """The same, whose progress counts rounds that were run already and ``most`` points in rounds to come."""
-    tell = means.progress
-    if tell is None:
-        return means
-    before = sum(each.ran + each.reused for each in run)
-    left = max(0, most - sum(len(each.finished) for each in run))
-    return replace(means, progress=lambda done, total, label: tell(before + done, before + total + left, label))
+    before = sum(len(each.finished) for each in run)
+    more = max(before, most)
+    return replace(means, progress=lambda done, total, label: means.tell(before + done, more + total, label))
 
 
 def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[int, OlivineError]]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.config import Study
 from simulator.config.catalogue import Reference
 from simulator.study.accountings import accounting_rows, other_studies
+from simulator.study.accuracy import Bench
 from simulator.study.checks import require_sound
 from simulator.study.constraints import require_columns
 from simulator.study.executors import executor
 from simulator.study.folders import own_folder
-from simulator.study.joined import accuracy_of, bench_of
+from simulator.study.joined import accuracy_of, bench_of, seeks_accuracy
 from simulator.study.manifest import manifest_of
 from simulator.study.point import require_runnable, split_axes
 from simulator.study.points import Points, open_points
@@ -26,7 +28,7 @@ from simulator.study.sampling.record import search_notes, search_record
 from simulator.study.sampling.searching import require_searchable
 from simulator.study.setup import StudySetup, read_study
 from simulator.study.store import Store
-from simulator.study.tables import layers_of, results_of
+from simulator.study.tables import Finished, layers_of, results_of
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
 
 if TYPE_CHECKING:
@@ -113,9 +115,10 @@ def execute(
     others = [_opened(setup) for setup in other_studies(points)]
     folder = own_folder(Path(out) if out is not None else Path("reports") / record.name, "run")
     with executor(workers, scheduler, plugins) as at_work, Store(folder, fresh=fresh) as store:
-        means = Means(store, at_work, progress, retry_failed)
+        judge = partial(_accuracy, points, bench, store) if bench and seeks_accuracy(record.search) else None
+        means = Means(store, at_work, progress, retry_failed, judge)
         ran = [run_points(each, means) for each in (points, *others)]
-        judged, accuracy = accuracy_of(bench, _designs(points, ran[0]), store, progress) if bench else ([], {})
+        judged, accuracy = accuracy_of(bench, _designs(points, ran[0].finished), store, progress) if bench else ([], {})
         results = results_of(points, ran[0].finished, judged)
         layers = layers_of(with_front(points, ran[0].finished, results, store), record)
         have = [one.index for one in ran[0].finished if not one.failure]
@@ -123,7 +126,7 @@ def execute(
         timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
         more = {"beside": _beside(record, ran)} if record.beside else {}
         more |= {"accuracy": accuracy} if accuracy else {}
-        more |= {"search": search_record(points, ran[0].finished)} if record.search else {}
+        more |= {"search": search_record(points, ran[0].finished, judged)} if record.search else {}
         page = _report(store, results, layers, manifest_of(points, have, timings) | more)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
@@ -146,11 +149,16 @@ def _opened(setup: StudySetup) -> Points:
     return points
 
 
-def _designs(points: Points, ran: Ran) -> list[Any]:
+def _accuracy(points: Points, bench: Bench, store: Store, finished: Sequence[Finished]) -> list[Row]:
+    """Columns that a search needs of a round's points before it asks for others; the store keeps what they are of."""
+    return accuracy_of(bench, _designs(points, finished), store)[0]
+
+
+def _designs(points: Points, finished: Sequence[Finished]) -> list[Any]:
     """The design of each point, None of those that failed."""
     return [
         None if one.failure else points.design(points.split(one.index)[0], split_axes(points.axes(one.index))[0])
-        for one in ran.finished
+        for one in finished
     ]
 
 

@@ -17,9 +17,12 @@ __all__ = ["search_notes", "search_record"]
 Row = dict[str, Any]
 
 
-def search_record(points: Points, finished: Sequence[Finished]) -> Row:
+def search_record(points: Points, finished: Sequence[Finished], more: Sequence[Row] = ()) -> Row:
     """For the manifest: the search with its defaults, and the points of each round; of generations also the share of
     the final hypervolume that was there after each.
+
+    Args:
+        more: further columns of each row, or none at all.
     """
     asked = points.study.search
     if asked is None:
@@ -29,7 +32,8 @@ def search_record(points: Points, finished: Sequence[Finished]) -> Row:
     rounds = np.array([one.round for one in finished[:: len(points.study.workloads)]])
     record["rounds"] = [int((rounds == number).sum()) for number in range(1, rounds.max() + 1)]
     if asked.method == "nsga2":
-        rows = [{} if one.failure else one.row for one in finished]
+        more = more or [{}] * len(finished)
+        rows = [{} if one.failure else one.row | own for one, own in zip(finished, more, strict=True)]
         judged = judged_points(points, [one.index for one in finished], rows)
         values = [one.values if one.values and not one.violates else (np.nan,) * len(asked.targets) for one in judged]
         shares = _shares(np.array(values), rounds, [target.maximise for target in asked.targets])
