@@ -50,8 +50,13 @@ def _with_options(design):
 
 
 @cache
+def schema_of(kind):
+    return document_schema(kind)
+
+
+@cache
 def validator(kind) -> Draft202012Validator:
-    return Draft202012Validator(document_schema(kind))
+    return Draft202012Validator(schema_of(kind))
 
 
 def complaints(kind, data) -> list[str]:
@@ -74,7 +79,7 @@ def refused_by_loader(kind, data) -> str:
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_it_is_a_schema(kind):
-    schema = document_schema(kind)
+    schema = schema_of(kind)
     Draft202012Validator.check_schema(schema)
     text = json.dumps(schema)
     for name in re.findall(r'"#/\$defs/([^"]*)"', text):
@@ -88,7 +93,7 @@ def test_shipped_yaml_is_right(kind, path):
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_every_key_is_described(kind):
-    for name, definition in document_schema(kind)["$defs"].items():
+    for name, definition in schema_of(kind)["$defs"].items():
         for field, schema in definition.get("properties", {}).items():
             assert schema.get("description"), f"{name}: {field}"
             assert "\n" not in schema["description"]
@@ -272,9 +277,9 @@ def test_schema_and_loader_agree(mutant):
 
 def test_the_command_prints_and_writes(tmp_path, capsys):
     assert cli.main(["schema", "design"]) == 0
-    assert json.loads(capsys.readouterr().out) == document_schema("design")
+    assert json.loads(capsys.readouterr().out) == schema_of("design")
     assert cli.main(["schema", "--out", str(tmp_path / "study.json")]) == 0
-    assert json.loads((tmp_path / "study.json").read_text()) == document_schema("study")
+    assert json.loads((tmp_path / "study.json").read_text()) == schema_of("study")
     assert cli.main(["schema", "all", "--out", str(tmp_path / "schemas")]) == 0
     assert sorted(p.name for p in (tmp_path / "schemas").iterdir()) == sorted(f"{k}.schema.json" for k in DOCUMENTS)
     assert "yaml-language-server: $schema=" in capsys.readouterr().out
