@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -440,3 +441,34 @@ def test_points_to_be_run_again_are_handed_out_although_stored(tmp_path):
             assert claims.take(5) is None
         with Claims(store, items(2), again={"k1"}) as claims:
             assert claims.take(5) == [1]
+
+
+def test_a_store_made_in_vain_goes_again(tmp_path):
+    with Store(tmp_path / "a" / "run") as store, Claims(store, items(2)) as claims:
+        assert claims.take(1) == [0]
+        assert store.path.exists()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "kept").mkdir()
+    with Store(tmp_path / "kept") as store, Store(tmp_path / "kept") as other:
+        store.save({})
+        other.put("a", ROW)
+        store.close()
+        assert other.get("a").row == ROW
+    with Store(tmp_path / "kept") as store:
+        assert store.keys() == ["a"]
+
+
+def test_many_who_open_and_leave_an_empty_store_lose_nothing_to_each_other(tmp_path):
+    """Removal of an empty store against someone who has just opened it."""
+
+    def visit(number):
+        for i in range(20):
+            with Store(tmp_path / "run") as store, Claims(store, {f"{number}-{i}": i}) as claims:
+                claims.take(1)
+                if i % 4 == 3:
+                    store.put(f"{number}-{i}", ROW)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(visit, range(4)))
+    with Store(tmp_path / "run") as store:
+        assert sorted(store.keys()) == sorted(f"{number}-{i}" for number in range(4) for i in range(3, 20, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import socket
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -53,8 +54,9 @@ class Cluster:
         from distributed import Client
 
         try:
+            _require_listener(self._address)
             self._client = Client(self._address, timeout=_CONNECT_S, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:  # ValueError: no address; TypeError: a strange one
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # of strange addresses, all but the first
             reason = " ".join(str(error).split())
             raise OlivineError(f"--scheduler: no Dask scheduler answers at '{self._address}' ({reason})") from None
         self._look()
@@ -137,6 +139,16 @@ class Cluster:
 
     def _gone(self) -> OlivineError:
         return OlivineError(f"the Dask scheduler at {self._address} is gone; finished points are kept, run again")
+
+
+def _require_listener(address: str) -> None:
+    """Somebody must listen there: a client of Dask's that found nobody does not let go of its threads.
+
+    Raises: OSError or ValueError.
+    """
+    from distributed.comm.addressing import get_address_host_port
+
+    socket.create_connection(get_address_host_port(address), timeout=_CONNECT_S).close()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import os
 import sqlite3
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,7 @@ from typing import Literal
 from simulator.errors import OutputError, StoreNote
 from simulator.study.store.file_system import is_local, kind_of
 
-__all__ = ["PATIENCE_S", "STORE_NAME", "Kind", "close", "open_to_read", "open_to_write", "other_kind"]
+__all__ = ["PATIENCE_S", "STORE_NAME", "Kind", "close", "missing", "open_to_read", "open_to_write", "other_kind"]
 
 STORE_NAME = "results.sqlite"
 Kind = Literal["run", "sensitivity", "accuracy"]
@@ -52,19 +53,36 @@ def open_to_write(path: Path, kind: Kind, fresh: bool = False) -> sqlite3.Connec
     Raises: sqlite3.Error, OSError; OutputError if it is of another kind, version or program.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
-    try:
-        version = _version(db, path)
-        if fresh and 0 < version < _VERSION:
-            _replace(db)
-        _require_version(_version(db, path), path)
-        _set_journal(db, path)
-        _create(db, path, kind)
-        require_kind(db, path, kind)
-    except BaseException:
+    while True:
+        db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+        try:
+            number = _number(path)
+            _prepare(db, path, kind, fresh)
+            if number and number == _number(path):  # nobody who left an empty store removed it meanwhile
+                return db
+        except BaseException:
+            db.close()
+            raise
         db.close()
-        raise
-    return db
+
+
+def _number(path: Path) -> int | None:
+    """Of the file that has this name now."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _prepare(db: sqlite3.Connection, path: Path, kind: Kind, fresh: bool) -> None:
+    version = _version(db, path)
+    if fresh and 0 < version < _VERSION:
+        _replace(db)
+    _require_version(_version(db, path), path)
+    _require_kind(db, path, kind)
+    _set_journal(db, path)
+    _create(db, kind)
+    _require_kind(db, path, kind)
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -85,16 +103,45 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return db
 
 
-def close(db: sqlite3.Connection) -> None:
-    """Close a store; the last to do so leaves one plain file."""
+def missing(path: Path) -> list[Path]:
+    """A file and the folders that it lies in, as far as they do not exist, innermost first."""
+    return [one for one in (path, *path.parents) if not one.exists()]
+
+
+def close(db: sqlite3.Connection, made: Sequence[Path] = ()) -> None:
+    """Close a store; the last to do so leaves one plain file, or none if it was made in vain.
+
+    Args:
+        made: the file and folders that came into being with it, innermost first; empty for one that was there.
+    """
     with closing(db), suppress(sqlite3.Error):  # others have it open, or the disk is full: the log stays and is safe
         db.execute("PRAGMA busy_timeout = 0")
-        if db.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
-            db.execute("PRAGMA journal_mode = DELETE")
+        if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            return
+        db.execute("PRAGMA journal_mode = DELETE")
+        if made:
+            db.execute("BEGIN EXCLUSIVE")  # whoever opens it now waits, and then sees that it is gone
+            if _is_empty(db):
+                _remove(made)
+            db.execute("ROLLBACK")
 
 
-def require_kind(db: sqlite3.Connection, path: Path, kind: Kind) -> None:
+def _is_empty(db: sqlite3.Connection) -> bool:
+    counts = "SELECT (SELECT count(*) FROM points) + (SELECT count(*) FROM documents) + (SELECT count(*) FROM owners)"
+    return bool(db.execute(counts).fetchone()[0] == 1)  # the kind
+
+
+def _remove(made: Sequence[Path]) -> None:
+    with suppress(OSError):  # a folder that is not empty
+        made[0].unlink()
+        for folder in made[1:]:
+            folder.rmdir()
+
+
+def _require_kind(db: sqlite3.Connection, path: Path, kind: Kind) -> None:
     """Raises: OutputError if another command made the folder."""
+    if not _made(db):
+        return
     found = db.execute("SELECT content FROM documents WHERE name = 'kind'").fetchone()[0]
     if found != kind:
         raise OutputError(other_kind(path.parent, found, kind))
@@ -166,15 +213,19 @@ def _to_wal(db: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _create(db: sqlite3.Connection, path: Path, kind: Kind) -> None:
+def _create(db: sqlite3.Connection, kind: Kind) -> None:
     """Tables and version appear together; of two processes the second finds what the first made."""
-    if db.execute("PRAGMA user_version").fetchone()[0]:
+    if _made(db):
         return
     db.execute("BEGIN IMMEDIATE")
-    if not _version(db, path):
+    if not _made(db):
         for table in _TABLES:
             db.execute(table)
         db.execute("INSERT INTO documents VALUES ('kind', ?)", (kind,))
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {_VERSION}")
     db.execute("COMMIT")
+
+
+def _made(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("PRAGMA user_version").fetchone()[0])

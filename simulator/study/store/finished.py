@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -51,6 +51,7 @@ class Store:
         self._kind: Kind = kind
         self._read_only = read_only
         self._db: sqlite3.Connection | None = None
+        self._made: list[Path] = []
         self._names: dict[str, int] = {}
         if fresh and self.path.exists():
             with self.transaction(fresh=True) as db:
@@ -66,7 +67,7 @@ class Store:
     def close(self) -> None:
         """Let go of the file; the last process to do so leaves it without a log beside it."""
         if self._db is not None:
-            database.close(self._db)
+            database.close(self._db, self._made)
             self._db = None
 
     def get(self, key: str) -> Stored | None:
@@ -144,14 +145,19 @@ class Store:
     def _opened(self, fresh: bool = False) -> Iterator[sqlite3.Connection]:
         with told(self.path, database.PATIENCE_S):
             if self._db is None:
-                opened = partial(database.open_to_write, kind=self._kind, fresh=fresh)
-                self._db = (database.open_to_read if self._read_only else opened)(self.path)
+                self._db = self._open(fresh)
             try:
                 yield self._db
             except BaseException:
                 with suppress(sqlite3.Error):  # SQLite ended some by itself
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _open(self, fresh: bool) -> sqlite3.Connection:
+        if self._read_only:
+            return database.open_to_read(self.path)
+        self._made = database.missing(self.path)
+        return database.open_to_write(self.path, self._kind, fresh)
 
     def _absent(self) -> bool:
         return self._db is None and not self.path.exists()
