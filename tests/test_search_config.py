@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from pydantic import ValidationError
 
+from simulator.config.conditions import parse_condition
 from simulator.config.search import Search
 from simulator.study.fitness import MERITS
 from simulator.study.joined import PREFIX
@@ -66,3 +69,29 @@ def test_a_small_budget_has_small_generations(points, generation):
 )
 def test_what_makes_no_sense_is_refused(fields, expected):
     assert complaint(**fields) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "excess"),
+    [
+        ("a <= 10", {"a": 15}, 0.5),
+        ("a <= 10", {"a": 5}, -0.5),
+        ("a <= 10", {"a": 10}, 0.0),
+        ("a >= 10", {"a": 8}, 0.2),
+        ("a < 10", {"a": 10}, 1.0),  # not met, by nothing: no size
+        ("a > 0", {"a": -3}, 3.0),  # nothing to be a share of
+        ("a <= 10 and b >= 4", {"a": 12, "b": 2}, 0.5),
+        ("a <= 10 or b >= 4", {"a": 12, "b": 2}, 0.2),
+        ("a <= 10 or b >= 4", {"a": 12, "b": 5}, -0.25),
+        ("not a <= 10", {"a": 5}, 1.0),
+        ("a == 4", {"a": 5}, 1.0),
+        ("a == 4", {"a": 4}, 0.0),
+        ("a <= 10", {"a": math.nan}, 1.0),
+        ("a <= 10", {"a": math.inf}, 1.0),
+        ("2 * a <= b", {"a": 3, "b": 4}, 0.5),
+    ],
+)
+def test_the_excess_of_a_constraint_is_a_share_of_its_limit(text, values, excess):
+    condition = parse_condition(text, ["a", "b"], "s.yaml:1: constraints[0]")
+    assert condition.excess(values) == pytest.approx(excess)
+    assert condition.holds(values) is (excess <= 0)
