@@ -20,9 +20,13 @@ class HeatMap(Record):
     """``value`` over two swept fields, the ``best`` of it over all others; a panel per design."""
 
     x: Column
+    """The swept field along x."""
     y: Column
+    """The swept field along y."""
     value: Column = "latency_s"
+    """The column of the results that is drawn as colour."""
     best: Literal["min", "max"] = "min"
+    """Which of the values at one place is drawn: the least or the most."""
 
     @model_validator(mode="after")
     def _has_two_sides(self) -> HeatMap:
@@ -34,16 +38,18 @@ class HeatMap(Record):
 class Figures(Record):
     """What is drawn instead of the report's own choice; a kind that is left out stays the report's, an empty one is
     not drawn.
-
-    ``pareto``: pairs of columns, the second drawn upwards; of accuracies, ``speedup``, ``peak_tops``, utilisations and
-    tokens per second more is better, of all else less. ``effects``: columns of which the effects are drawn.
-    ``roofline``: a dot per ``op``, or per ``design`` at each of its points.
     """
 
     pareto: list[Annotated[list[Column], Field(min_length=2, max_length=2)]] | None = Field(None, max_length=12)
+    """Pairs of columns whose fronts are drawn, the second upwards; of accuracies, `speedup`, `peak_tops`, utilisations
+    and tokens per second more is better, of all else less.
+    """
     heatmaps: list[HeatMap] | None = Field(None, max_length=12)
+    """Maps over two swept fields."""
     effects: list[Column] | None = Field(None, max_length=6)
+    """Columns of which the effects of each swept field are drawn."""
     roofline: bool | Literal["op", "design"] | None = None
+    """A dot per `op`, or per `design` at each of its points; `true`: as the report chooses."""
 
     @model_validator(mode="after")
     def _asks_for_each_once(self) -> Figures:

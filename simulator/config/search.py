@@ -46,29 +46,29 @@ class Objective(NamedTuple):
 
 
 class Search(Record):
-    """Which of a study's points are run, and in which order.
-
-    ``method``: ``random`` draws points, ``lhs`` spreads them so that each value of an axis is met equally often (Latin
-    hypercube), ``nsga2`` breeds them in generations from those that were best so far. ``points``: how many; a point is
-    a design at values of the sweep axes, on every workload. ``seed``: the study's where it is not said.
-
-    ``objectives``: columns of the results, or ``{column: min}`` and ``{column: max}``. Of several workloads times,
-    energies and other quantities with a unit count by their geometric mean, decibels and shares by their mean.
-
-    ``population`` (points of a generation; 16, less for fewer than 64 points), ``crossover`` (share of children that
-    have two parents) and ``mutation`` (chance of each axis to be drawn anew; one axis of a child by default) are
-    NSGA-II's (Deb et al., IEEE Trans. Evol. Comput. 6(2), 2002).
-    """
+    """Which of a study's points are run, and in which order."""
 
     method: Literal["random", "lhs", "nsga2"]
+    """`random` draws points, `lhs` spreads them so that each value of an axis is met equally often (Latin hypercube),
+    `nsga2` breeds them in generations from those that were best so far (Deb et al., IEEE Trans. Evol. Comput. 6(2),
+    2002).
+    """
     points: Annotated[int, Field(ge=1, le=1_000_000)]
+    """How many; a point is a design at values of the sweep axes, on every workload."""
     seed: NonNegativeInt | None = None
+    """For what is drawn; null: the study's."""
     objectives: Annotated[list[str | dict[str, Direction]], Field(min_length=1)] = Field(
         default=["latency_s", "energy_total_pj", "area_total_um2"]
     )
+    """Columns of the results, or `{column: min}` and `{column: max}`. Of several workloads times, energies and other
+    quantities with a unit count by their geometric mean, decibels and shares by their mean.
+    """
     population: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    """Of `nsga2`: points of a generation; null: 16, less for fewer than 64 points."""
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Of `nsga2`: share of children that have two parents."""
     mutation: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of `nsga2`: chance of each axis to be drawn anew; null: one axis of a child."""
 
     @property
     def targets(self) -> tuple[Objective, ...]:

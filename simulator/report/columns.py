@@ -105,7 +105,8 @@ COLUMNS = (
     Column("fidelity", "", "How timing was found."),
     Column("seed", "", "For what was drawn at random."),
     Column("clock_mhz", "MHz", "Clock of the array."),
-    Column("peak_tops", "TOPS", "Two operations per MAC of a full array."),
+    Column("peak_tops", "TOPS", "Two operations per MAC of a full array; of an op, at its precision.", _BOTH),
+    Column("dram_gb_s", "GB/s", "Peak bandwidth of DRAM; empty where nothing limits it."),
     Column("act_bits_per_value", "bits", "Stored bits of an activation, scales, padding and lists included."),
     Column("weight_bits_per_value", "bits", "Stored bits of a weight, scales, padding and lists included."),
     Column("tokens", "", "New tokens of all sequences that one run takes."),
@@ -119,6 +120,7 @@ COLUMNS = (
     Column(
         "accuracy_<metric>", "", "What `accuracy` of the study measured on a real model: [Accuracy](../accuracy.md)."
     ),
+    Column("search_round", "", "Which round of a search asked for the point, the first is 1."),
     Column("failure", "", "Why a point has no numbers; a table without failures has no such column."),
     Column("simulated_us", "us", "Where the study has measured times: what the op takes here.", _LAYERS),
     Column("measured_us", "us", "Where the study has measured times: what it took there.", _LAYERS),
