@@ -61,7 +61,7 @@ formats: $(INSTALLED)  ## write docs/formats.md again: every number format on th
 	cp reports/formats/figures/sqnr_bits.svg docs/figures/
 
 docs: $(INSTALLED_DEV)  ## the documentation as a site that opens from disk: site/index.html
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 lint: $(INSTALLED_DEV)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -79,8 +79,8 @@ def known_definitions() -> Definitions:
             "WorkloadSpec": {"model": _model()},
         }
     )
-    definitions.all["DatapathSpec-part"] = _datapath()
-    definitions.all["DatapathSpec"] = _datapath() | {"required": ["name"]}
+    datapaths = _datapath()
+    definitions.all |= {"DatapathSpec-part": datapaths, "DatapathSpec": datapaths | {"required": ["name"]}}
     for record in (*_DESIGNS, WorkloadSpec, CostLibrary, DramPart, KernelList, Study):
         definitions.add(record)
     definitions.part("DramPart")
