@@ -60,7 +60,8 @@ def test_every_description_is_of_a_column(tables):
         for table in column.tables
         if not any(described_column(name, table) is column for name in tables[table])
     ]
-    assert [(name, table) for name, table in unseen if not name.startswith("accuracy_")] == []  # these need a model
+    elsewhere = ("accuracy_<metric>", "search_round")  # need a model and a search; tests of those see them
+    assert [(name, table) for name, table in unseen if name not in elsewhere] == []
 
 
 def test_the_contracts_columns_and_all_stalls_are_described():

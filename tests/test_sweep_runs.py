@@ -15,7 +15,7 @@ import simulator as sim
 from simulator import cli
 from simulator.config import load_study
 from simulator.report.pareto import non_dominated
-from simulator.study import constraints, evaluate, reuse
+from simulator.study import evaluate, reuse
 from simulator.study.points import open_points
 from simulator.study.run import execute
 from simulator.study.setup import StudySetup
@@ -50,9 +50,9 @@ def counted(monkeypatch):
     """Points that are simulated."""
     ran, right = [], evaluate.run_point
 
-    def run_point(point, *rest):
+    def run_point(point, *rest, **how):
         ran.append(point.label)
-        return right(point, *rest)
+        return right(point, *rest, **how)
 
     monkeypatch.setattr(evaluate, "run_point", run_point)
     return ran
@@ -118,11 +118,11 @@ def test_a_mistake_of_this_program_is_recorded_and_tried_again(study, tmp_path, 
     right = evaluate.run_point
     calls = []
 
-    def run_point(point, *rest):
+    def run_point(point, *rest, **how):
         calls.append(point.label)
         if len(calls) == 1:
             raise AssertionError("two\nlines")
-        return right(point, *rest)
+        return right(point, *rest, **how)
 
     monkeypatch.setattr(evaluate, "run_point", run_point)
     sizes = ["--set", "study.sweep.array.rows=[8]"]
@@ -273,17 +273,3 @@ def test_the_shipped_sweep_has_ten_thousand_points_and_none_is_wrong():
     for result in evaluate.evaluate(points.setup, corners):
         assert result.failure is None
         assert result.row["macs"] == 11_173_625_856
-
-
-def test_columns_that_constraints_may_name_are_those_of_results(tmp_path):
-    table = sim.run_study(STUDY, tmp_path / "run")
-    unknown = [c for c in constraints._MORE_COLUMNS if c not in table]
-    of_tokens = {
-        "tokens",
-        "tokens_per_s",
-        "dram_bound_tokens_per_s",
-        "pj_per_token",
-        "weight_read_bytes",
-        "kv_read_bytes",
-    }
-    assert set(unknown) == {"sms", *of_tokens}

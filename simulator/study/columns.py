@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simulator.config import Source, Study
-from simulator.engine import STALL_CAUSES
 from simulator.errors import ConfigError, did_you_mean
+from simulator.report.columns import COLUMNS, described_column
 from simulator.study.rows import CONTRACT_COLUMNS
 
-__all__ = ["MORE_COLUMNS", "is_column", "require_drawable"]
+__all__ = ["NAMED_COLUMNS", "is_column", "require_drawable"]
 
-MORE_COLUMNS = (
-    *(f"stall_{cause}_cycles" for cause in STALL_CAUSES),
-    *(f"energy_gpu_{part}_pj" for part in ("const", "static", "dram_l2", "l1_reg", "core")),
-    *("speedup", "energy_ratio", "clock_mhz", "peak_tops", "dram_gb_s", "rows", "cols", "cores", "sms"),
-    *("fidelity", "seed", "fill_drain_cycles", "sqnr_quantisation_db", "sqnr_arithmetic_db"),
-    *("act_bits_per_value", "weight_bits_per_value", "tokens", "tokens_per_s", "dram_bound_tokens_per_s"),
-    *("pj_per_token", "weight_read_bytes", "kv_read_bytes"),
-)
-"""Columns besides the contract's; some are only there for some designs or workloads."""
-
-_FAMILIES = ("energy_part_", "area_part_", "stall_", "dram_", "accuracy_")
-"""Beginnings of columns whose names a design's parts and actions, its DRAM or a model's judges make."""
+NAMED_COLUMNS = tuple(c.name for c in COLUMNS if "results" in c.tables and "<" not in c.name)
+"""Columns of known name; some are only there for some designs or workloads."""
 
 
 def is_column(name: str) -> bool:
     """May a results table have this column?"""
-    return name in CONTRACT_COLUMNS or name in MORE_COLUMNS or name.startswith(_FAMILIES)
+    return described_column(name) is not None
 
 
 def require_drawable(study: Study, source: Source, axes: Sequence[str]) -> None:
@@ -41,7 +31,7 @@ def require_drawable(study: Study, source: Source, axes: Sequence[str]) -> None:
         swept_only = path[0] == "heatmaps" and path[-1] != "value"
         if name in axes or (not swept_only and is_column(name)):
             continue
-        known = [*axes, *(() if swept_only else (*CONTRACT_COLUMNS, *MORE_COLUMNS))]
+        known = [*axes, *(() if swept_only else NAMED_COLUMNS)]
         what = "swept field" if swept_only else "column of the results and no swept field"
         shown = f"; swept: {', '.join(axes) or 'nothing'}"
         hint = did_you_mean(name, known) or (

@@ -10,10 +10,10 @@ from simulator.config import kind_of
 from simulator.config.conditions import Condition, parse_condition
 from simulator.cost import total
 from simulator.errors import ConfigError
-from simulator.study.columns import MORE_COLUMNS, is_column
+from simulator.study.columns import NAMED_COLUMNS, is_column
 from simulator.study.point import Point
 from simulator.study.points import Points
-from simulator.study.rows import CONTRACT_COLUMNS, Row, geometry
+from simulator.study.rows import Row, geometry
 
 __all__ = [
     "MEETS",
@@ -33,7 +33,7 @@ MEETS = "meets_constraints"
 
 def require_columns(points: Points) -> None:
     """Refuse a constraint on what no result has. Raises: ConfigError."""
-    known = [*CONTRACT_COLUMNS, *MORE_COLUMNS, *points.space.paths]
+    known = [*NAMED_COLUMNS, *points.space.paths]
     for text, where in _written(points):
         names = parse_condition(text, _Anything(), where).names
         open_ended = [name for name in names if is_column(name)]
