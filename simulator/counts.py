@@ -65,7 +65,14 @@ class Counts:
 
     def level(self, name: str) -> Traffic:
         """Traffic of one memory level, all operands."""
-        return sum((t for (level, _), t in self.traffic.items() if level == name), Traffic())
+        read: float = 0
+        written: float = 0
+        reads = writes = 0
+        for (level, _), moved in self.traffic.items():
+            if level == name:
+                read, written = read + moved.read_bits, written + moved.write_bits
+                reads, writes = reads + moved.reads, writes + moved.writes
+        return Traffic(read, written, reads, writes)
 
     def records(self) -> list[dict[str, Any]]:
         """Plain data: a record per level and operand with ``reads`` and ``writes`` (accesses) and their bytes. MACs

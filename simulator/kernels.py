@@ -28,8 +28,10 @@ KERNEL_MODULES = (
     "mapping/blocks.py",
     "mapping/closed_forms.py",
     "mapping/loop_orders.py",
+    "mapping/tile_sums.py",
     "study/blocking_bounds.py",
     "study/blocking_search.py",
+    "study/measured.py",
 )
 """Every module that defines kernels, from the package's folder; a test holds the list."""
 

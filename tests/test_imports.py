@@ -48,6 +48,7 @@ CONTRACT_OF_DATAPATHS = {f"simulator.datapath.{name}" for name in ("Datapath", "
 
 YAML_READER = "config"
 NEVER = ("pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib")
+HEAVY_OF_HELP = ("numba", "numpy", "pandas", "matplotlib", "pyarrow", "scipy", "simpy", "safetensors", "yaml")
 HEAVY = ("numba", "pandas", "matplotlib", "numpy", "pyarrow", "pydantic", "yaml", "safetensors", "simpy")
 
 
@@ -249,3 +250,25 @@ def test_a_shipped_file_with_one_comment_fewer_is_found():
     changed = re.sub(r"^(clock_mhz: \d+) *#.*$", r"\1", text, flags=re.MULTILINE)
     assert changed != text
     assert unsourced(changed) == [f"{line}: 500"]
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["run", "--help"], ["gemm", "--help"]])
+def test_help_imports_nothing_heavy(asked):
+    """Counted in modules, not in seconds: an answer about arguments needs no numbers, tables or compilers."""
+    script = (
+        "import sys\nfrom simulator.cli import app\ntry:\n    app(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        f"print('heavy:', [m for m in {HEAVY_OF_HELP!r} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *asked], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_a_gemm_needs_no_tables_figures_or_events():
+    script = (
+        "import sys\nimport simulator as sim\nsim.simulate_gemm(sim.load_design('int8_systolic'), M=8, N=8, K=8)\n"
+        "print([m for m in ('pandas', 'matplotlib', 'pyarrow', 'simpy', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"

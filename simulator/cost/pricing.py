@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from simulator import units
@@ -76,6 +77,18 @@ class Bill:
     def sram_leakage_mw(self) -> float:
         """Leakage of all scratchpads."""
         return sum(b.leakage_mw for b in self.buffers.values())
+
+    @cached_property
+    def static_mw(self) -> dict[str, float]:
+        """Powers that are drawn all the time; parts that are charged as a full array have their leakage there."""
+        conventions, static = (
+            self.library.conventions,
+            {"dram_background": self.dram.background_mw * self.dram_channels},
+        )
+        if conventions.static == "dram_background_only":
+            return static
+        logic = {"leakage_logic": self.logic_leakage_mw} if conventions.core_energy == "per_mac" else {}
+        return logic | {"leakage_sram": self.sram_leakage_mw} | static
 
 
 def make_bill(
@@ -156,7 +169,7 @@ def energy_pj(bill: Bill, counts: Counts) -> dict[str, float]:
         moved = _charged(library.conventions, counts, name)
         energy[name] = moved.read_bits * sram.read_pj_per_bit + moved.write_bits * sram.write_pj_per_bit
     energy |= _of_dram(bill.dram, counts)
-    for name, mw in _static_mw(bill).items():
+    for name, mw in bill.static_mw.items():
         energy[name] = units.mw_to_pj_per_cycle(mw, bill.clock_mhz) * counts.cycles
     return energy
 
@@ -210,15 +223,6 @@ def _charged(conventions: Conventions, counts: Counts, buffer: str) -> Traffic:
     reads, sums = conventions.operand_reads, conventions.sum_bits
     way = f"{reads}/{sums}" if buffer == "out_buffer" else reads
     return counts.level(buffer) + counts.otherwise.get((buffer, way), Traffic())
-
-
-def _static_mw(bill: Bill) -> dict[str, float]:
-    """Powers that are drawn all the time; parts that are charged as a full array have their leakage there."""
-    conventions, static = bill.library.conventions, {"dram_background": bill.dram.background_mw * bill.dram_channels}
-    if conventions.static == "dram_background_only":
-        return static
-    logic = {"leakage_logic": bill.logic_leakage_mw} if conventions.core_energy == "per_mac" else {}
-    return logic | {"leakage_sram": bill.sram_leakage_mw} | static
 
 
 def area_um2(bill: Bill) -> dict[str, float]:

@@ -120,7 +120,42 @@ def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
     return by_waits(table, waits, events)
 
 
+class Spent(NamedTuple):
+    """What tiles take of the array, wherever they wait.
+
+    Attributes:
+        fill, drain: of the first tile and of the last; issue: of all.
+        compute_cycles, fill_drain_cycles: see ``Tiles``; own: stalls of tiles' own, by cause.
+        first_loads: whether the first tile loads anything; frees: whether results leave without DRAM.
+    """
+
+    fill: int
+    drain: int
+    issue: int
+    compute_cycles: int
+    fill_drain_cycles: int
+    own: dict[str, int]
+    first_loads: bool
+    frees: bool
+
+
 def by_waits(tiles: Tiles, waits: Waits, events: NDArray[np.int64] | None = None) -> Timing:
+    """Split the makespan of a run by cause. Raises: as ``split``."""
+    rows = tiles.rows
+    spent = Spent(
+        int(rows["fill_cycles"][0]),
+        int(rows["drain_cycles"][-1]),
+        tiles.total("issue_cycles"),
+        tiles.compute_cycles,
+        tiles.fill_drain_cycles,
+        own_stalls(tiles),
+        first_loads(tiles),
+        bool(rows["frees_output"].any()),
+    )
+    return split(spent, waits, events)
+
+
+def split(spent: Spent, waits: Waits, events: NDArray[np.int64] | None = None) -> Timing:
     """Split the makespan of a run by cause.
 
     A gap before a tile belongs to DRAM reads: its operands are on their way, or enter the idle array late; only the
@@ -130,16 +165,15 @@ def by_waits(tiles: Tiles, waits: Waits, events: NDArray[np.int64] | None = None
 
     Raises: ConservationError if causes do not sum to the total or compute differs from the closed form.
     """
-    fill, drain = int(tiles.rows["fill_cycles"][0]), int(tiles.rows["drain_cycles"][-1])
-    stalls = dict.fromkeys(STALL_CAUSES, 0) | own_stalls(tiles)
-    cached = waits.before_unloaded - (fill if not first_loads(tiles) else 0)
-    stalls["stall_dram_read"] = waits.before_tiles - fill - cached
+    stalls = dict.fromkeys(STALL_CAUSES, 0) | spent.own
+    cached = waits.before_unloaded - (0 if spent.first_loads else spent.fill)
+    stalls["stall_dram_read"] = waits.before_tiles - spent.fill - cached
     stalls["stall_l2"] += cached
-    stalls["stall_epilogue" if tiles.rows["frees_output"].any() else "stall_dram_write"] = waits.frozen
+    stalls["stall_epilogue" if spent.frees else "stall_dram_write"] = waits.frozen
     stalls["stall_dram_write"] += waits.end - waits.results_out
-    compute = fill + tiles.total("issue_cycles") + drain
-    timing = Timing(waits.end, compute, stalls, events, tiles.fill_drain_cycles)
-    check(timing, tiles)
+    compute = spent.fill + spent.issue + spent.drain
+    timing = Timing(waits.end, compute, stalls, events, spent.fill_drain_cycles)
+    _check(timing, spent.compute_cycles, spent.fill_drain_cycles)
     return timing
 
 
@@ -155,15 +189,19 @@ def own_stalls(tiles: Tiles) -> dict[str, int]:
 
 def check(timing: Timing, tiles: Tiles) -> None:
     """Conservation of cycles, asserted in every run. Raises: ConservationError."""
-    if timing.compute_cycles != tiles.compute_cycles:
+    _check(timing, tiles.compute_cycles, tiles.fill_drain_cycles)
+
+
+def _check(timing: Timing, compute_cycles: int, fill_drain_cycles: int) -> None:
+    if timing.compute_cycles != compute_cycles:
         raise ConservationError(
-            f"compute cycles of the tiles are {timing.compute_cycles}, their closed form says {tiles.compute_cycles}"
+            f"compute cycles of the tiles are {timing.compute_cycles}, their closed form says {compute_cycles}"
         )
     if timing.compute_cycles + sum(timing.stalls.values()) != timing.total_cycles or min(timing.stalls.values()) < 0:
         raise ConservationError(f"cycles by cause do not sum to the total: {timing.by_cause()}")
-    if timing.fill_drain_cycles != tiles.fill_drain_cycles or timing.fill_drain_cycles > timing.compute_cycles:
+    if timing.fill_drain_cycles != fill_drain_cycles or timing.fill_drain_cycles > timing.compute_cycles:
         raise ConservationError(
-            f"{timing.fill_drain_cycles} cycles of fill and drain, where the tiles have {tiles.fill_drain_cycles} "
+            f"{timing.fill_drain_cycles} cycles of fill and drain, where the tiles have {fill_drain_cycles} "
             f"of {timing.compute_cycles}"
         )
 

@@ -16,23 +16,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from simulator.counts import Counts, Traffic
-from simulator.datapath import Datapath, TileCosts, Width
+from simulator.datapath import Datapath, TileCosts
 from simulator.mapping.accesses import Accesses, PadAccesses
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import OperandBits
+from simulator.mapping.tile_sums import TileSums, sums_of
 from simulator.tiles import Tiles
 from simulator.workload import Op
 
 __all__ = ["count"]
-
-Side = Literal["act", "weight"]
 
 
 class _Passes(NamedTuple):
@@ -65,25 +61,43 @@ def count(
         shared: traffic of levels that belong to no core, the global buffer's.
     Raises: ConservationError if the tiles lose bytes; assertion if they lose MACs.
     """
-    macs = tiles.total("macs")
-    assert macs == op.M * op.N * op.K, "tiles must cover the GEMM exactly once"
-    costs = costs or TileCosts.none(tiles.rows)
+    sums = sums_of(tiles, bits, burst_bytes)
+    return count_sums(op, sums, tiles.compute_cycles, array, bits, datapath, cycles, pads, costs, shared)
+
+
+def count_sums(
+    op: Op,
+    tiles: TileSums,
+    compute_cycles: int,
+    array: ArrayShape,
+    bits: OperandBits,
+    datapath: Datapath,
+    cycles: int,
+    pads: PadAccesses,
+    costs: TileCosts | None = None,
+    shared: Mapping[tuple[str, str], Traffic] = MappingProxyType({}),
+) -> Counts:
+    """The same from what the tiles add up to."""
+    assert tiles.macs == op.M * op.N * op.K, "tiles must cover the GEMM exactly once"
     passes = _passes(op, array, tiles)
     sums = _sum_bits(op, tiles, bits, passes)
+    act_more, weight_more = (costs.act_buffer_bits, costs.weight_buffer_bits) if costs else ((0, 0), (0, 0))
     traffic = {
-        ("dram", "act"): _loads(tiles, "act_load_bytes", burst_bytes),
-        ("dram", "weight"): _loads(tiles, "weight_load_bytes", burst_bytes),
-        ("dram", "out"): _loads(tiles, "sum_load_bytes", burst_bytes) + _stores(tiles, "store_bytes", burst_bytes),
+        ("dram", "act"): Traffic(read_bits=tiles.act_bytes * 8, reads=tiles.act_bursts),
+        ("dram", "weight"): Traffic(read_bits=tiles.weight_bytes * 8, reads=tiles.weight_bursts),
+        ("dram", "out"): Traffic(tiles.sum_bytes * 8, tiles.store_bytes * 8, tiles.sum_bursts, tiles.store_bursts),
         **shared,
-        ("act_buffer", "act"): _operand(tiles, "act", op.M * passes.act, op.K, bits.act, costs, pads.act),
-        ("weight_buffer", "weight"): _operand(
-            tiles, "weight", op.N * passes.weight, op.K, bits.weight, costs, pads.weight
+        ("act_buffer", "act"): _operand(
+            op.M * passes.act * bits.act.row_bits(op.K), tiles.act_written, act_more, pads.act
         ),
-        ("out_buffer", "out"): replace(sums, reads=pads.out.reads, writes=pads.out.writes),
+        ("weight_buffer", "weight"): _operand(
+            op.N * passes.weight * bits.weight.row_bits(op.K), tiles.weight_written, weight_more, pads.weight
+        ),
+        ("out_buffer", "out"): Traffic(sums.read_bits, sums.write_bits, pads.out.reads, pads.out.writes),
         **_in_array(op, array, bits, datapath, passes),
     }
     actions = _actions(op, array, bits, datapath, passes, costs)
-    counts = Counts(macs, cycles, actions, traffic, tiles.compute_cycles, _otherwise(op, tiles, array, bits, passes))
+    counts = Counts(tiles.macs, cycles, actions, traffic, compute_cycles, _otherwise(op, tiles, array, bits, passes))
     act_bits, weight_bits = (
         width.dram_bits * rows * op.K // width.values for width, rows in ((bits.act, op.M), (bits.weight, op.N))
     )
@@ -91,56 +105,33 @@ def count(
     return counts
 
 
-def _passes(op: Op, array: ArrayShape, tiles: Tiles) -> _Passes:
+def _passes(op: Op, array: ArrayShape, tiles: TileSums) -> _Passes:
     down, across = array.places(op.M, op.N, op.K)
     row_folds, col_folds = -(-down // array.rows), -(-across // array.cols)
     if array.dataflow == "os":
         return _Passes(col_folds, row_folds, 1)
     if array.dataflow == "ws":
-        return _Passes(col_folds, _blocks(tiles, "n0", "k0"), row_folds)
-    return _Passes(_blocks(tiles, "m0", "k0"), col_folds, row_folds)
+        return _Passes(col_folds, tiles.m_blocks, row_folds)
+    return _Passes(tiles.n_blocks, col_folds, row_folds)
 
 
-def _blocks(tiles: Tiles, *others: str) -> int:
-    """Blocks along one dimension: tiles at the first block of the other two."""
-    rows = tiles.rows
-    return tiles.summed(np.logical_and.reduce([rows[corner] == rows[corner][0] for corner in others]))
-
-
-def _loads(tiles: Tiles, column: str, burst_bytes: int) -> Traffic:
-    """DRAM reads of one operand. Bits are those asked for; each tile's transfer takes whole bursts."""
-    return Traffic(read_bits=tiles.total(column) * 8, reads=tiles.summed(-(-tiles.rows[column] // burst_bytes)))
-
-
-def _stores(tiles: Tiles, column: str, burst_bytes: int) -> Traffic:
-    loads = _loads(tiles, column, burst_bytes)
-    return Traffic(write_bits=loads.read_bits, writes=loads.reads)
-
-
-def _operand(tiles: Tiles, side: Side, lines: int, K: int, width: Width, costs: TileCosts, words: Accesses) -> Traffic:
-    """Scratchpad traffic of one operand: ``lines`` rows of K values read in all, written as they are loaded. What
-    values add to it (lists, masks) is taken to be packed in words.
+def _operand(read: float, written: int, more: tuple[int, int], words: Accesses) -> Traffic:
+    """Scratchpad traffic of one operand: bits read in all, and written as they are loaded. What values add to it
+    (lists, masks) is taken to be packed in words.
     """
-    rows = tiles.rows
-    lines_held = rows["m" if side == "act" else "n"]
-    block_bits = -(-lines_held * width.row_bits(rows["k"]) // 8) * 8
-    loaded = rows[f"{side}_load_bytes"] + rows[f"{side}_global_bytes"] > 0
-    written = tiles.summed(block_bits * loaded)
-    more_read, more_written = costs.act_buffer_bits if side == "act" else costs.weight_buffer_bits
-    more = (-(-bits // words.word_bits) for bits in (more_read, more_written))
-    reads, writes = (n + extra for n, extra in zip((words.reads, words.writes), more, strict=True))
-    return Traffic(lines * width.row_bits(K) + more_read, written + more_written, reads, writes)
+    reads, writes = (
+        n + -(-extra // words.word_bits) for n, extra in zip((words.reads, words.writes), more, strict=True)
+    )
+    return Traffic(read + more[0], written + more[1], reads, writes)
 
 
-def _sums(op: Op, tiles: Tiles, passes: _Passes) -> Traffic:
+def _sums(op: Op, tiles: TileSums, passes: _Passes) -> Traffic:
     """Sums in and out of their scratchpad: in from the array and from DRAM, out to the array and to DRAM [values]."""
-    outputs, rows = op.M * op.N, tiles.rows
-    block = rows["m"] * rows["n"]
-    returned, stored = (tiles.summed(block * (rows[f"{moved}_bytes"] > 0)) for moved in ("sum_load", "store"))
-    return Traffic(outputs * (passes.sums - 1) + stored, outputs * passes.sums + returned)
+    outputs = op.M * op.N
+    return Traffic(outputs * (passes.sums - 1) + tiles.stored, outputs * passes.sums + tiles.returned)
 
 
-def _sum_bits(op: Op, tiles: Tiles, bits: OperandBits, passes: _Passes) -> Traffic:
+def _sum_bits(op: Op, tiles: TileSums, bits: OperandBits, passes: _Passes) -> Traffic:
     """Bits of the same: a finished output is one sum, one that is not finished all that the PE has of it."""
     moved, outputs = _sums(op, tiles, passes), op.M * op.N
     finished = outputs * bits.accumulator
@@ -149,7 +140,7 @@ def _sum_bits(op: Op, tiles: Tiles, bits: OperandBits, passes: _Passes) -> Traff
 
 
 def _otherwise(
-    op: Op, tiles: Tiles, array: ArrayShape, bits: OperandBits, passes: _Passes
+    op: Op, tiles: TileSums, array: ArrayShape, bits: OperandBits, passes: _Passes
 ) -> dict[tuple[str, str], Traffic]:
     """What other conventions of counting would add to the scratchpads' traffic (``Counts.otherwise``).
 
@@ -169,7 +160,7 @@ def _otherwise(
 
 
 def _actions(
-    op: Op, array: ArrayShape, bits: OperandBits, datapath: Datapath, passes: _Passes, costs: TileCosts
+    op: Op, array: ArrayShape, bits: OperandBits, datapath: Datapath, passes: _Passes, costs: TileCosts | None
 ) -> dict[str, float]:
     actions: dict[str, float] = defaultdict(float)
     for per_one, times in (
@@ -178,7 +169,7 @@ def _actions(
         (datapath.actions_per_operand("weight"), op.N * op.K * passes.weight),
         (datapath.actions_per_output(), op.M * op.N),
         ({"reg_bit": 1}, sum(_hop_bits(op, array, bits, datapath, passes).values())),
-        (costs.actions, 1),
+        (costs.actions if costs else {}, 1),
     ):
         for action, n in per_one.items():
             actions[action] += n * times

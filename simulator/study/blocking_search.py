@@ -80,7 +80,7 @@ def makespan(case, channel, sizes, counts, order, most, rows, spans):
     """Cycles of one blocking on this memory; more than ``most``: some number that is, too."""
     kinds = fill_rows(case, sizes, counts, order, True, rows)
     for i in range(kinds):
-        _time_kind(channel, i, rows, spans)
+        time_kind(channel, i, rows, spans)
     compute = compute_cycles(case, sizes[0], sizes[1]) - spans[0, FILL]
     waiting = most - compute - spans[kinds - 1, STORE]
     along = (counts[order[0]], counts[order[1]], counts[order[2]])
@@ -89,7 +89,7 @@ def makespan(case, channel, sizes, counts, order, most, rows, spans):
 
 
 @kernel
-def _time_kind(channel, i, rows, spans):
+def time_kind(channel, i, rows, spans):
     """Durations and flags of a kind of tile, from its row."""
     loaded = rows[i, blocks.ACT_LOAD] + rows[i, blocks.WEIGHT_LOAD] + rows[i, blocks.SUM_LOAD]
     spans[i, LOADED] = transfer_cycles(loaded, channel.burst_bytes, channel.read_bytes_per_cycle)

@@ -89,6 +89,11 @@ class CorePlan:
         return [self.tables, self.reduction] if self.reduction else [self.tables]
 
     @property
+    def is_measurable(self) -> bool:
+        """Whether one core has it whole, and no word of a scratchpad waits for its bank."""
+        return len(self.gemms) == 1 and not self.reduction and not self.gemms[0].memories.bank_conflicts
+
+    @property
     def batch(self) -> int:
         """GEMMs of the op that it runs at once."""
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from simulator import datapath as datapaths
 from simulator.config.study import Fidelity
@@ -86,9 +87,9 @@ def run_point(
     mismatches: list[str] = []
     results: list[OpResult | PassResult] = []
     for index in range(len(point.workload.steps)):
-        result = simulate_step(
-            point.hardware, point.workload.steps, index, point.workload.tensors(index), fidelity=fidelity, seed=seed
-        )
+        tensors = point.workload.tensors(index)
+        how: Any = {"fidelity": fidelity, "seed": seed, "accesses": with_layers}
+        result = simulate_step(point.hardware, point.workload.steps, index, tensors, **how)
         if with_layers:
             layers.append(layer_row(point, result))
         if isinstance(result, OpResult):

@@ -36,7 +36,8 @@ class Hardware:
         launch_cycles: that each GEMM or pass takes before it begins and after it ends.
         bill: prices.
         layers: (pattern of op names, the same hardware at another precision); the first that fits an op applies.
-        known: cycles and counts of GEMMs whose costs follow from their shape, kept by ``simulate``.
+        known: what was found for it and is asked again: plans, cycles and counts of GEMMs whose costs follow from their
+            shape, passes.
     """
 
     design: Design

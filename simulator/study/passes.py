@@ -72,11 +72,12 @@ def simulate_step(
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,
+    accesses: bool = True,
 ) -> OpResult | PassResult:
     """One step of a workload: an op as ``simulate_op`` runs it, or a pass."""
     step = steps[index]
     if isinstance(step, Op):
-        return simulate_op(hardware, step, tensors, fidelity=fidelity, seed=seed)
+        return simulate_op(hardware, step, tensors, fidelity=fidelity, seed=seed, accesses=accesses)
     return simulate_pass(hardware, steps, index, fidelity=fidelity)
 
 

@@ -68,7 +68,16 @@ def plan(hardware: SystolicHardware, op: Op, sharing: int = 1) -> GemmPlan:
     too large to simulate.
     """
     hardware = hardware.for_op(op)
-    require_feasible(hardware, op)
+    key = "plan", op.M, op.N, op.K, sharing
+    if key not in hardware.known:
+        require_feasible(hardware, op)
+        hardware.known[key] = _plan(hardware, op, sharing)
+    require_feasible_op(op)
+    found: GemmPlan = hardware.known[key]
+    return found
+
+
+def _plan(hardware: SystolicHardware, op: Op, sharing: int) -> GemmPlan:
     dram = hardware.search_dram
     if sharing > 1:
         dram = replace(dram, bytes_per_cycle=dram.bytes_per_cycle / sharing)

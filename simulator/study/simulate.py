@@ -18,7 +18,9 @@ from simulator.datapath import Datapath, Job, TileCosts
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
+from simulator.study.cores import CorePlan
 from simulator.study.hardware import Hardware
+from simulator.study.measured import measured
 from simulator.study.operands import encode, random_tensors
 from simulator.study.plans import KernelPlan, Plan, plan_op, require_registers
 from simulator.study.programs import program_hardware, run_program
@@ -68,6 +70,7 @@ def simulate_op(
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,
+    accesses: bool = True,
 ) -> OpResult:
     """Run one op.
 
@@ -76,6 +79,7 @@ def simulate_op(
         fidelity: which engine; ``pe_array`` also takes the values from the array's registers, and draws the tensors
             of one GEMM if only shapes are known.
         seed: for what is drawn when only shapes are known.
+        accesses: whether accesses of scratchpads have to be counted, which no cycle and no energy depends on.
     Raises: ConfigError if the design cannot run it; MismatchError or ConservationError if this program is wrong.
     """
     hardware = hardware.for_op(op)
@@ -91,7 +95,7 @@ def simulate_op(
         sums = plan.sums if isinstance(plan, KernelPlan) else None
         quality = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
     known = operands if tensors is not None else None
-    timing, counts, tiles = _timed(hardware, op, plan, known, fidelity, seed)
+    timing, counts, tiles = _timed(hardware, op, plan, known, fidelity, seed, accesses)
     _require_all_macs(op, counts)
     storage = storage_of(hardware, op, operands)
     energy = hardware.energy(counts)
@@ -131,6 +135,7 @@ def _timed(
     operands: Sequence[tuple[Encoded, Encoded]] | None,
     fidelity: Fidelity,
     seed: int,
+    accesses: bool = True,
 ) -> tuple[Timing, Counts, int]:
     """Cycles and counts of all GEMMs of an op, and its tiles; ``operands`` None where only shapes are known."""
     if program := program_hardware(hardware):
@@ -138,7 +143,7 @@ def _timed(
         runs = [run_program(program, op, act, fidelity) for act in acts]
         return summed([run.timing for run in runs]), reduce(add, (run.counts for run in runs)), runs[0].tiles
     if operands is None and not hardware.datapath.assumed_distribution:
-        return *_by_shape(hardware, op, plan, fidelity), plan.tiles
+        return *_by_shape(hardware, op, plan, fidelity, accesses), plan.tiles
     _, _, timing, counts = _costs(hardware, op, plan, operands or [(None, None)] * op.count, fidelity, seed)
     return timing, counts, plan.tiles
 
@@ -214,12 +219,12 @@ def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidel
     return run_registers(plan.hardware, act, weight, plan.tables[0])
 
 
-def _by_shape(hardware: Hardware, op: Op, plan: Plan, fidelity: Fidelity) -> tuple[Timing, Counts]:
+def _by_shape(hardware: Hardware, op: Op, plan: Plan, fidelity: Fidelity, accesses: bool) -> tuple[Timing, Counts]:
     """Cycles and counts of all GEMMs of an op whose costs follow from its shape: run once for each."""
-    key = op.M, op.N, op.K, op.count, plan.batch, fidelity
+    key = op.M, op.N, op.K, op.count, plan.batch, fidelity, accesses
     if key not in hardware.known:
         if _need_no_rows(hardware, fidelity):
-            timing, counts = _on_loops(hardware, plan, fidelity)
+            timing, counts = _on_loops(hardware, plan, fidelity, accesses)
         else:
             _, _, timing, counts = _costs(hardware, op, plan, [(None, None)] * plan.batch, fidelity, 0)
         times = op.count // plan.batch
@@ -235,9 +240,11 @@ def _need_no_rows(hardware: Hardware, fidelity: Fidelity) -> bool:
     return alone and fidelity in ("bound", "pipeline") and type(hardware.datapath).tile_costs is Datapath.tile_costs
 
 
-def _on_loops(hardware: Hardware, plan: Plan, fidelity: Fidelity) -> tuple[Timing, Counts]:
+def _on_loops(hardware: Hardware, plan: Plan, fidelity: Fidelity, accesses: bool) -> tuple[Timing, Counts]:
     """Cycles and counts of one GEMM on one core, in memory that does not grow with its tiles."""
     assert isinstance(hardware.dram, IdealDram), "the loops know of no other"
+    if isinstance(plan, CorePlan) and fidelity == "pipeline" and plan.is_measurable:
+        return measured(plan.gemms[0], hardware.dram, hardware.datapath, accesses=accesses)
     nest = plan.nest
     timing = run_bound(nest, hardware.dram) if fidelity == "bound" else run_nest(nest, hardware.dram)
     timing = timing.launched(hardware.launch_cycles)
