@@ -187,6 +187,7 @@ def causal_convs(torch: Any, model: Any, given: Any) -> dict[str, np.ndarray]:
     return {name: result.numpy() for name, result in zip(names, found, strict=True)}
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files left open there
 def test_what_is_between_products_is_right_to_float32() -> None:
     """DeiT amplifies rounding: a relative change of 1e-6 of the image makes 1e-4 in its middle blocks, in float64, too.
 
