@@ -19,6 +19,7 @@ _ROOTS = {
     "dram": ["DramPart"],
     "kernels": ["KernelList"],
 }
+_TITLES = {"cost": "Price list", "dram": "DRAM part", "kernels": "Kernel list"}
 _HEADS = {
     "study": "A study is designs x workloads x sweep axes: what `olivine run` takes.",
     "design": "A design decides cycles, energy, area and values. `array.kind` says which of two kinds it is.",
@@ -34,7 +35,9 @@ _ELSEWHERE = {"DramPart": "dram", "design": "design", "workload": "workload", "D
 def fields_page(kind: str) -> str:
     """All fields of a kind of document."""
     known = known_definitions()
-    parts = [f"# {kind.capitalize()}\n\n{_HEADS[kind]} Editors check it: [Editors](../editors.md).\n"]
+    parts = [
+        f"# {_TITLES.get(kind, kind.capitalize())}\n\n{_HEADS[kind]} Editors check it: [Editors](../editors.md).\n"
+    ]
     extends = "`extends: NAME`, a shipped name, a path, or a list of them, lays the document over another.\n"
     parts += [] if kind == "study" else [extends]
     for name in _reachable(known, _ROOTS[kind]):
