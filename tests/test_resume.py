@@ -243,7 +243,7 @@ def test_a_point_that_fails_keeps_those_before(workers, whole, tmp_path, monkeyp
     def put(self, *args):
         calls.append(args)
         if len(calls) == 3:
-            raise run.OutputError(f"{out}: cannot be written: No space left on device")
+            raise OutputError(f"{out}: cannot be written: No space left on device")
         right(self, *args)
 
     monkeypatch.setattr(run.Store, "put", put)
