@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from simulator import cli
+from simulator.errors import OutputError
 from simulator.study import run
 
 POINTS = 6
