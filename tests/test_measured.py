@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from simulator import datapath
-from simulator.engine import run_nest, run_pipeline
+from simulator.engine import NO_MEMORY_LIMIT, run_nest, run_pipeline
 from simulator.errors import MappingError
 from simulator.mapping import candidates
 from simulator.mapping.counting import count
@@ -27,9 +27,11 @@ UNIT = datapath.create("int_mac", {})
 
 
 @settings(max_examples=200, deadline=None)
-@given(searches(60), drams, st.integers(0, 10**6), st.sampled_from([1, 32, 64]))
+@given(searches(60), st.one_of(drams, st.just(NO_MEMORY_LIMIT)), st.integers(0, 10**6), st.sampled_from([1, 32, 64]))
 def test_cycles_by_cause_and_counts_are_those_of_the_table(case, dram, which, burst):
     op, array, bits, limits, depths = case
+    if dram is NO_MEMORY_LIMIT:
+        limits, depths = None, (0, 0, 0)
     try:
         choices = candidates(op, array, bits, limits, spills=depths[2] != 1)
     except MappingError:

@@ -63,6 +63,6 @@ def room_of(bits: OperandBits, limits: BufferLimits) -> Room:
 
 
 def channel_of(dram: IdealDram, depths: tuple[int, int, int]) -> Channel:
-    """See ``Channel``."""
+    """See ``Channel``. Without memory limits there is one tile, for which one place is enough."""
     rates = dram.bytes_per_cycle, dram.read_bytes_per_cycle
-    return Channel(*rates, dram.burst_bytes, dram.latency_cycles, min(depths[:2]), depths[2])
+    return Channel(*rates, dram.burst_bytes, dram.latency_cycles, min(depths[:2]) or 1, depths[2] or 1)
