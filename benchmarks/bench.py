@@ -1,64 +1,28 @@
-"""Speed side by side in one run, printed as ratios: kernels against memcpy and BLAS, engines against each other.
-
-    python benchmarks/bench.py [--json FILE] [--rounds N]
-
-Every line is the median of several rounds in a warm process. Nothing is asserted: the tests guard results, not time.
-"""
+"""Speed within one warm process: kernels against memcpy and BLAS, engines against each other."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from statistics import median
+from dataclasses import replace
 
 import numpy as np
 
 import simulator as sim
+from benchmarks.measure import Line, seconds
 from simulator import datapath, formats
 from simulator.config import load_dram
 from simulator.datapath import Width
 from simulator.engine import IdealDram, nest_cycles, run_pipeline
 from simulator.engine.dram_banked import serve
 from simulator.engine.event import run_events
-from simulator.engine.pe_array import run_os_array
 from simulator.mapping import ArrayShape, Blocking, BufferLimits, OperandBits, candidates, lower, nest_of, table_of
 from simulator.study.building import build
 from simulator.study.drams import banked_dram
 from simulator.study.planning import _best_plan
 from simulator.study.simulate import simulate_op
 from simulator.workload import Op
-
-
-@dataclass(frozen=True)
-class Line:
-    """One comparison: ``rate`` of ours in ``unit``, of the yardstick, and ours over it."""
-
-    what: str
-    unit: str
-    rate: float
-    yardstick: str
-    yardstick_rate: float
-
-    @property
-    def ratio(self) -> float:
-        return self.rate / self.yardstick_rate
-
-
-def seconds(work: Callable[[], object], rounds: int, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Median seconds of one call, after a warm-up call."""
-    work()
-    times = []
-    for _ in range(rounds):
-        start = clock()
-        work()
-        times.append(clock() - start)
-    return median(times)
 
 
 def encoding(rounds: int) -> list[Line]:
@@ -161,21 +125,6 @@ def memory(rounds: int) -> list[Line]:
     return lines
 
 
-def registers(rounds: int) -> list[Line]:
-    """Simulated PE-cycles per second of the register-accurate array, against MACs of a plain integer product."""
-    rng = np.random.default_rng(0)
-    act, weight = rng.integers(-127, 128, (128, 512)), rng.integers(-127, 128, (128, 512))
-    unit = datapath.create("int_mac", {})
-    how = {"mac": unit.mac, "state_type": unit.state_type}
-
-    def run():
-        return run_os_array(act, weight, 32, 32, **how, period_cycles=512, double_buffered=True)
-
-    ours = run().pe_cycles / seconds(run, rounds) / 1e6
-    plain = act.size * len(weight) / seconds(lambda: act @ weight.T, rounds) / 1e6
-    return [Line("pe_array int8, 32 x 32", "million PE-cycles/s", ours, "NumPy int64 MACs", plain)]
-
-
 def whole_gemm(rounds: int) -> list[Line]:
     """GEMMs per second, everything included, against the register-accurate array on the same design."""
     design = sim.load_design("int8_systolic", set={"array.rows": 32, "array.cols": 32})
@@ -254,28 +203,13 @@ def _peak_kb(work: Callable[[Op], None], op: Op) -> float:
     return peak
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--json", type=Path, help="also write the lines to this file")
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    parts = (encoding, products, engines, searches, memory, registers, whole_gemm, bert_forward, tile_memory)
-    lines = [line for part in parts for line in part(arguments.rounds)]
-    print(f"{'what':<32}{'rate':>12}  {'unit':<22}{'yardstick':<20}{'rate':>12}{'ratio':>12}")
-    for line in lines:
-        print(
-            f"{line.what:<32}{line.rate:>12.4g}  {line.unit:<22}{line.yardstick:<20}"
-            f"{line.yardstick_rate:>12.4g}{line.ratio:>12.4g}"
-        )
-    if arguments.json:
-        machine = {
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            "processor": platform.processor(),
-        }
-        records = [asdict(line) | {"ratio": line.ratio} for line in lines]
-        arguments.json.write_text(json.dumps({"machine": machine, "lines": records}, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+PARTS = {
+    "encoding": encoding,
+    "products": products,
+    "engines": engines,
+    "searches": searches,
+    "memory": memory,
+    "gemm": whole_gemm,
+    "bert": bert_forward,
+    "tile_memory": tile_memory,
+}

@@ -18,41 +18,7 @@ from pathlib import Path
 
 from scalesim.scale_sim import scalesim
 
-CONFIG = """
-[general]
-run_name = run
-[architecture_presets]
-ArrayHeight: {rows}
-ArrayWidth: {cols}
-IfmapSramSzkB: 2048
-FilterSramSzkB: 2048
-OfmapSramSzkB: 2048
-IfmapOffset: 0
-FilterOffset: 10000000
-OfmapOffset: 20000000
-Bandwidth: 10
-Dataflow: {dataflow}
-ReadRequestBuffer: 32
-WriteRequestBuffer: 32
-[layout]
-IfmapCustomLayout: False
-IfmapSRAMBankBandwidth: 10
-IfmapSRAMBankNum: 10
-IfmapSRAMBankPort: 2
-FilterCustomLayout: False
-FilterSRAMBankBandwidth: 10
-FilterSRAMBankNum: 10
-FilterSRAMBankPort: 2
-[sparsity]
-SparsitySupport: false
-SparseRep: ellpack_block
-OptimizedMapping: false
-BlockSize: 8
-RandomNumberGeneratorSeed: 40
-[run_presets]
-InterfaceBandwidth: CALC
-UseRamulatorTrace: False
-"""
+CONFIG = Path(__file__).with_name("data") / "scalesim.cfg"
 COLUMNS = {
     "COMPUTE_REPORT.csv": {
         "total_cycles": "Total Cycles",
@@ -70,7 +36,11 @@ COLUMNS = {
 
 def run(job: dict, folder: Path) -> dict:
     """One layer on one array: what SCALE-Sim reports of it."""
-    files = {"array.cfg": CONFIG.format(**job), "layer.csv": f"header,\n{job['row']}\n", "layout.csv": "header,\n"}
+    files = {
+        "array.cfg": CONFIG.read_text().format(**job),
+        "layer.csv": f"header,\n{job['row']}\n",
+        "layout.csv": "header,\n",
+    }
     for name, text in files.items():
         (folder / name).write_text(text)
     config, topology, layout = (str(folder / name) for name in files)

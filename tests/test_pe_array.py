@@ -51,14 +51,11 @@ def random_case(seed):
     return rng.integers(-128, 128, (M, K)), rng.integers(-128, 128, (N, K)), rows, cols
 
 
-def run(dataflow, act, weight, rows, cols, overlap, earlier=0, words=1):
+def run(dataflow, act, weight, rows, cols, overlap, earlier=0, words=1, mac=INT_MAC, **folds):
     shape = ArrayShape(rows, cols, overlap, 1, words, dataflow)
     stream = shape.stream(len(act), len(weight), act.shape[1])
-    how = {
-        "mac": INT_MAC,
-        "period_cycles": shape.fold(stream).period_cycles - earlier,
-        "double_buffered": overlap == "full",
-    }
+    period = shape.fold(stream).period_cycles - earlier
+    how = {"mac": mac, "period_cycles": period, "double_buffered": overlap == "full", **folds}
     if dataflow == "os":
         return run_os_array(act, weight, rows, cols, **how, result_words=words)
     return run_stationary_array(act, weight, rows, cols, **how, held="weight" if dataflow == "ws" else "act")
@@ -145,6 +142,78 @@ def test_any_schedule_gives_what_the_plain_registers_give(seed, overlap, dataflo
     assert run.cycles == cycles
     assert {place: int(values[place]) for place in found} == found
     assert len(found) == values.size
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("overlap", ["none", "wave", "full"])
+@every_dataflow
+def test_the_first_folds_alone_are_those_of_a_longer_run(seed, overlap, dataflow):
+    """As many folds as their outputs, or their part of K, would be as a GEMM of their own."""
+    act, weight, rows, cols = random_case(seed)
+    shape = ArrayShape(rows, cols, overlap, dataflow=dataflow)
+    stream, total = shape.stream(len(act), len(weight), act.shape[1]), shape.folds(len(act), len(weight), act.shape[1])
+    folds = 1 + seed % total
+    some = run(dataflow, act, weight, rows, cols, overlap, folds=folds)
+    total_cycles = os_total if dataflow == "os" else held_total
+    assert some.cycles == total_cycles(folds, stream, rows, cols, overlap)
+    expected = np.zeros_like(some.values)
+    for fold in range(folds):
+        inner = -(-len(weight) // cols) if dataflow == "os" else -(-act.shape[1] // rows)
+        i, j = divmod(fold, inner)
+        if dataflow == "os":
+            m, n, k = slice(i * rows, (i + 1) * rows), slice(j * cols, (j + 1) * cols), slice(None)
+        else:
+            kept, k = slice(i * cols, (i + 1) * cols), slice(j * rows, (j + 1) * rows)
+            m, n = (slice(None), kept) if dataflow == "ws" else (kept, slice(None))
+        expected[m, n] += act[m, k] @ weight[n, k].T
+    np.testing.assert_array_equal(some.values, expected)
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("overlap", ["none", "wave", "full"])
+@every_dataflow
+def test_without_values_every_register_still_takes_its_cycle(seed, overlap, dataflow):
+    act, weight, rows, cols = random_case(seed)
+    timed = run(dataflow, act, weight, rows, cols, overlap, mac=None)
+    full = run(dataflow, act, weight, rows, cols, overlap)
+    assert (timed.cycles, timed.pe_cycles) == (full.cycles, full.pe_cycles)
+    assert not timed.values.any()
+
+
+WIDE = [(17, 33), (40, 16), (3, 70), (65, 5)]
+"""Arrays whose rows are more or less than a machine vector, and whose tapes are rewound at other times."""
+
+
+@pytest.mark.parametrize("sides", WIDE, ids=str)
+@pytest.mark.parametrize("overlap", ["none", "wave", "full"])
+@every_dataflow
+def test_arrays_wider_than_a_machine_vector(sides, overlap, dataflow):
+    rows, cols = sides
+    rng = np.random.default_rng(rows)
+    act, weight = rng.integers(-128, 128, (150, 90)), rng.integers(-128, 128, (140, 90))
+    result = run(dataflow, act, weight, rows, cols, overlap)
+    np.testing.assert_array_equal(result.values, act @ weight.T)
+    assert result.cycles == closed_form(dataflow, 150, 140, 90, rows, cols, overlap)
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_float_sums_are_added_in_their_order(dataflow):
+    """Each PE adds in float32, k by k, however many of them are worked on at once; a zero keeps its sign."""
+    rng = np.random.default_rng(5)
+    act = rng.standard_normal((37, 51)).astype(np.float32) * np.exp(rng.standard_normal((37, 1))).astype(np.float32)
+    weight = rng.standard_normal((35, 51)).astype(np.float32)
+    act[:2], act[0, :5], weight[:3] = 0, -0.0, np.abs(weight[:3])
+    shape = ArrayShape(9, 17, "full", dataflow=dataflow)
+    how = {"mac": datapath.get("fp16_mac").mac, "state_type": np.float32, "double_buffered": True}
+    how["period_cycles"] = shape.fold(shape.stream(37, 35, 51)).period_cycles
+    if dataflow == "os":
+        found = run_os_array(act, weight, 9, 17, **how).values
+    else:
+        found = run_stationary_array(act, weight, 9, 17, **how, held="weight" if dataflow == "ws" else "act").values
+    expected = np.zeros((37, 35), np.float32)
+    for k in range(51):
+        expected = expected + np.outer(act[:, k], weight[:, k])
+    np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
 
 
 def test_feeding_two_folds_at_once_is_refused():

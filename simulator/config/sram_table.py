@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.config.load import Source
+from simulator.config.text_file import note
 from simulator.errors import ConfigError, did_you_mean
 from simulator.resources import shipped_dir
 
@@ -63,6 +64,7 @@ def _table(source: Source, sram: Mapping[str, Any]) -> tuple[Path, list[_Row]]:
 def _rows(path: Path, where: str) -> list[_Row]:
     """Line number and columns of each row; lines that begin with # are remarks."""
     try:
+        note(path)
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"

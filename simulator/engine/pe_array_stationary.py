@@ -10,9 +10,8 @@ A sum enters at the top of its column with what earlier folds of the same output
 worked on once in each row, and leaves through the edge register at the bottom, from which it may enter again in the
 cycle in which it leaves. Nothing here knows a closed form; only when a fold enters is given from outside.
 
-Words and sums hop without being copied, as in ``pe_array``: the words of a row are those of its tape from ``at`` on,
-the sums of array row r the r-th row of a ring that begins at ``top``. A sum always hops with a word: what lies beside a
-bubble is nobody's.
+Words and sums hop without being copied, as ``pe_edges`` says, and PEs are worked on side by side as in ``pe_array``. A
+sum always hops with a word: what lies beside a bubble is nobody's. Which output a sum is for travels with the step.
 """
 
 from __future__ import annotations
@@ -25,14 +24,30 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from simulator.engine.pe_array import ArrayRun, first_register, open_gate
-from simulator.engine.pe_edges import advance, narrow, rewind, start
+from simulator.engine.pe_array import ArrayRun, first_register, no_work, open_gate
+from simulator.engine.pe_edges import (
+    DOWN,
+    FROM,
+    LOAD,
+    PLAIN,
+    RIGHT,
+    TAG,
+    advance,
+    feed_down,
+    feed_right,
+    lined_up,
+    make_steps,
+    narrow,
+    rewind,
+    slack,
+)
+from simulator.engine.pe_held import FIRST, count_idle, held_words, load_columns, take_load, take_over
 from simulator.engine.pe_state import compiled, make_state, state_of
 from simulator.errors import MappingError
 
 __all__ = ["run_stationary_array"]
 
-_BUBBLE, _WORD, _FIRST = 0, 1, 2
+_BUBBLE, _WORD = 0, 1
 
 
 def run_stationary_array(
@@ -42,7 +57,7 @@ def run_stationary_array(
     cols: int,
     *,
     held: str,
-    mac: Callable[..., Any],
+    mac: Callable[..., Any] | None,
     period_cycles: int,
     double_buffered: bool,
     finish: Callable[..., Any] = first_register,
@@ -51,6 +66,7 @@ def run_stationary_array(
     state_type: type[Any] = np.int64,
     gate: Callable[..., bool] | None = None,
     gate_memory: NDArray[np.int64] | None = None,
+    folds: int | None = None,
 ) -> ArrayRun:
     """Run a GEMM fold by fold: column blocks outermost, all of K of one before the next.
 
@@ -63,6 +79,7 @@ def run_stationary_array(
             If folds follow too closely, words are overwritten before their use, as they would be in hardware.
         gate, gate_memory: as for ``run_os_array``; given the words of a step of the stream (rows,) and those that its
             fold holds (columns, rows).
+        folds: run only that many, from the first on; all by default. Sums are then those of the K that has run.
     Raises: MappingError if operand shapes do not fit each other or the period is shorter than the stream.
     """
     if act.ndim != 2 or weight.ndim != 2 or act.shape[1] != weight.shape[1]:
@@ -70,19 +87,34 @@ def run_stationary_array(
     stream, kept = (act, weight) if held == "weight" else (weight, act)
     if period_cycles < len(stream):
         raise MappingError(f"a fold of {len(stream)} words cannot be issued every {period_cycles} cycles")
-    result_type = np.int64 if np.issubdtype(state_type, np.integer) else np.float32
-    values = np.zeros((len(stream), len(kept)), result_type)
-    known = np.zeros(0) if constants is None else constants
-    memory = make_state(len(stream), len(kept), registers, state_type)
-    sums = make_state(rows, cols, registers, state_type)
-    step = compiled(mac) if held == "weight" else _swapped(compiled(mac))
-    how = (period_cycles, double_buffered)
-    unit = step, compiled(finish), known
+    words = narrow(stream), narrow(kept)
+    fed = lined_up(words[0].T, rows), *held_words(words[1], rows, cols)
+    blocks = -(-len(kept) // cols), -(-stream.shape[1] // rows)
+    size = blocks[0] * len(stream) * cols
+    bubble = {RIGHT: len(fed[0]) - rows, FROM: size, DOWN: size + cols, LOAD: -1}
+    steps = make_steps(rows + cols, slack(rows, cols), bubble)
+    moving, sitting = _registers(rows, cols, words, double_buffered)
+    sums = make_state((slack(rows, cols) + rows) * cols, registers, state_type)
+    memory = make_state(size + 2 * cols, registers, state_type)  # the last columns: zeros, and what nobody wants
+    step = compiled(mac or no_work) if held == "weight" else _swapped(compiled(mac or no_work))
     gated = compiled(gate or open_gate), np.zeros(0, np.int64) if gate_memory is None else gate_memory.copy()
-    sides = narrow(stream), narrow(kept), rows, cols
-    cycles, frozen = (int(n) for n in _array(*sides, *unit, *gated, how, sums, memory, values))
-    results = values if held == "weight" else np.ascontiguousarray(values.T)
+    run = blocks[0] * blocks[1] if folds is None else min(folds, blocks[0] * blocks[1])
+    how = rows, cols, period_cycles, double_buffered, run
+    cycles, frozen = (int(n) for n in _array(words, fed, how, step, *gated, steps, moving, sitting, sums, memory))
+    values = np.zeros((blocks[0], len(stream), cols), np.int64 if np.issubdtype(state_type, np.integer) else np.float32)
+    known = np.zeros(0) if constants is None else constants
+    _finish(compiled(finish), known, memory, values[: -(-run // blocks[1])].reshape(-1))
+    results = values.transpose(1, 0, 2).reshape(len(stream), -1)[:, : len(kept)]
+    results = np.ascontiguousarray(results if held == "weight" else results.T)
     return ArrayRun(results, cycles, cycles * rows * cols, frozen)
+
+
+def _registers(rows: int, cols: int, words: Any, double_buffered: bool) -> tuple[Any, Any]:
+    """Tapes of streamed words and their tags; and the words that are held and loaded, with which of them there are."""
+    hops, count = slack(rows, cols), rows * cols
+    use = np.zeros(count, words[1].dtype), np.zeros(count, np.bool_)
+    load = (use[0].copy(), use[1].copy()) if double_buffered else use
+    return (np.zeros(hops + count, words[0].dtype), np.zeros(hops + count, np.int8)), (*use, *load)
 
 
 @cache
@@ -97,153 +129,141 @@ def _swapped(mac: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @njit
-def _array(stream, kept, rows, cols, mac, finish, constants, gate, registers, how, sums, memory, values):
+def _array(words, fed, how, mac, gate, registers, steps, moving, sitting, sums, memory):
     """Simulate cycle by cycle until every fold's every sum has left; returns all cycles and the frozen ones.
 
     Within a cycle: sums leave, words and sums hop and enter, PEs work on what they then hold, held words move.
     """
-    period, double_buffered = how
+    stream, kept = words
+    fed_stream, fed_kept, fed_live = fed
+    word, tag = moving
+    use, use_live, load, load_live = sitting
+    rows, cols, period, double_buffered, folds = how
     T = stream.shape[0]
-    blocks = -(-kept.shape[0] // cols), -(-stream.shape[1] // rows)
-    total = blocks[0] * blocks[1] * T * cols
-    width = np.uint64(cols)  # unsigned indices are not negative, which LLVM could not know
-    at = width
-    top = 0
-    word = np.zeros((rows, 2 * cols), stream.dtype)
-    tag = np.zeros((rows, 2 * cols), np.int8)
-    special = np.full(rows, cols)  # tags of a row that are not just words
-    use = np.zeros((rows, cols), kept.dtype)
-    use_live = np.zeros((rows, cols), np.bool_)
+    inner = -(-stream.shape[1] // rows)
+    hops = word.shape[0] - rows * cols
+    total = folds * T * cols
     idle = np.full(rows, cols)  # PEs of a row that hold nothing
-    load = np.zeros((rows, cols), kept.dtype) if double_buffered else use
-    load_live = np.zeros((rows, cols), np.bool_) if double_buffered else use_live
-    row_edge = start(rows, rows)
-    sum_edge = start(cols, rows)
-    load_edge = start(cols, 0)
-    left_sums = np.zeros((cols, 3), np.int64)
-    done = 0
-    cycle = frozen = 0
+    place = 0, 0, -rows
+    loading = 0, 0, 0
+    loaded = cols  # cycles since a held word entered the first column
+    at = done = cycle = frozen = 0
     while done < total:
         cycle += 1
-        if _held_back(gate, registers, stream, kept, row_edge[0], blocks, rows, cols):
+        entering = 0 <= place[2] < T and place[0] * inner + place[1] < folds
+        if entering and _held_back(gate, registers, stream, kept, place, rows, cols):
             frozen += 1
             continue
-        done += _leave(tag, at, top, sums, blocks, memory, finish, constants, left_sums, values)
+        done += _leave(steps, at, tag, sums, memory, rows, cols)
         if at == 0:
-            at = rewind(word, tag, width)
-        at -= np.uint64(1)
-        _feed(stream, row_edge, period, blocks, at, word, tag, special)
-        top = top - 1 if top > 0 else rows - 1
-        _enter(sum_edge, period, blocks, tag, at, top, memory, sums)
-        for r in range(rows):
-            row = top + r if top + r < rows else top + r - rows
-            if special[r] == 0 and idle[r] == 0:
-                for c in range(width):
-                    mac(state_of(sums, row, c), word[r, at + c], use[r, c])
-            else:
-                _work_by_tag(mac, sums, row, word, tag, at, r, use, use_live, load, load_live, idle)
-        _load_columns(kept, load_edge, period, blocks, load, load_live, idle, double_buffered)
+            _rewind(steps, word, tag, sums, hops, cols)
+            at = hops
+        at -= 1
+        _take_step(steps, at, entering, place, T, rows, cols, fed_stream.shape[0] - rows, memory.shape[0] - 2 * cols)
+        place = advance(place, period, inner)
+        feed_right(steps, at, fed_stream, word, tag, rows, cols)
+        feed_down(steps[FROM], at, memory, sums, cols)
+        if steps[PLAIN, at] >= rows + cols - 1 and not idle.any():
+            _multiply(mac, sums, word, use, at, at * cols, 0, rows * cols)
+        else:
+            _work_by_tag(mac, steps, at, word, tag, sums, use, use_live, load, load_live, double_buffered, idle)
+        loaded = 0 if take_load(steps, at, loading, inner, folds, rows, cols) else loaded + 1
+        loading = advance(loading, period, inner)
+        if loaded < cols:
+            load_columns(steps, at, fed_kept, fed_live, load, load_live, cols)
+            if not double_buffered:
+                count_idle(load_live, idle, 0, rows)
     return cycle, frozen
 
 
 @njit
-def _held_back(gate, registers, stream, kept, place, blocks, rows, cols):
-    """Whether a word of the stream is about to enter and its gate does not let it."""
+def _held_back(gate, registers, stream, kept, place, rows, cols):
+    """Whether the gate does not let the word of the stream that is about to enter."""
     i, j, m = place
-    if not 0 <= m < stream.shape[0] or i >= blocks[0]:
-        return False
     down = slice(j * rows, (j + 1) * rows)
     return not gate(registers, stream[m, down], kept[i * cols : (i + 1) * cols, down], m == stream.shape[0] - 1)
 
 
 @njit
-def _work_by_tag(mac, sums, row, word, tag, at, r, use, use_live, load, load_live, idle):
-    """One cycle of the PEs of array row ``r``, some of which have nothing to do or take over what was loaded."""
-    width = np.uint64(use.shape[1])
-    for c in range(width):
-        t = tag[r, at + c]
-        if t == _BUBBLE:
-            continue
-        if t & _FIRST:  # without a second register, this is the one itself
-            use[r, c] = load[r, c]
-            idle[r] += np.int64(use_live[r, c]) - np.int64(load_live[r, c])
-            use_live[r, c] = load_live[r, c]
-        if use_live[r, c]:
-            mac(state_of(sums, row, c), word[r, at + c], use[r, c])
+def _rewind(steps, word, tag, sums, hops, cols):
+    """Move all windows to the right ends of their tapes."""
+    for kind in range(steps.shape[0]):
+        rewind(steps[kind], hops)
+    rewind(word, hops)
+    rewind(tag, hops)
+    rewind(sums, hops * cols)
 
 
 @njit
-def _feed(stream, edge, period, blocks, at, word, tag, special):
-    """Put the word that enters each row, or a bubble, into its leftmost register."""
-    T, K = stream.shape
-    rows = edge.shape[0]
-    last = at + np.uint64(word.shape[1] // 2)
-    for r in range(rows):
-        m = edge[r, 2]
-        entering = _BUBBLE
-        word[r, at] = 0
-        if 0 <= m < T and edge[r, 0] < blocks[0]:
-            entering = _WORD | (_FIRST if m == 0 else 0)
-            k = edge[r, 1] * rows + r
-            if k < K:
-                word[r, at] = stream[m, k]
-        special[r] += int(entering != _WORD) - int(tag[r, last] != _WORD)
-        tag[r, at] = entering
-        advance(edge, r, period, blocks[1])
+def _take_step(steps, at, entering, place, T, rows, cols, no_word, zero):
+    """Note which step enters in this cycle, where its sums come from and where they go, or that it is a bubble."""
+    i, j, m = place
+    tag = _BUBBLE
+    steps[RIGHT, at], steps[FROM, at], steps[DOWN, at] = no_word, zero, zero + cols
+    if entering:
+        tag = _WORD | (FIRST if m == 0 else 0)
+        steps[RIGHT, at], steps[DOWN, at] = (j * T + m) * rows, (i * T + m) * cols
+        if j > 0:
+            steps[FROM, at] = steps[DOWN, at]
+    steps[TAG, at] = tag
+    steps[PLAIN, at] = steps[PLAIN, at + 1] + 1 if tag == _WORD else 0
 
 
 @njit
-def _enter(edge, period, blocks, tag, at, top, memory, sums):
-    """Put the sum that enters the top of each column beside a word: zero, or what earlier folds have left."""
-    cols = edge.shape[0]
-    for c in range(cols):
-        if tag[0, at + np.uint64(c)] != _BUBBLE:
-            n = edge[c, 0] * cols + c
-            if edge[c, 1] == 0 or n >= memory.shape[1]:
-                sums[top, c] = 0
-            else:
-                sums[top, c] = memory[edge[c, 2], n]
-        advance(edge, c, period, blocks[1])
+def _multiply(mac, sums, word, use, first_word, first_sum, begin, end):
+    """One cycle of PEs that all have a product to add."""
+    first_word, first_sum = np.uint64(first_word), np.uint64(first_sum)
+    for i in range(np.uint64(begin), np.uint64(end)):
+        mac(state_of(sums, first_sum + i), word[first_word + i], use[i])
 
 
 @njit
-def _leave(tag, at, top, sums, blocks, memory, finish, constants, edge, values):
+def _work_by_tag(mac, steps, at, word, tag, sums, use, use_live, load, load_live, double_buffered, idle):
+    """One cycle of all PEs, some of which have nothing to do or take over what was loaded; neighbouring rows of one
+    kind at once.
+    """
+    rows = idle.shape[0]
+    cols = use.shape[0] // rows
+    r = 0
+    while r < rows:
+        plain = steps[PLAIN, at + r] >= cols
+        easy = plain and idle[r] == 0
+        end = r + 1
+        while end < rows and (steps[PLAIN, at + end] >= cols) == plain and (plain and idle[end] == 0) == easy:
+            end += 1
+        if easy:
+            _multiply(mac, sums, word, use, at, at * cols, r * cols, end * cols)
+        else:
+            if double_buffered and not plain:
+                take_over(tag, at, use, use_live, load, load_live, r * cols, end * cols)
+                count_idle(use_live, idle, r, end)
+            _multiply_by_tag(mac, sums, word, tag, use, use_live, at, at * cols, r * cols, end * cols)
+        r = end
+
+
+@njit
+def _multiply_by_tag(mac, sums, word, tag, use, use_live, first_word, first_sum, begin, end):
+    """One cycle of PEs that look at their tags, and whether they hold anything."""
+    first_word, first_sum = np.uint64(first_word), np.uint64(first_sum)
+    for i in range(np.uint64(begin), np.uint64(end)):
+        if tag[first_word + i] != _BUBBLE and use_live[i]:
+            mac(state_of(sums, first_sum + i), word[first_word + i], use[i])
+
+
+@njit
+def _leave(steps, at, tag, sums, memory, rows, cols):
     """Take the sums that the bottom row finished in the cycle before into the accumulators; returns how many."""
-    rows, cols = sums.shape[:2]
-    T, columns = values.shape
-    bottom = top - 1 if top > 0 else rows - 1
     left = 0
+    bottom = at + (rows - 1) * cols
+    bottom_sums = (at + rows - 1) * cols
     for c in range(cols):
-        if tag[rows - 1, at + np.uint64(c)] == _BUBBLE:
-            continue
-        m = edge[c, 2]
-        n = edge[c, 0] * cols + c
-        if n < columns:
-            memory[m, n] = sums[bottom, c]
-            if edge[c, 1] == blocks[1] - 1:
-                values[m, n] = finish(state_of(sums, bottom, c), constants)
-        advance(edge, c, T, blocks[1])
-        left += 1
+        memory[steps[DOWN, at + rows - 1 + c] + c] = sums[bottom_sums + c]
+        left += tag[bottom + c] != _BUBBLE
     return left
 
 
 @njit
-def _load_columns(kept, edge, period, blocks, load, live, idle, double_buffered):
-    """Move the held words of each column down; a fold is loaded in the ``rows`` cycles before its stream."""
-    rows, cols = load.shape
-    for c in range(cols):
-        entered = edge[c, 2]
-        if 0 <= entered < rows and edge[c, 0] < blocks[0]:
-            k = edge[c, 1] * rows + rows - 1 - entered
-            n = edge[c, 0] * cols + c
-            entering = k < kept.shape[1] and n < kept.shape[0]
-            for r in range(entered, -1, -1):
-                above = live[r - 1, c] if r > 0 else entering
-                if not double_buffered:
-                    idle[r] += np.int64(live[r, c]) - np.int64(above)
-                live[r, c] = above
-                if r > 0:
-                    load[r, c] = load[r - 1, c]
-                elif entering:
-                    load[0, c] = kept[n, k]
-        advance(edge, c, period, blocks[1])
+def _finish(finish, constants, memory, values):
+    """One number of the accumulators of each output."""
+    for i in range(values.shape[0]):
+        values[i] = finish(state_of(memory, i), constants)

@@ -1,8 +1,8 @@
 """The accumulators of one PE as numba functions see them: ``state[i]``.
 
-Several accumulators are a row of a three-dimensional array. One accumulator is an element of a two-dimensional one,
-whose only index is 0 or -1; it is handed on as a bare address, because an array of one element keeps LLVM from working
-on neighbouring PEs at once.
+PEs are counted row after row. Several accumulators are a row of a two-dimensional array. One accumulator is an element
+of a one-dimensional one, whose only index is 0 or -1; it is handed on as a bare address, because an array of one
+element keeps LLVM from working on neighbouring PEs at once.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 __all__ = ["compiled", "make_state", "state_of"]
 
 
-def make_state(rows: int, cols: int, registers: int, state_type: type[Any]) -> NDArray[Any]:
-    """Accumulators of all PEs, zero."""
-    return np.zeros((rows, cols) if registers == 1 else (rows, cols, registers), state_type)
+def make_state(count: int, registers: int, state_type: type[Any]) -> NDArray[Any]:
+    """Accumulators of ``count`` PEs, zero."""
+    return np.zeros(count if registers == 1 else (count, registers), state_type)
 
 
-def state_of(states: NDArray[Any], r: Any, c: Any) -> Any:
-    """Accumulators of PE (r, c)."""
-    return states[r, c : c + 1] if states.ndim == 2 else states[r, c]
+def state_of(states: NDArray[Any], i: Any) -> Any:
+    """Accumulators of PE ``i``."""
+    return states[i : i + 1] if states.ndim == 1 else states[i]
 
 
 @cache
@@ -57,12 +57,12 @@ class _OneRegisterModel(models.OpaqueModel):
 
 
 @intrinsic
-def _address(typing: Any, states: Any, r: Any, c: Any) -> Any:
+def _address(typing: Any, states: Any, i: Any) -> Any:
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = make_array(signature.args[0])(context, builder, args[0])
         return cgutils.get_item_pointer(context, builder, signature.args[0], array, list(args[1:]))
 
-    return _OneRegister(states.dtype)(states, types.intp, types.intp), lower
+    return _OneRegister(states.dtype)(states, types.intp), lower
 
 
 @intrinsic
@@ -84,10 +84,10 @@ def _store(typing: Any, register: Any, value: Any) -> Any:
 
 
 @overload(state_of)
-def _state_of(states, r, c):
-    if states.ndim == 2:
-        return lambda states, r, c: _address(states, r, c)
-    return lambda states, r, c: states[r, c]
+def _state_of(states, i):
+    if states.ndim == 1:
+        return lambda states, i: _address(states, i)
+    return lambda states, i: states[i]
 
 
 @overload(operator.getitem)

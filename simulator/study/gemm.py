@@ -17,6 +17,7 @@ from simulator.errors import UnknownNameError, WorkloadError
 from simulator.reference import sqnr_db
 from simulator.study.building import build
 from simulator.study.hardware import Hardware
+from simulator.study.kept import hardware_of
 from simulator.study.simulate import OpResult, simulate_op
 from simulator.study.systolic import SystolicHardware
 from simulator.workload import Op
@@ -108,7 +109,8 @@ def simulate_gemm(
 
 
 def _hardware(design: Design | Reference) -> Hardware:
-    return build(design if isinstance(design, Design) else load_design(design)).on("")
+    built = hardware_of(design) if isinstance(design, Design) else build(load_design(design))
+    return built.on("")
 
 
 def _operation(

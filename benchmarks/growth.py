@@ -1,0 +1,64 @@
+"""How cost grows with tiles and with layers, over four decades: against the cost of the smallest, that many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import simulator as sim
+from benchmarks.measure import Line, seconds
+from simulator.engine import run_pipeline
+from simulator.mapping import Blocking, table_of
+from simulator.study.building import build
+from simulator.study.planning import _best_plan
+from simulator.study.simulate import simulate_op
+from simulator.workload import Op
+
+SIDE, DEPTH = 56, 256
+"""Tiles are ``SIDE x SIDE x DEPTH``, a fold of the array each; a hundred of them stand side by side."""
+
+DECADES = range(5)
+
+
+def design() -> sim.Design:
+    """``int8_systolic`` with tiles of one fold."""
+    return sim.load_design("int8_systolic", set={"tiling.m": SIDE, "tiling.n": SIDE, "tiling.order": "mnk"})
+
+
+def growth(rounds: int) -> list[Line]:
+    """Tiles of one GEMM, timed one by one in a table, and as ``simulate_gemm`` does; layers of a workload, no two of
+    one shape, new to the process.
+    """
+    pinned = design()
+    hardware = build(pinned)
+
+    def table(tiles: int) -> None:
+        op = Op("gemm", SIDE * tiles // 100, SIDE * 100, DEPTH)
+        blocking = Blocking(SIDE, SIDE, DEPTH, "mnk")
+        run_pipeline(table_of(op, hardware.array, hardware.bits, blocking, hardware.depths), hardware.dram)
+
+    def gemm(tiles: int) -> None:
+        _best_plan.cache_clear()
+        sim.simulate_gemm(pinned, SIDE * tiles // 100, SIDE * 100, DEPTH)
+
+    def layers(count: int) -> None:
+        _best_plan.cache_clear()
+        fresh = replace(hardware)
+        for i in range(count):
+            simulate_op(fresh, Op(f"layer.{i}", SIDE * (1 + i % 100), SIDE * (1 + i // 100), DEPTH))
+
+    lines = series("tiles, one by one", "tiles", table, [100 * 10**d for d in DECADES], rounds)
+    lines += series("tiles, simulate_gemm", "tiles", gemm, [100 * 10**d for d in DECADES], rounds)
+    return lines + series("layers", "layers", layers, [10**d for d in DECADES], rounds)
+
+
+def series(what: str, unit: str, work: Callable[[int], object], sizes: list[int], rounds: int) -> list[Line]:
+    """CPU seconds at each size; the yardstick is the cost of linear growth from the smallest."""
+    took = [seconds(lambda n=n: work(n), rounds if n < sizes[-1] else 1) for n in sizes]
+    return [
+        Line(f"{what}: {n} {unit}", "CPU s", cost, "linear growth", took[0] * n / sizes[0], lower=True, size=n)
+        for n, cost in zip(sizes, took, strict=True)
+    ]
+
+
+PARTS = {"growth": growth}

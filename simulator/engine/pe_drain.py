@@ -1,0 +1,89 @@
+"""How results leave a register-accurate output-stationary array: every column shifts down to its edge register."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from simulator.engine.pe_state import state_of
+
+__all__ = ["WAITING", "drain", "make_drains", "outputs"]
+
+
+NEXT, COUNTDOWN, WAITING, LEAVES, RESULTS = range(5)
+"""Rows of the drain control, an entry for each column: which result of its fold, from 0, leaves next (``rows``: no
+drain has begun); cycles until it has left; folds whose last PE is done and whose drain has not begun; which result
+leaves in this cycle (``rows``: none); results that have left its edge register.
+"""
+
+
+def make_drains(rows: int, cols: int) -> NDArray[np.int32]:
+    """Nothing to drain yet, (5, cols)."""
+    drains = np.zeros((5, cols), np.int32)
+    drains[NEXT] = rows
+    return drains
+
+
+def outputs(left: NDArray[Any], M: int, N: int, rows: int, cols: int) -> NDArray[Any]:
+    """What left the columns, (folds * rows, cols) in order, the bottom row of each fold first, as (M, N)."""
+    blocks = -(-M // rows), -(-N // cols)
+    folds = np.zeros((blocks[0] * blocks[1], rows, cols), left.dtype)
+    folds[: len(left) // rows] = left.reshape(-1, rows, cols)[:, ::-1]
+    whole = folds.reshape(*blocks, rows, cols).transpose(0, 2, 1, 3).reshape(blocks[0] * rows, -1)
+    return np.ascontiguousarray(whole[:M, :N])
+
+
+@njit
+def drain(out: Any, words: Any, finish: Any, constants: Any, drains: Any, left: Any) -> tuple[int, int]:
+    """One drain cycle of every column that has one to make, of results of ``words`` words.
+
+    Returns: how many results left the array, and how many columns are done with a fold.
+    """
+    cols = np.uint64(drains.shape[1])
+    rows = out.shape[0] // drains.shape[1]
+    done = _control(drains, np.int32(rows), np.int32(words))
+    gone = 0
+    first = rows
+    bottom = np.uint64(rows - 1) * cols
+    for c in range(cols):
+        position = drains[LEAVES, c]
+        if position < rows:
+            left[drains[RESULTS, c], c] = finish(state_of(out, bottom + c), constants)
+            drains[RESULTS, c] += 1
+            gone += 1
+            first = min(first, position)
+    for r in range(rows - 1, first, -1):
+        _shift_down(out, drains, np.int32(r))
+    return gone, done
+
+
+@njit
+def _control(drains, rows, words):
+    """Which result leaves each column in this cycle; returns for how many it is the last of a fold."""
+    done = 0
+    for c in range(np.uint64(drains.shape[1])):
+        idle = drains[NEXT, c] == rows
+        begins = idle and drains[WAITING, c] > 0
+        position = np.int32(0) if begins else drains[NEXT, c]
+        countdown = words if begins else drains[COUNTDOWN, c]
+        countdown -= np.int32(1)
+        leaves = position < rows and countdown == 0  # before that, its words are on their way
+        drains[WAITING, c] -= np.int32(begins)
+        drains[LEAVES, c] = position if leaves else rows
+        drains[NEXT, c] = position + np.int32(leaves)
+        drains[COUNTDOWN, c] = words if leaves else countdown
+        done += np.int32(leaves and position == rows - 1)
+    return done
+
+
+@njit
+def _shift_down(out, drains, r):
+    """Row ``r`` takes what is above it, in columns of which a result leaves and older ones have not all passed it."""
+    cols = np.uint64(drains.shape[1])
+    row, above = np.uint64(r) * cols, np.uint64(r - 1) * cols
+    for c in range(cols):
+        if r > drains[LEAVES, c]:
+            out[row + c] = out[above + c]
