@@ -56,8 +56,8 @@ class Search(Record):
     energies and other quantities with a unit count by their geometric mean, decibels and shares by their mean.
 
     ``population`` (points of a generation; 16, less for fewer than 64 points), ``crossover`` (share of children that
-    have two parents) and ``mutation`` (chance of each axis to be drawn anew; one axis of a child by default) are
-    NSGA-II's (Deb et al., IEEE Trans. Evol. Comput. 6(2), 2002).
+    have two parents) and ``mutation`` (chance of each axis to be drawn anew; 0.25 over their number by
+    default) are NSGA-II's (Deb et al., IEEE Trans. Evol. Comput. 6(2), 2002).
     """
 
     method: Literal["random", "lhs", "nsga2"]
