@@ -37,7 +37,7 @@ OBJECTIVES = ("latency_s", "energy_total_pj", "area_total_um2")
 METHODS = {"nsga2": "NSGA-II", "lhs": "Latin hypercube", "random": "random"}
 COLOURS = {"nsga2": "#0072b2", "lhs": "#e69f00", "random": "#8b929c"}  # as designs have them in reports
 SEEDS = 40
-SETTINGS = {"population": (6, 8, 12, 16, 24, 32, 50), "mutation": (0.1, 0.4), "crossover": (0.5, 1.0)}
+SETTINGS = {"population": (6, 8, 12, 16, 24, 32, 50), "mutation": (0.02, 0.05, 0.1, 0.2, 0.4), "crossover": (0.5, 1.0)}
 
 
 @dataclass(frozen=True)

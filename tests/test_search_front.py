@@ -56,9 +56,7 @@ def test_a_fifth_of_the_points_has_98_percent_of_the_hypervolume_at_every_seed(s
 
 def test_of_logarithms_the_front_is_harder_to_find_and_chance_does_not(shares):
     plain, logs = ({method: shares(method)[:, i] for method in METHODS} for i in (0, 1))
-    assert np.median(logs["nsga2"]) > 0.99
-    assert np.mean(logs["nsga2"] >= 0.98) > 0.9
-    assert logs["nsga2"].min() > 0.97
+    assert logs["nsga2"].min() > 0.98
     for chance in ("random", "lhs"):
         assert np.median(logs[chance]) < 0.98
         assert np.median(plain[chance]) < np.median(plain["nsga2"])

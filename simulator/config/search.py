@@ -68,7 +68,7 @@ class Search(Record):
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Of `nsga2`: share of children that have two parents."""
     mutation: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Of `nsga2`: chance of each axis to be drawn anew; null: one axis of a child."""
+    """Of `nsga2`: chance of each axis to be drawn anew; null: 0.25 over the number of axes."""
 
     @property
     def targets(self) -> tuple[Objective, ...]:

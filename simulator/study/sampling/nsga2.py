@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["nsga2"]
 
+_MUTATED = 0.25
+"""Axes of a child that are drawn anew, on average. Children without any are mostly known and thrown away, so that those
+which are run have more; one axis of every child, as is usual, found less at almost every budget (docs/search.md).
+"""
 _ASKS = 50
 """Children in a row that are known already before points are drawn by chance instead."""
 
@@ -48,8 +52,12 @@ class _Population:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it reports every failed trial
+        varied = sum(size > 1 for size in lattice.sizes)
         sampler = optuna.samplers.NSGAIISampler(
-            population_size=asked.generation, mutation_prob=asked.mutation, crossover_prob=asked.crossover, seed=seed
+            population_size=asked.generation,
+            crossover_prob=asked.crossover,
+            mutation_prob=_MUTATED / max(1, varied) if asked.mutation is None else asked.mutation,
+            seed=seed,
         )
         way = optuna.study.StudyDirection
         directions = [way.MAXIMIZE if target.maximise else way.MINIMIZE for target in asked.targets]
