@@ -87,6 +87,7 @@ def write_figures(
     Returns: the figures in reading order; the per-op figures, one per workload, come last.
     Raises: OutputError if the folder cannot be written.
     """
+    results = results[results["total_cycles"].notna()]  # points that failed or were not simulated have no numbers
     baseline = _baseline(results, manifest)
     written = _published(results, manifest, Path(out_dir) / "figures" / _PUBLISHED)
     written += _accuracy(results, manifest, Path(out_dir) / "figures" / _ACCURACY)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.config import Study
 from simulator.config.published import Measured
-from simulator.study.constraints import mark
+from simulator.study.constraints import is_simulated, mark
 from simulator.study.evaluate import Failure
 from simulator.study.points import Points
 from simulator.study.rows import CONTRACT_COLUMNS, SHAPE_COLUMNS, Row
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Finished", "layers_of", "results_of"]
+
+
+_LAYER_COLUMNS = [
+    *("design", "workload", "op", "kind", *SHAPE_COLUMNS, "count", "tiles", "partition"),
+    *("total_cycles", "compute_cycles", "fill_drain_cycles", "macs", "dram_read_bytes", "dram_write_bytes"),
+    *("mapping_util", "compute_util", "energy_total_pj", "sqnr_db", "exact"),
+]
+"""Of a table of layers that has no rows."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,9 @@ def results_of(points: Points, finished: Sequence[Finished], judged: Sequence[Ro
         for row, one in zip(rows, finished, strict=True):
             row["failure"] = one.failure.reason if one.failure else ""
     mark(points, rows, (points.axes(one.index) for one in finished), failed)
-    results = pd.DataFrame(rows)
-    columns = [*CONTRACT_COLUMNS, *(c for c in results.columns if c not in CONTRACT_COLUMNS)]
-    return results.reindex(columns=columns)
+    whole_first = sorted(rows, key=lambda row: not is_simulated(row))  # whatever fails, columns keep their order
+    columns = dict.fromkeys([*CONTRACT_COLUMNS, *(column for row in whole_first for column in row)])
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 def _add_ratios(rows: list[Row], baseline: str | None) -> None:
@@ -75,7 +83,7 @@ def layers_of(finished: Sequence[Finished], study: Study) -> pd.DataFrame:
 def _layers_table(layers: list[Row]) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.DataFrame(layers)
+    table = pd.DataFrame(layers, columns=None if layers else _LAYER_COLUMNS)
     return table.astype({column: "Int64" for column in SHAPE_COLUMNS if column in table})
 
 
