@@ -86,6 +86,7 @@ def passes_of(point: Point, *, fast: bool) -> list[Any]:
 
 def stages(points: Points, some: Sequence[int]) -> None:
     """Each stage alone."""
+    points.recent.clear()
     with points.remembering():
         keyed, _ = timed(lambda: [points.key(i) for i in some])
         built, made = timed(lambda: [points.point(i) for i in some])
