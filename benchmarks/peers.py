@@ -32,7 +32,7 @@ COUNTED = {"array.rows": SIDE, "array.cols": SIDE, "array.fold_overlap": "scales
 STUDY = """name: network
 designs: [int8_systolic]
 workloads: [{network}]
-set: {{array.rows: 128, array.cols: 128, array.fold_overlap: scalesim, memory.dram.model: none}}
+set: {{array.rows: {side}, array.cols: {side}, array.fold_overlap: scalesim, memory.dram.model: none}}
 """
 
 
@@ -65,7 +65,7 @@ def scalesim_warm(rounds: int) -> list[Line]:
 
 
 def scalesim_commands(rounds: int) -> list[Line]:
-    """A GEMM, and all of ResNet-18 on 128 x 128, as whole commands."""
+    """A GEMM, and all of ResNet-18, as whole commands."""
     if not _there(SCALESIM, "SCALE-Sim"):
         return []
     sets = [x for k, v in COUNTED.items() for x in ("--set", f"{k}={v}")]
@@ -74,7 +74,7 @@ def scalesim_commands(rounds: int) -> list[Line]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         study = folder / "study.yaml"
-        study.write_text(STUDY.format(network=scalesim.DATA / f"{NETWORK}.csv"))
+        study.write_text(STUDY.format(side=SIDE, network=scalesim.DATA / f"{NETWORK}.csv"))
         run = [OLIVINE, "run", study, "--out", folder / "run", "--fresh", "--json"]
         topology = folder / "gemm.csv"
         topology.write_text(f"Layer,M,N,K,\ngemm, {M}, {N}, {K},\n")
@@ -90,7 +90,7 @@ def scalesim_commands(rounds: int) -> list[Line]:
                 raise SystemExit(f"{name}: cycles {ours[0][1]} here, {theirs[0][1]} in SCALE-Sim")
             usages = [[x[0] for x in some] for some in (ours, theirs)]
             cpu, peak = ([[getattr(u, field) for u in some] for some in usages] for field in ("cpu_s", "peak_mb"))
-            what = f"{name}, whole command"
+            what = f"{name} on {SIDE} x {SIDE}, whole command"
             lines.append(compared(what, "CPU s", cpu[0], "SCALE-Sim", cpu[1], lower=True, goal=goal))
             lines.append(compared(what, "MB at most", peak[0], "SCALE-Sim", peak[1], lower=True, goal=5.0))
     return lines

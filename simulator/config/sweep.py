@@ -159,15 +159,20 @@ def _until(start: Fraction, to: Fraction, after: Callable[[Fraction], Fraction])
         value = after(value)
 
 
+def _rounded(value: float) -> float:
+    """To twelve digits, so that 8 between 4 and 16 is 8 and conditions meet it."""
+    return float(f"{value:.12g}")
+
+
 def _spread(asked: Range, points: int) -> list[Any]:
     """So many values, both ends exact. Raises: ValueError if two round to the same whole number."""
     start, to = _exact(asked.start), _exact(asked.to)
     shares = [Fraction(i, points - 1) for i in range(points)]
     if asked.scale == "log":
         ratio = math.log(asked.to / asked.start)
-        inner = [float(asked.start * math.exp(ratio * float(share))) for share in shares[1:-1]]
+        inner = [_rounded(asked.start * math.exp(ratio * float(share))) for share in shares[1:-1]]
     else:
-        inner = [float(start + (to - start) * share) for share in shares[1:-1]]
+        inner = [_rounded(float(start + (to - start) * share)) for share in shares[1:-1]]
     if not (isinstance(asked.start, int) and isinstance(asked.to, int)):
         return [float(asked.start), *inner, float(asked.to)]
     whole = [asked.start, *map(round, inner), asked.to]

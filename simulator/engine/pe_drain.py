@@ -30,10 +30,14 @@ def make_drains(rows: int, cols: int) -> NDArray[np.int32]:
 def outputs(left: NDArray[Any], M: int, N: int, rows: int, cols: int) -> NDArray[Any]:
     """What left the columns, (folds * rows, cols) in order, the bottom row of each fold first, as (M, N)."""
     blocks = -(-M // rows), -(-N // cols)
-    folds = np.zeros((blocks[0] * blocks[1], rows, cols), left.dtype)
-    folds[: len(left) // rows] = left.reshape(-1, rows, cols)[:, ::-1]
-    whole = folds.reshape(*blocks, rows, cols).transpose(0, 2, 1, 3).reshape(blocks[0] * rows, -1)
-    return np.ascontiguousarray(whole[:M, :N])
+    values = np.zeros((blocks[0] * rows, blocks[1] * cols), left.dtype)
+    by_fold = values.reshape(blocks[0], rows, blocks[1], cols).transpose(0, 2, 1, 3)[:, :, ::-1]
+    whole, rest = divmod(len(left) // rows, blocks[1])  # rows of folds that have all run, and folds of the next
+    split = whole * blocks[1] * rows
+    by_fold[:whole] = left[:split].reshape(whole, blocks[1], rows, cols)
+    if rest:
+        by_fold[whole, :rest] = left[split:].reshape(rest, rows, cols)
+    return np.ascontiguousarray(values[:M, :N])
 
 
 @njit

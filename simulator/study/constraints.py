@@ -47,8 +47,12 @@ def constraints_of(points: Points, columns: Collection[str]) -> list[Condition]:
 
 
 def breaks_known(points: Points, point: Point) -> Row | None:
-    """What is known of a point without simulating it, if that breaks a constraint; else None."""
-    if not points.study.constraints:
+    """What is known of a point without simulating it, if that breaks a constraint; else None. Ratios need the points of
+    the baseline, whatever they break.
+
+    Raises: ConfigError for a constraint that cannot be worked out.
+    """
+    if not points.study.constraints or point.hardware.design.name == points.study.baseline:
         return None
     row = _known_row(points, point)
     return row if _breaks(points, row, point.axes) else None
@@ -82,12 +86,12 @@ def require_some_simulated(points: Points, rows: Sequence[Row]) -> None:
     """Raises: ConfigError if every point broke a constraint before it was simulated."""
     if not any(map(is_simulated, rows)):
         where, least = points.setup.source.where(("constraints",)), min(row["area_total_um2"] for row in rows)
-        raise ConfigError(f"{where}: every point breaks one; the least area is {least:.4g} um2")
+        raise ConfigError(f"{where}: every point breaks one before it is simulated; the least area is {least:.4g} um2")
 
 
 def is_enough(points: Points, row: Row, axes: Mapping[str, Any]) -> bool:
     """Whether a stored row need not be run: a whole one, or one that breaks a constraint of this study too."""
-    return is_simulated(row) or _breaks(points, row, axes)
+    return is_simulated(row) or (row["design"] != points.study.baseline and _breaks(points, row, axes))
 
 
 def mark(points: Points, rows: Sequence[Row], axes: Iterable[Mapping[str, Any]], failed: Iterable[bool]) -> None:

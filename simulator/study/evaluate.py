@@ -54,20 +54,28 @@ def _evaluated(points: Points, index: int) -> PointResult:
     key = points.key(index)
     try:
         point = points.point(index)
-        known = breaks_known(points, point)
-        if known is not None:
-            return PointResult(index, key, known, [], [])
+    except Exception as error:
+        return PointResult(index, key, {}, [], [], failure_of(error))
+    known = breaks_known(points, point)  # what it raises is wrong with the study, not with the point
+    if known is not None:
+        return PointResult(index, key, known, [], [])
+    try:
         row, layers, mismatches = run_point(point, study.fidelity, study.seed, with_layers=points.setup.keep_layers)
     except Exception as error:
         return PointResult(index, key, {}, [], [], failure_of(error))
     return PointResult(index, key, row, layers, mismatches)
 
 
+def _may_pass(error: OlivineError) -> bool:
+    """Whether another time may go well: a file or memory was wanting."""
+    return isinstance(error, TraceError | OutputError) or isinstance(error.__cause__, MemoryError | OSError)
+
+
 def failure_of(error: Exception) -> Failure:
     """What to say of what a point raised. Raises: what is no OlivineError again, if its traceback was asked for."""
     kind = type(error).__name__
     if isinstance(error, OlivineError):
-        return Failure(" ".join(str(error).split()), kind, not isinstance(error, TraceError | OutputError))
+        return Failure(" ".join(str(error).split()), kind, not _may_pass(error))
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
     if isinstance(error, MemoryError):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from simulator.errors import OlivineError
 from simulator.study.constraints import is_enough, is_simulated
 from simulator.study.evaluate import evaluate
 from simulator.study.points import Points
@@ -68,6 +69,10 @@ def _with_layers(points: Points, one: Finished, store: Store) -> Finished:
     found = store.get(key)
     if found is None or not found.layers:
         (result,) = evaluate(replace(points.setup, keep_layers=True), [one.index])
+        if result.failure:
+            raise OlivineError(f"{points.label(one.index)}: {result.failure.reason}")
+        if result.key != key:
+            raise OlivineError(f"{points.label(one.index)}: its files changed while the study ran; run it again")
         found = Stored(result.row, result.layers)
         store.put(key, *found)
     axes = points.axes(one.index)

@@ -21,7 +21,7 @@ from simulator.study.sampling.searching import answered, point_rounds, points_as
 from simulator.study.store import Claims, Store, Stored
 from simulator.study.tables import Finished
 
-__all__ = ["Means", "Progress", "Ran", "run_points"]
+__all__ = ["Means", "Progress", "Ran", "require_possible", "run_points"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -79,6 +79,13 @@ def _answer(finished: Sequence[Finished], means: Means) -> list[Row]:
     return [{} if one.failure else one.row | own for one, own in zip(finished, more, strict=True)]
 
 
+def require_possible(points: Points) -> None:
+    """Raises: OlivineError if a design, a workload or a value is wrong whatever the point; nothing is run."""
+    indices = list(points.indices())
+    _, wrong = _keys(points, indices)
+    require_some_fit(points, wrong, indices)
+
+
 def _run_round(points: Points, indices: Sequence[int], means: Means, number: int) -> Ran:
     """Those points, of which other rounds have none."""
     keys, wrong = _keys(points, indices)
@@ -97,7 +104,13 @@ def _run_round(points: Points, indices: Sequence[int], means: Means, number: int
         stored[result.key] = Stored(result.row, result.layers, result.failure)
         mismatches[result.index] = result.mismatches
         means.tell(len(stored), total, points.label(result.index))
-    stored |= _from_others(means.store, [key for key in missing if key not in stored])
+    others = {key: index for key, index in missing.items() if key not in stored}
+    found = _from_others(means.store, list(others), layers=keeps_layers(points))
+    stored |= usable(points, keys, found)
+    unusable = [index for key, index in others.items() if key not in stored]  # another study's, with other wishes
+    for result in evaluate(replace(points.setup, keep_layers=keeps_layers(points)), unusable):
+        stored[result.key] = Stored(result.row, result.layers, result.failure)
+        mismatches[result.index] = result.mismatches
     failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
     finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]], number) for i in indices]
     wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
@@ -145,9 +158,9 @@ def _evaluated(
             yield result
 
 
-def _from_others(store: Store, keys: Sequence[str]) -> dict[str, Stored]:
+def _from_others(store: Store, keys: Sequence[str], layers: bool) -> dict[str, Stored]:
     """What other runs on the same store finished meanwhile."""
-    found = store.get_many(keys)
+    found = store.get_many(keys, layers=layers)
     if len(found) < len(keys):
         raise OlivineError(f"{store.path}: points went missing while the study ran; did another run with --fresh?")
     return found

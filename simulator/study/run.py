@@ -22,7 +22,7 @@ from simulator.study.manifest import manifest_of
 from simulator.study.point import require_runnable, split_axes
 from simulator.study.points import Points, open_points
 from simulator.study.reuse import with_front
-from simulator.study.rounds import Means, Progress, Ran, run_points
+from simulator.study.rounds import Means, Progress, Ran, require_possible, run_points
 from simulator.study.rows import Row
 from simulator.study.sampling.record import search_notes, search_record
 from simulator.study.sampling.searching import require_searchable
@@ -113,6 +113,8 @@ def execute(
     points = _opened(StudySetup(record, source, set_))
     bench = bench_of(record, source)
     others = [_opened(setup) for setup in other_studies(points)]
+    if fresh and record.search is None:  # before anything is forgotten
+        require_possible(points)
     folder = own_folder(Path(out) if out is not None else Path("reports") / record.name, "run")
     with executor(workers, scheduler, plugins) as at_work, Store(folder, fresh=fresh) as store:
         judge = partial(_accuracy, points, bench, store) if bench and seeks_accuracy(record.search) else None
