@@ -43,6 +43,8 @@ def values(**asked):
         ({"from": 0, "to": 10, "points": 5}, [0, 2, 5, 8, 10]),
         ({"from": 0.0, "to": 1.0, "points": 5}, [0.0, 0.25, 0.5, 0.75, 1.0]),
         ({"from": 8, "to": 128, "points": 5, "scale": "log"}, [8, 16, 32, 64, 128]),
+        ({"from": 4.0, "to": 32.0, "points": 4, "scale": "log"}, [4.0, 8.0, 16.0, 32.0]),
+        ({"from": 1.0, "to": 1000.0, "points": 4, "scale": "log"}, [1.0, 10.0, 100.0, 1000.0]),
     ],
 )
 def test_ranges_by_hand(asked, expected):

@@ -14,6 +14,7 @@ import yaml
 import simulator as sim
 from simulator import cli
 from simulator.config import load_study
+from simulator.errors import ConfigError
 from simulator.report.pareto import non_dominated
 from simulator.study import evaluate, reuse
 from simulator.study.points import open_points
@@ -102,7 +103,7 @@ def test_points_beside_one_that_fails_are_what_they_are_alone(tmp_path):
         ({"where": ["array.cols > 100"]}, "unknown name 'array.cols'; did you mean 'array.rows'?"),
         ({"where": ["array.rows > 'x'"]}, "cannot compare number 8 with text 'x'"),
         ({"constraints": ["area_um2 < 1"]}, "constraints[0]: unknown name 'area_um2'; did you mean 'area_total_um2'?"),
-        ({"constraints": ["area_total_um2 < 1"]}, "constraints: every point breaks one; the least area is "),
+        ({"baseline": None, "constraints": ["area_total_um2 < 1"]}, "constraints: every point breaks one; the least area"),
         ({"designs": ["int8_systolic", {"extends": "olive_systolic", "name": "x", "set": 1}]}, "set: unknown key"),
     ],
 )  # fmt: skip
@@ -141,13 +142,11 @@ def test_a_mistake_of_this_program_is_recorded_and_tried_again(study, tmp_path, 
 
 
 def test_what_breaks_a_constraint_on_area_is_not_simulated(tmp_path, counted):
-    whole = sim.run_study(STUDY | {"sweep": {"array.rows": [8, 16, 32]}}, tmp_path / "whole")
+    sizes = {"baseline": None, "sweep": {"array.rows": [8, 16, 32]}}
+    whole = sim.run_study(STUDY | sizes, tmp_path / "whole")
     limit = float(whole["area_total_um2"].median())
     counted.clear()
-    asked = STUDY | {
-        "sweep": {"array.rows": [8, 16, 32]},
-        "constraints": [f"area_total_um2 < {limit!r}", "array.rows > 0"],
-    }
+    asked = STUDY | sizes | {"constraints": [f"area_total_um2 < {limit!r}", "array.rows > 0"]}
     table = sim.run_study(asked, tmp_path / "run")
     meets = whole["area_total_um2"] < limit
     assert 0 < meets.sum() < len(whole)
@@ -172,6 +171,31 @@ def test_a_constraint_on_results_marks(tmp_path, counted):
     assert len(counted) == 8
     assert table["meets_constraints"].tolist() == (table["total_cycles"] < limit).tolist()
     assert 0 < table["meets_constraints"].sum() < 8
+
+
+SMALL = STUDY | {"sweep": {"array.rows": [4, 8]}}
+
+
+def test_a_constraint_that_cannot_be_worked_out_leaves_nothing_behind(tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(ConfigError, match=r"constraints\[0\]"):
+        execute(SMALL | {"constraints": ["area_total_um2 / (rows - 8) <= 1e12"]}, out, workers=1)
+    assert not execute(SMALL, out, workers=1).failures
+
+
+def test_the_baseline_is_simulated_whatever_it_breaks(tmp_path):
+    table = sim.run_study(SMALL | {"constraints": ["design != 'int8_systolic'"]}, tmp_path / "run", workers=1)
+    assert table["speedup"].notna().all()
+    assert (table["meets_constraints"] == (table["design"] != "int8_systolic")).all()
+
+
+def test_fresh_forgets_nothing_for_a_study_that_is_wrong(tmp_path, counted):
+    out = tmp_path / "run"
+    execute(SMALL, out, workers=1)
+    with pytest.raises(ConfigError):
+        execute(SMALL | {"sweep": {"array.rows": [4, -1]}}, out, workers=1, fresh=True)
+    assert execute(SMALL, out, workers=1).reused == 4
+    assert len(counted) == 4
 
 
 # Layers

@@ -86,7 +86,7 @@ def require_some_simulated(points: Points, rows: Sequence[Row]) -> None:
     """Raises: ConfigError if every point broke a constraint before it was simulated."""
     if not any(map(is_simulated, rows)):
         where, least = points.setup.source.where(("constraints",)), min(row["area_total_um2"] for row in rows)
-        raise ConfigError(f"{where}: every point breaks one before it is simulated; the least area is {least:.4g} um2")
+        raise ConfigError(f"{where}: every point breaks one; the least area is {least:.4g} um2")
 
 
 def is_enough(points: Points, row: Row, axes: Mapping[str, Any]) -> bool:
