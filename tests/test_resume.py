@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from simulator import cli
+from simulator.errors import OutputError
 from simulator.study import run
 
 POINTS = 6
@@ -243,7 +244,7 @@ def test_a_point_that_fails_keeps_those_before(workers, whole, tmp_path, monkeyp
     def put(self, *args):
         calls.append(args)
         if len(calls) == 3:
-            raise run.OutputError(f"{out}: cannot be written: No space left on device")
+            raise OutputError(f"{out}: cannot be written: No space left on device")
         right(self, *args)
 
     monkeypatch.setattr(run.Store, "put", put)
