@@ -59,7 +59,7 @@ def listed(name):
     return yaml.safe_load((shipped_dir("configs/studies") / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
-LISTED = [n for n in shipped_names("configs/studies") if n not in ("design_space", "search")]
+LISTED = [n for n in shipped_names("configs/studies") if n not in ("design_space", "search")]  # whose axes are ranges
 
 
 @pytest.mark.parametrize("study", [*LISTED, SWEPT], ids=[*LISTED, "swept"])

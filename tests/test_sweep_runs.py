@@ -103,7 +103,7 @@ def test_points_beside_one_that_fails_are_what_they_are_alone(tmp_path):
         ({"where": ["array.cols > 100"]}, "unknown name 'array.cols'; did you mean 'array.rows'?"),
         ({"where": ["array.rows > 'x'"]}, "cannot compare number 8 with text 'x'"),
         ({"constraints": ["area_um2 < 1"]}, "constraints[0]: unknown name 'area_um2'; did you mean 'area_total_um2'?"),
-        ({"baseline": None, "constraints": ["area_total_um2 < 1"]}, "constraints: every point breaks one; the least area"),
+        ({"baseline": None, "constraints": ["area_total_um2 < 1"]}, "constraints: every point breaks one; the least"),
         ({"designs": ["int8_systolic", {"extends": "olive_systolic", "name": "x", "set": 1}]}, "set: unknown key"),
     ],
 )  # fmt: skip
