@@ -60,7 +60,8 @@ def _section(record: dict[str, Any], lines: list[Line]) -> str:
     rows = [f"## {record['part'].replace('_', ' ')}\n"]
     if record["part"] in ABOUT:
         rows.append(ABOUT[record["part"]] + "\n")
-    rows.append(f"{record['rounds']} rounds; {setting}.\n")
+    rounds = max(len(line.pairs) for line in lines) or record["rounds"]
+    rows.append(f"{rounds} round{'s' * (rounds > 1)}; {setting}.\n")
     rows += ["| what | unit | ours | yardstick | its | better by |", "| :--- | :--- | ---: | :--- | ---: | ---: |"]
     for x in lines:
         numbers = f"{_number(x.rate)} | {x.yardstick} | {_number(x.yardstick_rate)} | {_number(x.ratio)}×"

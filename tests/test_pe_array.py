@@ -190,10 +190,10 @@ WIDE = [(17, 33), (40, 16), (3, 70), (65, 5)]
 def test_arrays_wider_than_a_machine_vector(sides, overlap, dataflow):
     rows, cols = sides
     rng = np.random.default_rng(rows)
-    act, weight = rng.integers(-128, 128, (150, 90)), rng.integers(-128, 128, (140, 90))
+    act, weight = rng.integers(-128, 128, (70, 30)), rng.integers(-128, 128, (75, 30))
     result = run(dataflow, act, weight, rows, cols, overlap)
     np.testing.assert_array_equal(result.values, act @ weight.T)
-    assert result.cycles == closed_form(dataflow, 150, 140, 90, rows, cols, overlap)
+    assert result.cycles == closed_form(dataflow, 70, 75, 30, rows, cols, overlap)
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
