@@ -31,7 +31,7 @@ __all__ = [
     "with_letters",
 ]
 
-MAX_COMBINATIONS = 24
+MAX_COMBINATIONS = 40
 """With more workloads x sweep points than this a bar for each says nothing: the best are drawn, and where all lie."""
 _LARGER = ("sqnr", "accuracy_", "speedup", "_util", "per_s", "peak_tops")
 _UNITS = {"_pj": ENERGY_PJ, "_um2": AREA_UM2, "_bytes": BYTES, "_s": TIME_S}

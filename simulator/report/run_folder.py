@@ -74,8 +74,6 @@ def read_run(
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise OlivineError(f"{run_dir}: no such run folder; `olivine run STUDY.yaml` writes one")
-    if not spare and not any((run_dir / name).exists() for name in ("manifest.json", "results.parquet")):
-        raise OlivineError(f"{run_dir}: not the folder of a run; `olivine run STUDY.yaml` writes one")
     results, layers = (_read_frame(run_dir / f"{name}.parquet", spare or {}) for name in _NEEDED)
     manifest = _read_manifest(run_dir / "manifest.json", spare or {})
     for (name, needed), frame in zip(_NEEDED.items(), (results, layers), strict=True):
