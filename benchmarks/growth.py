@@ -45,7 +45,8 @@ def growth(rounds: int) -> list[Line]:
         _best_plan.cache_clear()
         fresh = replace(hardware)
         for i in range(count):
-            simulate_op(fresh, Op(f"layer.{i}", SIDE * (1 + i % 100), SIDE * (1 + i // 100), DEPTH))
+            n, m = divmod(i * 7919 % 10_000, 100)  # as large on average, however many
+            simulate_op(fresh, Op(f"layer.{i}", SIDE * (1 + m), SIDE * (1 + n), DEPTH))
 
     lines = series("tiles, one by one", "tiles", table, [100 * 10**d for d in DECADES], rounds)
     lines += series("tiles, simulate_gemm", "tiles", gemm, [100 * 10**d for d in DECADES], rounds)

@@ -59,8 +59,7 @@ def drain(out: Any, words: Any, finish: Any, constants: Any, drains: Any, left: 
             drains[RESULTS, c] += 1
             gone += 1
             first = min(first, position)
-    for r in range(rows - 1, first, -1):
-        _shift_down(out, drains, np.int32(r))
+    _shift_down(out, drains[LEAVES], first, rows)
     return gone, done
 
 
@@ -84,10 +83,13 @@ def _control(drains, rows, words):
 
 
 @njit
-def _shift_down(out, drains, r):
-    """Row ``r`` takes what is above it, in columns of which a result leaves and older ones have not all passed it."""
-    cols = np.uint64(drains.shape[1])
-    row, above = np.uint64(r) * cols, np.uint64(r - 1) * cols
-    for c in range(cols):
-        if r > drains[LEAVES, c]:
-            out[row + c] = out[above + c]
+def _shift_down(out, leaves, first, rows):
+    """Rows take what is above them, the last one first, in columns of which a result leaves and older ones have not all
+    passed.
+    """
+    cols = np.uint64(leaves.shape[0])
+    for r in range(rows - 1, first, -1):
+        row, above, position = np.uint64(r) * cols, np.uint64(r - 1) * cols, np.int32(r)
+        for c in range(cols):
+            if position > leaves[c]:
+                out[row + c] = out[above + c]
