@@ -38,8 +38,9 @@ BLOCKS = [block for path in PAGES for block in blocks_of(path)]
 
 
 def commands_of(block: Block) -> list[str]:
-    """Lines of a block of shell, without comments."""
-    lines = (re.split(r"\s+#\s", f" {line}")[0].strip() for line in block.text.splitlines())
+    """Lines of a block of shell, without comments; what goes on below a backslash is one line."""
+    text = re.sub(r"\\\n\s*", "", block.text)
+    lines = (re.split(r"\s+#\s", f" {line}")[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
 
 

@@ -369,7 +369,7 @@ CASES = [
     command(
         "unknown kind of list",
         "unknown kind of list 'design'; did you mean 'designs'?; known: costs, datapaths, designs, drams, formats, "
-        "studies, traces, workloads",
+        "kernels, studies, traces, workloads",
         "list design",
     ),
     command("empty name", "an empty name was given; name a shipped one or a path", "show ''"),

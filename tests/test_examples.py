@@ -37,7 +37,10 @@ def slice_of(name):
     study = dict(load_study(name)[1].data)
     designs = study["designs"]
     kept = [d for i, d in enumerate(designs) if i < 2 or name_of(d) == study.get("baseline")]
-    axes = {path: values[:1] if isinstance(values, list) else [values["from"]] for path, values in study.get("sweep", {}).items()}
+    axes = {
+        path: values[:1] if isinstance(values, list) else [values["from"]]
+        for path, values in study.get("sweep", {}).items()
+    }
     shapes = [w for w in study["workloads"] if not (isinstance(w, str) and w.startswith("traces/"))]
     study |= {"designs": [reduced(d) for d in kept], "workloads": shapes[:1] or [PROBE], "sweep": axes}
     return {key: value for key, value in study.items() if key not in ABOUT_ALL}
