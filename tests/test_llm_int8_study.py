@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from simulator.config import load_study
-from simulator.study.expand import expand
 from simulator.study.passes import simulate_step
+from tests.expanded import expand
 
 STUDY, SOURCE = load_study("llm_int8")
 WIDTHS = [768, 1024, 1536, 2048, 2560, 4096, 5140, 12288]

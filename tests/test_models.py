@@ -18,7 +18,6 @@ from simulator.errors import OlivineError
 from simulator.report.throughput import throughput_axis, throughput_figure, throughput_lines
 from simulator.resources import shipped_names
 from simulator.study.building import build
-from simulator.study.expand import expand
 from simulator.study.simulate import simulate_op
 from simulator.study.totals import totals_of
 from simulator.study.workloads import resolve_workload
@@ -26,6 +25,7 @@ from simulator.workload import Op, Pass, listed, steps_of, written_out
 from simulator.workload.models import FAMILIES
 from simulator.workload.models.experts import visits
 from tests import naive_models as naive
+from tests.expanded import expand
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTINGS = ROOT / "tests" / "data" / "workloads"

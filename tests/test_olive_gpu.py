@@ -9,7 +9,7 @@ import pytest
 import simulator as sim
 from simulator.config import load_study
 from simulator.report.beside import beside_paper
-from simulator.study.expand import expand
+from tests.expanded import expand
 from tests.test_olive_study import one_layer
 
 SHARES_AT_8_BITS = {"bert_base": 0.86, "bert_large": 0.95, "bart_base": 0.56, "gpt2_xl": 0.82, "bloom_7b1": 0.86}

@@ -15,10 +15,10 @@ from simulator.config import load_study, load_workload
 from simulator.cost.iso_area import Shapes, largest_array
 from simulator.report.accountings import accountings
 from simulator.report.beside import beside_paper
-from simulator.study.expand import expand
 from simulator.study.sizing import area_by_shape
 from simulator.workload import steps_of, written_out
 from tests import naive_published
+from tests.expanded import expand
 
 SAMPLE = Path(__file__).resolve().parent.parent / "reports" / "sample-olive-systolic"
 LAYERS = {"bert_base": 12, "bert_large": 24, "bart_base": 6, "gpt2_xl": 48, "bloom_7b1": 30}

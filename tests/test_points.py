@@ -14,11 +14,13 @@ import yaml
 
 import simulator as sim
 from simulator.config import load_design, load_study
+from simulator.config.once import remembering
 from simulator.resources import shipped_dir, shipped_names
 from simulator.study import keys
 from simulator.study.building import build
 from simulator.study.evaluate import evaluate
 from simulator.study.hardware import Hardware
+from simulator.study.keys import datapath_sha256
 from simulator.study.points import open_points
 from simulator.study.setup import StudySetup
 from simulator.study.workloads import resolve_workload
@@ -275,3 +277,14 @@ def test_normalise_in_a_sweep_sizes_at_each_combination(tmp_path):
         single = sim.run_study(alone, tmp_path / f"alone{lanes}")
         own = table[table["axis:vector_unit.lanes"] == lanes].drop(columns="axis:vector_unit.lanes")
         assert own.reset_index(drop=True).equals(single)
+
+
+def test_a_plug_in_that_is_edited_has_another_hash_in_the_next_run(tmp_path):
+    plugin = tmp_path / "own.py"
+    plugin.write_text("a = 1\n", encoding="utf-8")
+    with remembering({}):
+        before = datapath_sha256(plugin)
+        plugin.write_text("a = 2\n", encoding="utf-8")
+        assert datapath_sha256(plugin) == before, "a run sees one state of each file"
+    with remembering({}):
+        assert datapath_sha256(plugin) != before

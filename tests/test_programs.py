@@ -14,11 +14,11 @@ import simulator as sim
 from simulator.config import load_study
 from simulator.errors import ConfigError
 from simulator.study.building import build
-from simulator.study.expand import expand
 from simulator.study.keys import code_of
 from simulator.study.passes import time_pass
 from simulator.study.programs import run_program
 from simulator.workload import Op, Pass
+from tests.expanded import expand
 
 HOST = {"host.operation_us": 4.0, "host.launch_us": 3.0, "host.gap_us": 0.9, "host.wait_us": 2.8}
 INT4 = {"datapath.name": "int_mac", "datapath.act_bits": 4, "datapath.weight_bits": 4}

@@ -20,7 +20,7 @@ from simulator.study.rows import Row, layer_row, point_row
 from simulator.study.setup import StudySetup
 from simulator.study.simulate import OpResult
 
-__all__ = ["PointResult", "evaluate", "failure_of", "run_point"]
+__all__ = ["PointResult", "evaluate", "failure_of", "require_same_files", "run_point"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ def _evaluated(points: Points, index: int) -> PointResult:
     except Exception as error:
         return PointResult(index, key, {}, [], [], failure_of(error))
     return PointResult(index, key, row, layers, mismatches)
+
+
+def require_same_files(points: Points, result: PointResult, key: str) -> None:
+    """What another process, or this one later, read must be what the key was made of. Raises: OlivineError."""
+    if result.key != key:
+        raise OlivineError(f"{points.label(result.index)}: its files changed while the study ran; run it again")
 
 
 def _may_pass(error: OlivineError) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from simulator.config import Design
 from simulator.config.design import BankedDramSpec, SystolicDesign
+from simulator.config.once import once
 from simulator.datapath.registry import files, package_files, source_file
 from simulator.study.drams import dram_part
 from simulator.study.libraries import prices_sha256
@@ -43,17 +44,11 @@ def code_sha256() -> str:
     return digest.hexdigest()
 
 
+@once
 def datapath_sha256(path: Path) -> str:
     """Hash of the file of a datapath and, if it is in a package, of every source file of that package's folder."""
-    files = package_files(path)
-    return _files_sha256(path, tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
-
-
-@cache
-def _files_sha256(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
-    """Of files as they are at these times with these sizes: a plug-in may be edited and loaded again."""
     digest = hashlib.sha256()
-    for file, _, _ in files:
+    for file in package_files(path):
         digest.update(str(file.relative_to(path.parent)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

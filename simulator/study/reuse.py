@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from simulator.errors import OlivineError
 from simulator.study.constraints import is_enough, is_simulated
-from simulator.study.evaluate import evaluate
+from simulator.study.evaluate import evaluate, require_same_files
 from simulator.study.points import Points
 from simulator.study.rows import with_axes
 from simulator.study.sampling.searching import points_asked
@@ -71,8 +71,7 @@ def _with_layers(points: Points, one: Finished, store: Store) -> Finished:
         (result,) = evaluate(replace(points.setup, keep_layers=True), [one.index])
         if result.failure:
             raise OlivineError(f"{points.label(one.index)}: {result.failure.reason}")
-        if result.key != key:
-            raise OlivineError(f"{points.label(one.index)}: its files changed while the study ran; run it again")
+        require_same_files(points, result, key)
         found = Stored(result.row, result.layers)
         store.put(key, *found)
     axes = points.axes(one.index)

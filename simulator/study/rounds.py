@@ -11,7 +11,7 @@ from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
 from simulator.study.constraints import require_some_simulated
-from simulator.study.evaluate import PointResult, evaluate, failure_of
+from simulator.study.evaluate import PointResult, evaluate, failure_of, require_same_files
 from simulator.study.executors import Died, Executor
 from simulator.study.failure import Failure
 from simulator.study.points import Points
@@ -99,18 +99,16 @@ def _run_round(points: Points, indices: Sequence[int], means: Means, number: int
     mismatches: dict[int, list[str]] = {}
     total = len(stored) + len(missing)
     means.tell(len(stored), total)
-    again = {key for key in known if key in missing}
-    for result in _evaluated(points, missing, again, means):
-        stored[result.key] = Stored(result.row, result.layers, result.failure)
-        mismatches[result.index] = result.mismatches
-        means.tell(len(stored), total, points.label(result.index))
-    others = {key: index for key, index in missing.items() if key not in stored}
-    found = _from_others(means.store, list(others), layers=keeps_layers(points))
-    stored |= usable(points, keys, found)
-    unusable = [index for key, index in others.items() if key not in stored]  # another study's, with other wishes
-    for result in evaluate(replace(points.setup, keep_layers=keeps_layers(points)), unusable):
-        stored[result.key] = Stored(result.row, result.layers, result.failure)
-        mismatches[result.index] = result.mismatches
+    while missing:
+        again = {key for key in known if key in missing}
+        for result in _evaluated(points, missing, again, means):
+            stored[result.key] = Stored(result.row, result.layers, result.failure)
+            mismatches[result.index] = result.mismatches
+            means.tell(len(stored), total, points.label(result.index))
+        missing = {key: index for key, index in missing.items() if key not in stored}
+        known = _from_others(means.store, list(missing), layers=keeps_layers(points))
+        stored |= usable(points, keys, known)  # another study may have had other wishes
+        missing = {key: index for key, index in missing.items() if key not in stored}
     failed = {index: Stored({}, [], failure_of(error)) for index, error in wrong.items()}
     finished = [_finished(points, i, failed[i] if i in failed else stored[keys[i]], number) for i in indices]
     wrong_values = [line for index in sorted(mismatches) for line in mismatches[index]]
@@ -151,8 +149,7 @@ def _evaluated(
         for index, result in found:
             if isinstance(result, Died):
                 result = PointResult(index, keys[index], {}, [], [], Failure(result.reason, final=False))
-            if result.key != keys[index]:  # what another process read must be what this one read
-                raise OlivineError(f"{points.label(index)}: its files changed while the study ran; run it again")
+            require_same_files(points, result, keys[index])
             if result.failure is None or result.failure.final:
                 means.store.put(result.key, result.row, result.layers, result.failure)
             yield result

@@ -1,4 +1,4 @@
-"""A study becomes points: designs x workloads x sweep axes, in the order in which they are written."""
+"""All points of a small study at once, each mapped, in the order in which they are written."""
 
 from __future__ import annotations
 
