@@ -12,6 +12,7 @@ system cannot be found out, SQLite's rollback journal is used, several times slo
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import time
 import warnings
@@ -45,6 +46,11 @@ _TABLES = (
 )
 _CHECKPOINT_PAGES = 4000
 """16 MiB of log before it is copied into the file."""
+_LEAVING_S = 0.2
+"""Several that leave a store at once wait up to so long for each other, so that the last one tidies up."""
+
+_TRIES = 100
+"""To make a file in a folder that others remove; far more than there are processes on a folder."""
 
 
 def open_to_write(path: Path, kind: Kind, fresh: bool = False) -> sqlite3.Connection:
@@ -52,18 +58,38 @@ def open_to_write(path: Path, kind: Kind, fresh: bool = False) -> sqlite3.Connec
 
     Raises: sqlite3.Error, OSError; OutputError if it is of another kind, version or program.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
+        _touch(path)
+        before = _number(path)
         db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+        opened = _number(path)
         try:
-            number = _number(path)
             _prepare(db, path, kind, fresh)
-            if number and number == _number(path):  # nobody who left an empty store removed it meanwhile
-                return db
+            complaint = None
+        except sqlite3.OperationalError as error:
+            complaint = error
         except BaseException:
             db.close()
             raise
+        stayed = before is not None and before == opened == _number(path)
+        if stayed and complaint is None:
+            return db
         db.close()
+        if stayed and complaint is not None:
+            raise complaint
+        # whoever left an empty store removed it meanwhile: what was opened is nobody's file
+
+
+def _touch(path: Path) -> None:
+    """Make file and folders if they are not there; again if who left an empty store removes them meanwhile."""
+    for left in reversed(range(_TRIES)):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o666))
+            return
+        except FileNotFoundError:
+            if not left:
+                raise
 
 
 def _number(path: Path) -> int | None:
@@ -118,7 +144,7 @@ def close(db: sqlite3.Connection, made: Sequence[Path] = ()) -> None:
         db.execute("PRAGMA busy_timeout = 0")
         if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             return
-        db.execute("PRAGMA journal_mode = DELETE")
+        _switch(db, "DELETE", random.uniform(0, _LEAVING_S))  # noqa: S311  who waits longest is the last
         if made:
             db.execute("BEGIN EXCLUSIVE")  # whoever opens it now waits, and then sees that it is gone
             if _is_empty(db):
@@ -155,8 +181,10 @@ def other_kind(folder: Path, found: str, kind: Kind) -> str:
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
     """Of the schema; 0 for an empty file. Raises: OutputError for a file of another program."""
+    db.execute("BEGIN")  # all three as they are at one moment: another process may be making the tables
     version, application = (int(db.execute(f"PRAGMA {p}").fetchone()[0]) for p in ("user_version", "application_id"))
     tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    db.execute("COMMIT")
     early = application == 0 and version in (1, 2) and tables == ["points"]  # those versions had no mark
     ours = early or application == _APPLICATION
     if not ours and (tables or version or application):
@@ -188,7 +216,7 @@ def _replace(db: sqlite3.Connection) -> None:
 
 def _set_journal(db: sqlite3.Connection, path: Path) -> None:
     if is_local(path.parent):
-        _to_wal(db)
+        _switch(db, "WAL", PATIENCE_S)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         return
@@ -200,12 +228,12 @@ def _set_journal(db: sqlite3.Connection, path: Path) -> None:
     )
 
 
-def _to_wal(db: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log. That needs the file for itself for a moment, and SQLite does not wait for it."""
-    deadline = time.monotonic() + PATIENCE_S
+def _switch(db: sqlite3.Connection, journal: Literal["WAL", "DELETE"], patience_s: float) -> None:
+    """Switch the journal. That needs the file for itself for a moment, and SQLite does not wait for it."""
+    deadline = time.monotonic() + patience_s
     while True:
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA journal_mode = {journal}")
             return
         except sqlite3.OperationalError as error:
             if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
