@@ -30,12 +30,14 @@ from simulator.tracing.products import F32, Multiply, Product, multiply
 from simulator.tracing.weights import ModelWeights, weight_files
 from simulator.tracing.writer import file_sha256
 
-__all__ = ["DECIDES", "FLOAT", "Bench", "Judged", "activations_of", "judge"]
+__all__ = ["DECIDES", "FLOAT", "JUDGED_COLUMNS", "Bench", "Judged", "activations_of", "judge"]
 
 FLOAT = "float32"
 """The model as it is, the first row of every table."""
 DECIDES = ("name", "datapath", "quantisation", "layers")
 """The fields of a design that its values depend on."""
+JUDGED_COLUMNS = ("activations", "weights", "scales", "worst_layer_sqnr_db")
+"""Of a row of the results, beside those of its fitness, what was judged."""
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 

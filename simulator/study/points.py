@@ -14,12 +14,13 @@ from simulator.config.conditions import Condition, parse_condition
 from simulator.config.once import Memory, remembering
 from simulator.config.overlays import Overlay, lay
 from simulator.config.sweep import axes_of
+from simulator.config.yaml_nodes import place
 from simulator.errors import ConfigError, CostError
 from simulator.study.building import build
 from simulator.study.hardware import Hardware, make_datapath
 from simulator.study.keys import content_key, design_content, run_content
 from simulator.study.members import Member, keeps_its_size, resized
-from simulator.study.point import Point, label_of, split_axes
+from simulator.study.point import WORKLOAD_PREFIX, Point, label_of, split_axes
 from simulator.study.setup import StudySetup
 from simulator.study.space import Space
 from simulator.study.workloads import Workload, resolve_workload
@@ -136,15 +137,24 @@ class Points:
         set_ = self.setup.source.where(("set",))
         return [(set_, split_axes(self.study.set)[which]), ("--set", split_axes(self.setup.overrides)[which])]
 
-    def _overlay(self, own: Mapping[str, Any]) -> Overlay:
-        return self.setup.source.where(("sweep",)), own
+    def _overlay(self, own: Mapping[str, Any], prefix: str = "") -> Overlay:
+        return {path: self._axis_places[prefix + path] for path in own}, own
+
+    @cached_property
+    def _axis_places(self) -> dict[str, str]:
+        """Where the axis of each swept field is written."""
+        keys = zip(self.study.sweep, self.space.axes, strict=True)
+        places = {key: place(*self.setup.source.origin(("sweep", key)), ("sweep",)) for key in self.study.sweep}
+        return {path: places[key] for key, axis in keys for path in axis.paths}
 
     def workload(self, place: int, axes: Mapping[str, Any]) -> Workload:
         """A workload at a combination of the axes. Raises: ConfigError, TraceError or WorkloadError."""
         own, steps = split_axes(axes)[1], self.study.steps
 
         def make(ref: Reference) -> Workload:
-            return resolve_workload(ref, self.setup.near, [*self._set(1), self._overlay(own)]).only(steps)
+            return resolve_workload(ref, self.setup.near, [*self._set(1), self._overlay(own, WORKLOAD_PREFIX)]).only(
+                steps
+            )
 
         key = place, repr(own)
         return self._kept("workload", key, lambda: _placed(self.setup.source, ("workloads", place), make))

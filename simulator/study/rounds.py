@@ -11,9 +11,9 @@ from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
 from simulator.study.constraints import require_some_simulated
-from simulator.study.evaluate import PointResult, evaluate, failure_of, require_same_files
+from simulator.study.evaluate import PointResult, documents_of, evaluate, failure_of, require_same_files
 from simulator.study.executors import Died, Executor
-from simulator.study.failure import Failure
+from simulator.study.failure import Failure, placed
 from simulator.study.points import Points
 from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes
@@ -168,7 +168,10 @@ def _finished(points: Points, index: int, found: Stored, number: int) -> Finishe
     row = _empty_row(points, index) if found.failure else with_axes(found.row, axes)
     if points.study.search is not None:
         row["search_round"] = number
-    return Finished(index, row, [with_axes(layer, axes) for layer in found.layers], found.failure, number)
+    failure = (
+        placed(found.failure, documents_of(points, index)) if found.failure and found.failure.of else found.failure
+    )
+    return Finished(index, row, [with_axes(layer, axes) for layer in found.layers], failure, number)
 
 
 def _empty_row(points: Points, index: int) -> Row:

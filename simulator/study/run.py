@@ -14,13 +14,13 @@ from simulator.config.catalogue import Reference
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.accuracy import Bench
 from simulator.study.checks import require_sound
-from simulator.study.constraints import require_columns
 from simulator.study.executors import executor
 from simulator.study.folders import own_folder
 from simulator.study.joined import accuracy_of, bench_of, seeks_accuracy
 from simulator.study.manifest import manifest_of
 from simulator.study.point import require_runnable, split_axes
 from simulator.study.points import Points, open_points
+from simulator.study.possible import require_columns
 from simulator.study.reuse import with_front
 from simulator.study.rounds import Means, Progress, Ran, require_possible, run_points
 from simulator.study.rows import Row
