@@ -618,7 +618,7 @@ CASES = [
     with_study(
         command(
             "report: a folder that is no run",
-            "results.parquet: missing; run the study again with --fresh",
+            ".: holds no run; `olivine run STUDY.yaml --out .` would write one",
             "report .",
         )
     ),

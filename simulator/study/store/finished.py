@@ -116,9 +116,10 @@ class Store:
                 (key, number, values, crc, why, packed),
             )
 
-    def save(self, documents: Mapping[str, bytes]) -> None:
-        """Keep documents by name, all or none of them; those of other names stay."""
+    def save(self, documents: Mapping[str, bytes], instead_of: Iterable[str] = ()) -> None:
+        """Keep documents by name, all or none of them, and remove those that they replace; all others stay."""
         with self.transaction() as db:
+            db.executemany("DELETE FROM documents WHERE name = ?", [(name,) for name in instead_of])
             for name, content in documents.items():
                 db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?)", (name, zlib.compress(content, 1)))
 
