@@ -21,7 +21,7 @@ from simulator.study.ablation import Ablated
 from simulator.study.building import build
 from simulator.study.fitness import MERITS, Merit, fitness
 from simulator.study.hardware import Hardware
-from simulator.study.keys import code_sha256, datapath_sha256
+from simulator.study.keys import datapath_sha256, numbers_sha256
 from simulator.study.passages import InputSets
 from simulator.study.store import Store, Stored
 from simulator.study.substitution import Products, Quantised, Sums, is_replaced
@@ -83,7 +83,7 @@ class Bench:
             "inputs": inputs,
             "how": [self.products, self.sums, self.seed],
             "what": what,
-            "code": code_sha256(),
+            "code": numbers_sha256(),
         }
         return "accuracy " + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -31,6 +31,8 @@ _KEPT = 64
 """Designs with their hardware, and workloads, that are held at a time."""
 _KEPT_HASHES = 1 << 16
 _MOST_POINTS = 1 << 62
+_MOST_RUN = 1 << 24
+"""Of a study that runs them all: days on any machine, and tens of gigabytes."""
 
 _T = TypeVar("_T")
 
@@ -271,5 +273,8 @@ def open_points(setup: StudySetup) -> Points:
 
 def _require_countable(setup: StudySetup, space: Space) -> None:
     points = space.size * len(setup.study.designs) * len(setup.study.workloads)
-    if points > _MOST_POINTS:
-        raise ConfigError(f"{setup.source.where(('sweep',))}: {points} points; a study has at most {_MOST_POINTS}")
+    most = _MOST_RUN if setup.study.search is None else _MOST_POINTS
+    if points > most:
+        what = "is run point by point, at most" if setup.study.search is None else "has at most"
+        hint = "; narrow the axes, or add a `search` of some of them" if setup.study.search is None else ""
+        raise ConfigError(f"{setup.source.where(('sweep',))}: {points} points; a study {what} {most}{hint}")

@@ -136,7 +136,7 @@ def execute(
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(map(points.point, have), record.fidelity, record.seed))
     wrong, failed = _mismatches(ran), _failures(points, ran[0])
-    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed, search_notes(points))
+    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed, search_notes(points, len(results)))
 
 
 def _opened(setup: StudySetup) -> Points:

@@ -130,7 +130,8 @@ def _from_trace(folder: Path, overlays: Overlays) -> Workload:
 
 
 def _from_spec(spec: WorkloadSpec) -> Workload:
-    content = spec.model_dump(exclude=None if spec.statistics else {"statistics"})
+    words = {"description", "source"}
+    content = spec.model_dump(exclude=words if spec.statistics else words | {"statistics"})
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     provenance: dict[str, Any] = {"source": spec.source or spec.description} if spec.source or spec.description else {}
     model = listed(spec) if spec.model else None
