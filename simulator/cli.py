@@ -64,6 +64,9 @@ SetOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(help="Processes; by default one for each core, once what is left is worth their start.")
 ]
+SchedulerOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, e.g. tcp://host:8786.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 
 
@@ -159,10 +162,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run's folder; reports/NAME by default.")] = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, e.g. tcp://host:8786."),
-    ] = None,
+    scheduler: SchedulerOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run stored points again.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run points again that failed.")] = False,
     timeline: Annotated[
@@ -229,6 +229,7 @@ def sensitivity(
     top: Annotated[int, typer.Option(help="How many constants are printed and drawn.")] = 15,
     set_: SetOption = None,
     workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Simulate again what is stored.")] = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -239,7 +240,7 @@ def sensitivity(
     with progress_bar() as progress:
         found = analyse(
             _reference(study), out, overrides=_overrides(set_), by=by, only=only, top=top, metric=metric,
-            workers=workers, fresh=fresh, progress=progress, plugins=context.obj,
+            workers=workers, scheduler=scheduler, fresh=fresh, progress=progress, plugins=context.obj,
         )  # fmt: skip
     if as_json:
         left_out = [{"constant": item.name, "reason": item.reason} for item in found.left_out]
