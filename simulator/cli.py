@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -25,6 +26,10 @@ EXIT_CHECK_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """Typer's base of all complaints about arguments, whichever click it brings along."""
+
+
+_TYPER_SAYS = {"valid integer": "a whole number", "valid (number|float)": "a number"}
+"""Its words for a value of the wrong type, by version, and ours."""
 
 
 class _Interrupted(Exception):
@@ -59,13 +64,16 @@ SetOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(help="Processes; by default one for each core, once what is left is worth their start.")
 ]
+SchedulerOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, e.g. tcp://host:8786.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code of the contract (0, 1, 2 or 130)."""
+    arguments = list(arguments if arguments is not None else sys.argv[1:])
     try:
-        arguments = list(arguments if arguments is not None else sys.argv[1:])
         _require_named_out(arguments)
         with warnings.catch_warnings():
             warnings.simplefilter("once", Note)
@@ -76,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _UsageError as error:
         context = getattr(error, "ctx", None)
         hint = f"; see {context.command_path} --help" if context else ""
-        return _complain(error.format_message().rstrip(".") + hint, EXIT_WRONG_INPUT)
+        return _complain(_in_our_words(error.format_message().rstrip("."), arguments) + hint, EXIT_WRONG_INPUT)
     except MismatchError as error:
         return _complain(str(error), EXIT_CHECK_FAILED)
     except OlivineError as error:
@@ -86,6 +94,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _complain(_blamed_on_a_plugin(error), EXIT_WRONG_INPUT)
     return code if isinstance(code, int) else 0
+
+
+def _in_our_words(complaint: str, arguments: Sequence[str]) -> str:
+    """What typer says of an option's value of the wrong type, as this program says what is wrong."""
+    match = re.fullmatch(r"Invalid value for (?P<options>'-.*?'): (?P<why>.*)", complaint, re.DOTALL)
+    expected = match and next((ours for said, ours in _TYPER_SAYS.items() if re.search(said, match["why"])), None)
+    if not match or not expected:
+        return complaint
+    options = re.findall(r"'(.*?)'", match["options"])
+    pairs = [*itertools.pairwise(arguments), *(argument.partition("=")[::2] for argument in arguments)]
+    option, value = next((pair for pair in pairs if pair[0] in options), (options[0], ""))
+    return f"{option}: expected {expected}, found '{value}'"
 
 
 def _require_named_out(arguments: Sequence[str]) -> None:
@@ -142,10 +162,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run's folder; reports/NAME by default.")] = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler, e.g. tcp://host:8786."),
-    ] = None,
+    scheduler: SchedulerOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run stored points again.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run points again that failed.")] = False,
     timeline: Annotated[
@@ -212,6 +229,7 @@ def sensitivity(
     top: Annotated[int, typer.Option(help="How many constants are printed and drawn.")] = 15,
     set_: SetOption = None,
     workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Simulate again what is stored.")] = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -222,7 +240,7 @@ def sensitivity(
     with progress_bar() as progress:
         found = analyse(
             _reference(study), out, overrides=_overrides(set_), by=by, only=only, top=top, metric=metric,
-            workers=workers, fresh=fresh, progress=progress, plugins=context.obj,
+            workers=workers, scheduler=scheduler, fresh=fresh, progress=progress, plugins=context.obj,
         )  # fmt: skip
     if as_json:
         left_out = [{"constant": item.name, "reason": item.reason} for item in found.left_out]

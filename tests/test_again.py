@@ -126,3 +126,74 @@ def test_commands_keep_off_each_other_s_folders(command, other, its, lost, folde
         "--out\n"
     )
     assert files(other) == before
+
+
+def stopped(study, after, monkeypatch, arguments=()):
+    """A run that is interrupted once it has stored so many points."""
+    put, stored = Store.put, []
+
+    def some(store, key, *rest):
+        put(store, key, *rest)
+        stored.append(key)
+        if len(stored) == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", some)
+        assert cli.main(["run", study, "--out", "half", "--workers", "1", *arguments]) == 130
+
+
+def test_a_report_of_a_run_that_was_stopped_has_what_was_stored(folder, capsys, monkeypatch):
+    """From the store alone: the study, and whatever it names, may be gone."""
+    whole = pd.read_csv("run/results.csv")
+    stopped("study.yaml", 3, monkeypatch)
+    Path("study.yaml").rename("away.yaml")
+    assert [path.name for path in Path("half").iterdir()] == ["results.sqlite"]
+    capsys.readouterr()
+    for _ in range(2):
+        assert cli.main(["report", "half"]) == 0
+        printed = capsys.readouterr()
+        assert printed.out == "report: half/index.html\n"
+        assert "half: not finished (3 of 4 points); run the study again, it goes on" in printed.err
+    found = pd.read_csv("half/results.csv")
+    ratios = ["speedup", "energy_ratio"]  # of points whose baseline is not there
+    there = whole.merge(found[["design", "axis:array.rows"]])
+    assert len(found) == 3
+    pd.testing.assert_frame_equal(found.drop(columns=ratios), there.drop(columns=ratios))
+    assert found["speedup"].notna().sum() >= 2
+    assert set(pd.read_parquet("half/layers.parquet")["op"]) == {"up", "qk"}
+    assert "not finished: 3 of 4 points" in Path("half/index.html").read_text(encoding="utf-8")
+    assert cli.main(["export", "half", "--to", "some.csv"]) == 0
+    assert len(pd.read_csv("some.csv")) == 3
+
+
+def test_a_run_that_was_stopped_and_reported_goes_on_to_the_same_end(folder, capsys, monkeypatch):
+    stopped("study.yaml", 2, monkeypatch)
+    assert cli.main(["report", "half"]) == 0
+    assert cli.main(["run", "study.yaml", "--out", "half"]) == 0
+    assert Path("half/results.csv").read_bytes() == Path("run/results.csv").read_bytes()
+    capsys.readouterr()
+    assert cli.main(["report", "half"]) == 0
+    assert "not finished" not in capsys.readouterr().err
+    with Store(Path("half"), read_only=True) as store:
+        assert store.document("plan.json") is None
+
+
+def test_a_report_of_a_search_that_was_stopped(folder, capsys, monkeypatch):
+    sizes = "sweep: {array.rows: {from: 8, to: 32, step: 8}, array.cols: {from: 8, to: 32, step: 8}}"
+    search = "search: {method: nsga2, points: 12, population: 4, objectives: [latency_s, energy_total_pj]}\n"
+    Path("search.yaml").write_text(STUDY.replace("sweep: {array.rows: [8, 16]}", sizes) + search, encoding="utf-8")
+    stopped("search.yaml", 10, monkeypatch)
+    assert cli.main(["report", "half"]) == 0
+    assert "half: not finished (10 of 12 points)" in capsys.readouterr().err
+    found = pd.read_csv("half/results.csv")
+    assert found["search_round"].tolist() == sorted(found["search_round"])
+    assert found["search_round"].nunique() > 1
+
+
+def test_a_report_of_a_folder_that_is_no_run(folder, capsys):
+    Path("empty").mkdir()
+    assert cli.main(["report", "empty"]) == 2
+    assert capsys.readouterr().err == (
+        "olivine: empty: holds no run; `olivine run STUDY.yaml --out empty` would write one\n"
+    )

@@ -393,7 +393,21 @@ CASES = [
         "the array or split the op",
         "gemm int8_systolic -m 100000 -n 10000 -k 4 --set array.rows=1 --set array.cols=1",
     ),
-    command("a size in words", "Invalid value for '-m'*; see olivine gemm --help", "gemm a -m four -n 4 -k 4"),
+    command(
+        "a size in words",
+        "-m: expected a whole number, found 'four'; see olivine gemm --help",
+        "gemm a -m four -n 4 -k 4",
+    ),
+    command(
+        "workers in words",
+        "--workers: expected a whole number, found 'two'; see olivine run --help",
+        "run demo --workers two",
+    ),
+    command(
+        "a share in words",
+        "--by: expected a number, found 'x'; see olivine sensitivity --help",
+        "sensitivity demo --by=x",
+    ),
     command("missing option", "Missing option '-m'*; see olivine gemm --help", "gemm a -n 4 -k 4"),
     command("missing argument", "Missing argument '*'; see olivine run --help", "run"),
     command("unknown option", "No such option: --wrkers*; see olivine run --help", "run demo --wrkers 2"),
@@ -485,12 +499,12 @@ CASES = [
     ),
     study(
         "study: axis over no field",
-        "study.yaml:6: sweep: array.rwos: unknown key; did you mean 'rows'?",
+        "study.yaml:7: sweep: array.rwos: unknown key; did you mean 'rows'?",
         more="sweep:\n  array.rwos: [8]\n",
     ),
     study(
         "study: wrong value on an axis",
-        "study.yaml:6: sweep: array.rows: expected an integer, found text 'none'",
+        "study.yaml:7: sweep: array.rows: expected an integer, found text 'none'",
         more="sweep:\n  array.rows: [8, none]\n",
     ),
     study(
@@ -604,7 +618,7 @@ CASES = [
     with_study(
         command(
             "report: a folder that is no run",
-            "results.parquet: missing; run the study again with --fresh",
+            ".: holds no run; `olivine run STUDY.yaml --out .` would write one",
             "report .",
         )
     ),

@@ -24,6 +24,7 @@ from simulator.study.keys import datapath_sha256
 from simulator.study.points import open_points
 from simulator.study.setup import StudySetup
 from simulator.study.workloads import resolve_workload
+from tests.test_imports import imports, package_of
 
 PROBE = {"name": "probe", "gemms": [{"name": "up", "M": 20, "N": 30, "K": 40}]}
 SWEPT = {
@@ -162,6 +163,70 @@ def test_equal_content_equal_key(studied):
         text = (folder / name).read_text(encoding="utf-8")
         (folder / name).write_text("# a comment\n" + text, encoding="utf-8")
     assert key() == before
+    for name in ("mine.yaml", "work.yaml"):
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text + "\ndescription: in other words\n", encoding="utf-8")
+    assert key() == before, "what is said about a design or a workload changes no number"
+
+
+PACKAGE = Path(keys.__file__).resolve().parent.parent
+
+
+def left_out(module):
+    return any(f"{module}/".startswith(f"{name}/") for name in keys.NO_NUMBERS)
+
+
+def imported_by(module):
+    """Files of this package that a file imports, wherever in it, those of the packages that they are in included."""
+    for _, name in imports((PACKAGE / module).read_text(encoding="utf-8"), package_of(PACKAGE / module)):
+        steps = name.split(".")[1:] if name.startswith("simulator.") else []
+        for depth in range(1, len(steps) + 1):
+            here = PACKAGE.joinpath(*steps[:depth])
+            found = (here.with_suffix(".py"), here / "__init__.py")
+            yield from (str(path.relative_to(PACKAGE)) for path in found if path.exists())
+
+
+def reached_from(*modules):
+    seen, left = set(), list(modules)
+    while left:
+        module = left.pop()
+        if module not in seen:
+            seen.add(module)
+            left += imported_by(module)
+    return seen
+
+
+def test_what_keys_leave_out_is_imported_by_nothing_that_numbers_come_from():
+    for name in keys.NO_NUMBERS:
+        assert (PACKAGE / name).exists(), name
+    registered = [
+        str(p.relative_to(PACKAGE)) for room in ("datapath", "formats") for p in (PACKAGE / room).glob("*.py")
+    ]
+    reached = reached_from("study/evaluate.py", "study/counted.py", *registered)
+    assert len(reached) > 150
+    assert [module for module in reached if left_out(module)] == []
+    verdicts = reached_from(*(m for m in imported_by("study/accuracy.py") if not m.startswith("study/store/")))
+    assert [module for module in verdicts if left_out(module)] == [], "a store gives back what was put there"
+
+
+def test_the_code_of_the_store_is_in_no_key_and_that_of_the_engine_is(tmp_path, monkeypatch):
+    shutil.copytree(PACKAGE, tmp_path / "simulator", ignore=shutil.ignore_patterns("__pycache__", "_shipped"))
+    monkeypatch.setattr(keys, "__file__", str(tmp_path / "simulator" / "study" / "keys.py"))
+
+    def after(edit):
+        path = tmp_path / "simulator" / edit
+        path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+        return keys.numbers_sha256.__wrapped__(), keys.code_sha256.__wrapped__()
+
+    before = keys.numbers_sha256.__wrapped__(), keys.code_sha256.__wrapped__()
+    for edit in ("study/store/claims.py", "study/executors/local.py", "study/sampling/nsga2.py", "study/run.py"):
+        numbers, code = after(edit)
+        assert (numbers == before[0], code == before[1]) == (True, False)
+        before = numbers, code
+    for edit in ("engine/pipeline.py", "study/evaluate.py", "cost/pricing.py", "study/points.py", "config/sweep.py"):
+        numbers, code = after(edit)
+        assert (numbers == before[0], code == before[1]) == (False, False)
+        before = numbers, code
 
 
 def test_key_changes_with_a_price(studied):
@@ -206,7 +271,7 @@ def test_key_changes_with_the_workload_the_code_and_a_list_of_kernels(studied, m
     assert key() != before
     edited(folder / "work.yaml", "K: 41", "K: 40")
     assert key() == before
-    for name in ("code_sha256", "datapath_sha256"):
+    for name in ("numbers_sha256", "datapath_sha256"):
         with monkeypatch.context() as patch:
             patch.setattr(keys, name, lambda *_: "other")
             assert key() != before

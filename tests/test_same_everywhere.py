@@ -111,3 +111,12 @@ def test_no_scheduler_is_one_line_and_nothing_is_written(folder, capsys, monkeyp
     assert printed.err.startswith("olivine: --scheduler: no Dask scheduler answers at 'tcp://127.0.0.1:9' (")
     assert printed.err.count("\n") == 1
     assert not Path("out").exists()
+
+
+def test_an_analysis_on_a_cluster_leaves_the_same_table(folder, address, capsys):
+    study = STUDY.replace("  array.rows: [4, 8, 16, 40000]\n  array.cols: [8, 12]\n", "  array.rows: [8]\n")
+    Path("study.yaml").write_text(study)
+    plugin = ["--plugin", "plugin.py", "sensitivity", "study.yaml", "--only", "*clock*"]
+    assert cli.main([*plugin, "--out", "inline", "--workers", "1"]) == 0
+    assert cli.main([*plugin, "--out", "dask", "--scheduler", address]) == 0
+    assert Path("dask/sensitivity.csv").read_bytes() == Path("inline/sensitivity.csv").read_bytes()

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.config.search import Search
-from simulator.errors import ConfigError
 from simulator.study.sampling import Judged, Lattice, drawn, rounds
 from simulator.study.sampling import lattice as lattices
 from simulator.study.sampling.drawn import latin_hypercube, random_points
@@ -111,10 +110,34 @@ def test_a_lattice_too_large_to_list_is_drawn_from():
     assert len(latin_hypercube(lattice, 100, 0)) == 100
 
 
-def test_a_large_lattice_of_which_next_to_nothing_exists_is_refused():
+def test_of_a_large_lattice_of_which_next_to_nothing_exists_draws_end():
     lattice = Lattice((10**6, 10**6), lambda choice: choice == (5, 5))
-    with pytest.raises(ConfigError, match=r"where leaves so few of 1000000000000 points that draws do not find them"):
-        random_points(lattice, 3, 0)
+    assert random_points(lattice, 3, 0) == []
+    assert lattice.count is None
+    some = Lattice((10**6, 10**6), lambda choice: choice[0] < 1000)
+    assert len(random_points(some, 30, 0)) == 30, "one in a thousand"
+
+
+def test_of_a_large_lattice_what_conditions_allow_is_counted_and_drawn_evenly():
+    """Conditions that look at few axes, whose allowed places are known: no draw is in vain."""
+    lattice = Lattice((1000, 10**6, 4, 10**6), lambda choice: choice[0] + choice[2] >= 1000, (0, 2))
+    assert lattice.count == (3 + 2 + 1) * 10**12
+    points = random_points(lattice, 6000, 0)
+    assert len(set(points)) == 6000
+    assert all(map(lattice.exists, points))
+    counts = [sum((p[0], p[2]) == pair for p in points) for pair in ((999, 1), (999, 2), (999, 3), (998, 2), (997, 3))]
+    assert all(850 < n < 1150 for n in counts)
+
+
+@pytest.mark.parametrize("method", ["random", "lhs", "nsga2"])
+def test_all_points_that_exist_of_a_large_lattice_are_run_if_they_are_few(method):
+    small = Lattice((200, 3, 300, 40), lambda choice: (choice[0], choice[2]) == (199, 298), (0, 2))
+    assert (small.listed, small.count) == (False, 120)
+    made = run(search(method, 200), small, 0)
+    assert [choice for one in made for choice in one] == [(199, a, 298, b) for a in range(3) for b in range(40)]
+    some = [choice for one in run(search(method, 50), small, 0) for choice in one]
+    assert len(set(some)) == len(some) == 50
+    assert all(map(small.exists, some))
 
 
 # NSGA-II

@@ -137,6 +137,12 @@ WRONG = [
     ("study", STUDY | {"sweep": {"array.rowz": [8]}}, "array.rowz"),
     ("study", STUDY | {"sweep": {"array.rows": [0]}}, "0 is less than or equal to"),
     ("study", STUDY | {"sweep": {"array.rows": {"from": 8, "too": 64}}}, "'to' is a required"),
+    ("study", STUDY | {"sweep": {"array.rows": {"from": 8, "to": 64}}}, "is not valid under any"),
+    (
+        "study",
+        STUDY | {"sweep": {"array.rows": {"from": 8, "to": 64, "factor": 2, "points": 4}}},
+        "is valid under each",
+    ),
     ("study", STUDY | {"set": {"array.dataflow": "rs"}}, "'rs' is not one of"),
     ("study", STUDY | {"designs": [{"extends": "int8_systolic", "clock": 500}]}, "is not valid under any"),
     ("study", STUDY | {"fidelity": "exact"}, "'exact' is not one of"),

@@ -12,10 +12,12 @@ import yaml
 
 from simulator.cli import main
 from simulator.config.catalogue import Reference
+from simulator.errors import ConfigError
 from simulator.study import rounds
 from simulator.study.executors import Executor, Inline, Local
 from simulator.study.points import Points, open_points
 from simulator.study.rounds import Means, run_points
+from simulator.study.run import execute
 from simulator.study.sampling.record import search_notes, search_record
 from simulator.study.sampling.searching import point_rounds, require_searchable
 from simulator.study.setup import StudySetup, read_study
@@ -92,7 +94,7 @@ def test_a_search_takes_its_points_from_the_store_and_gives_the_rows_of_the_grid
 
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch, grid):
     asked = study(search=searched("nsga2", 40))
-    evaluate, left = rounds._evaluated, 17
+    evaluate, left = rounds.evaluated, 17
 
     def interrupted(*args):
         nonlocal left
@@ -102,7 +104,7 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path, monkeypat
             left -= 1
             yield result
 
-    monkeypatch.setattr(rounds, "_evaluated", interrupted)
+    monkeypatch.setattr(rounds, "evaluated", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(asked, tmp_path)
     monkeypatch.undo()
@@ -177,7 +179,9 @@ def test_more_points_than_there_are_gives_all_of_them_in_order_and_says_so(grid)
     folder, whole = grid
     outcome = run(study(search=searched("lhs", 500)), folder)
     assert proposed(outcome.results) == proposed(whole)
-    assert search_notes(outcome.points) == ["search: 500 points were asked for; there are 96, and all were run"]
+    assert search_notes(outcome.points, len(outcome.results)) == [
+        "search: 500 points were asked for; there are 96, and all were run"
+    ]
 
 
 def test_the_command_runs_a_search_and_keeps_what_it_did(tmp_path, capsys):
@@ -235,3 +239,17 @@ def test_a_missing_package_is_named_before_anything_is_run(tmp_path, capsys, mon
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(f": search: method: {method} needs the 'search' extra: pip install 'olivine[search]'")
     assert not out.exists()
+
+
+def test_a_condition_that_leaves_nothing_of_a_huge_space_is_refused_at_once(tmp_path):
+    """A space that nobody could go through, and its grid, which nobody could run."""
+    sizes = {"from": 1, "to": 1000, "step": 1}
+    sweep = {"array.rows": sizes, "array.cols": sizes, "memory.act_buffer.capacity_kib": {**sizes, "from": 16}}
+    asked = study(sweep=sweep, where=["array.rows > 1000"], search=searched("random", 5))
+    with pytest.raises(ConfigError, match=r"where: leaves none of \d+ points; loosen a condition or narrow the axes"):
+        execute(asked, tmp_path / "run", workers=1)
+    with pytest.raises(
+        ConfigError, match=r"sweep: \d+ points; a study is run point by point, at most 16777216; narrow"
+    ):
+        execute(study(sweep=sweep), tmp_path / "run", workers=1)
+    assert not (tmp_path / "run").exists()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import platform
 import random
 import resource
 import shutil
@@ -93,6 +94,30 @@ def test_fresh_forgets_points_and_documents(tmp_path):
         assert store.get("a") is None
         assert store.document("manifest.json") is None
         store.put("a", ROW)
+
+
+def test_fresh_beside_a_living_run_is_refused_and_forgets_nothing(tmp_path):
+    with Store(tmp_path) as store, Claims(store, items(2)) as claims:
+        claims.take(1)
+        store.put("k0", ROW)
+        with pytest.raises(OutputError) as caught:
+            Store(tmp_path, fresh=True)
+        who = f"process {os.getpid()} on {platform.node()}"
+        assert str(caught.value) == (
+            f"{store.path}: another run ({who}) is at work on it, and --fresh would forget its points; wait for it, "
+            "stop it or name another --out"
+        )
+        assert store.keys() == ["k0"]
+        assert len(list(store._db.execute("SELECT * FROM claims"))) == 1
+    with Store(tmp_path, fresh=True) as store:
+        assert store.keys() == []
+
+
+def test_fresh_after_a_run_that_was_killed_forgets_it(tmp_path):
+    subprocess.run([sys.executable, "-c", CLAIMER, str(tmp_path), "SIGKILL"], capture_output=True, cwd=ROOT)
+    with Store(tmp_path, fresh=True) as store:
+        store.put("k0", ROW)
+        assert list(store._db.execute("SELECT * FROM claims UNION SELECT id, host FROM owners")) == []
 
 
 def test_a_finished_store_opens_where_nothing_can_be_written(tmp_path):
@@ -385,7 +410,9 @@ def test_claims_given_up_are_free(tmp_path):
             for key in ("k1", "k2", "k3"):
                 second.put(key, ROW)
             assert theirs.take(4) is None
-        assert not list(second._db.execute("SELECT * FROM claims UNION SELECT id, host FROM owners"))
+        assert not list(second._db.execute("SELECT * FROM claims"))
+        first.close()
+        assert list(second._db.execute("SELECT id FROM owners")) == [(second.presence.owner.name,)]
 
 
 CLAIMER = """

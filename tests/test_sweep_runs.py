@@ -299,3 +299,43 @@ def test_the_shipped_sweep_has_ten_thousand_points_and_none_is_wrong():
     for result in evaluate.evaluate(points.setup, corners):
         assert result.failure is None
         assert result.row["macs"] == 11_173_625_856
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        ("area_part_decodr_um2", "; did you mean 'area_part_decoder_um2'?"),
+        ("energy_part_act_bufer_pj", "; did you mean 'energy_part_act_buffer_pj'?"),
+        ("tokens_per_s", ""),
+        ("dram_row_hits", ""),
+        ("accuracy_cosine", ""),
+    ],
+)
+def test_a_constraint_on_a_column_that_no_point_has_is_refused_before_anything_runs(column, told, tmp_path, counted):
+    with pytest.raises(ConfigError) as caught:
+        execute(STUDY | {"constraints": [f"{column} > 0"]}, tmp_path / "run", workers=1)
+    complaint = f"constraints[0]: no point of this study has a column '{column}'{told}"
+    assert complaint in str(caught.value)
+    assert counted == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_column_that_one_value_of_one_axis_has_is_known(tmp_path):
+    dram = {"memory.dram": [{"model": "banked", "part": "ddr4_3200"}, {"model": "none"}]}
+    study = SMALL | {"sweep": dram, "constraints": ["dram_row_hits >= 0"]}
+    table = sim.run_study(study, tmp_path / "run", workers=1)
+    assert table["meets_constraints"].tolist() == [True, False] * 2
+
+
+def test_the_place_in_a_reason_is_that_of_the_study_which_asks(study, tmp_path, capsys, counted):
+    """A failed point that another study finds in the store is told with that study's file and line."""
+    out = ["--out", str(tmp_path / "run"), "--workers", "1"]
+    assert cli.main(["run", study, *out]) == 1
+    line = Path(study).read_text(encoding="utf-8").splitlines().index("  memory.out_buffer.capacity_kib:") + 1
+    assert f"study.yaml:{line}: sweep: memory.out_buffer.capacity_kib: " in capsys.readouterr().err
+    other = tmp_path / "other.yaml"
+    other.write_text("# moved\n# down\n" + Path(study).read_text(encoding="utf-8"), encoding="utf-8")
+    assert cli.main(["run", str(other), *out]) == 1
+    assert f"other.yaml:{line + 2}: sweep: memory.out_buffer.capacity_kib: " in capsys.readouterr().err
+    assert len(counted) == 8
+    assert str(other) in pd.read_csv(tmp_path / "run" / "results.csv")["failure"].dropna().iloc[0]

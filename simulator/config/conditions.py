@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from simulator.config.yaml_nodes import found, shorten
 from simulator.errors import ConfigError, did_you_mean
 
-__all__ = ["Condition", "parse_condition"]
+__all__ = ["ANYTHING", "Condition", "parse_condition"]
 
 MOST_CHARACTERS = 1000
 MOST_DEEP = 40
@@ -110,6 +110,23 @@ def parse_condition(text: str, known: Collection[str], where: str) -> Condition:
             hint = did_you_mean(name, known) or f"; known: {', '.join(known) or 'none'}"
             raise ConfigError(f"{where}: unknown name '{name}'{hint}")
     return Condition(text, where, names, tree)
+
+
+class _Anything(Collection[str]):
+    """Every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+ANYTHING = _Anything()
+"""For ``parse_condition``: any name will do."""
 
 
 def _assigns(text: str) -> bool:

@@ -21,9 +21,14 @@ from simulator.config.text_file import read_text
 from simulator.config.yaml_nodes import Lines, Source, Steps, check, dotted, found, one_line, parse, place, shorten
 from simulator.errors import ConfigError, did_you_mean
 
-__all__ = ["FieldError", "apply_overrides", "from_mapping", "merge", "parse_override", "read_yaml", "validate"]
+__all__ = [
+    *("FieldError", "Label", "apply_overrides", "from_mapping", "label_of", "merge", "parse_override", "read_yaml"),
+    "validate",
+]
 
 Record = TypeVar("Record", bound=BaseModel)
+Label = str | Mapping[Any, str]
+"""What to call where overrides come from: all of them, or each by its dotted path."""
 
 
 class FieldError(ValueError):
@@ -66,20 +71,28 @@ def parse_override(text: str) -> tuple[str, object]:
     return key, parse(value, "--set", _split(key, "--set"), numbered=False)[0]
 
 
-def apply_overrides(source: Source, overrides: Mapping[Any, object], label: str = "--set") -> Source:
+def apply_overrides(source: Source, overrides: Mapping[Any, object], label: Label = "--set") -> Source:
     """``source`` with the values at some dotted paths replaced, or added along with the mappings around them.
 
+    Args:
+        label: what to call where they come from, of all or of each.
     Raises: ConfigError if a path goes through something other than a mapping.
     """
     data, lines, labels = dict(source.data), dict(source.lines), dict(source.labels)
     for key, value in overrides.items():
-        path = _split(key, label)
-        new = _put(data, path, _plain(value, path, label), label)
+        called = label_of(label, key)
+        path = _split(key, called)
+        new = _put(data, path, _plain(value, path, called), called)
         for origins in (lines, labels):
             for known in [k for k in origins if k and k[0] == new[0] and k[: len(new)] == new]:
                 del origins[known]
-        labels[new] = label
+        labels[new] = called
     return Source(data, lines, source.label, labels)
+
+
+def label_of(label: Label, key: Any) -> str:
+    """What to call where one override comes from."""
+    return label if isinstance(label, str) else label[key]
 
 
 def merge(base: Source, top: Source) -> Source:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from simulator.config.load import Source, apply_overrides
+from simulator.config.load import Label, Source, apply_overrides
 
 __all__ = ["Overlay", "for_datapath", "for_dram", "lay"]
 
-Overlay = tuple[str, Mapping[str, Any]]
-"""What to call the changes in a complaint, and value by dotted path."""
+Overlay = tuple[Label, Mapping[str, Any]]
+"""What to call the changes in a complaint, all or each, and value by dotted path."""
 
 
 def lay(source: Source, overlays: Iterable[Overlay]) -> Source:

@@ -22,6 +22,15 @@ MOST_VALUES = 10_000
 """Of one axis: beyond it a typing error in a range is likelier than a wish."""
 
 
+_WAYS = ("step", "factor", "points")
+"""Of saying which values a range has."""
+
+
+def _given(way: str) -> dict[str, Any]:
+    """JSON Schema of a range that says it in this way."""
+    return {"required": [way], "properties": {way: {"type": "number"}}}
+
+
 class Range(Record):
     """Values from one number to another, both included if they are hit.
 
@@ -29,7 +38,7 @@ class Range(Record):
     many, evenly on a ``scale`` that is ``linear`` or ``log``. Whole ends give whole values, rounded if need be.
     """
 
-    model_config = ConfigDict(validate_by_name=True)
+    model_config = ConfigDict(validate_by_name=True, json_schema_extra={"oneOf": [_given(way) for way in _WAYS]})
 
     start: float | int = Field(alias="from")
     """First value."""
@@ -120,7 +129,7 @@ def _require_distinct(values: Sequence[Any], key: str, source: Source) -> None:
 
 def _numbers(asked: Range) -> list[Any]:
     """The values of a range. Raises: ValueError for one that makes no sense."""
-    given = [name for name in ("step", "factor", "points") if getattr(asked, name) is not None]
+    given = [name for name in _WAYS if getattr(asked, name) is not None]
     if len(given) != 1:
         raise ValueError(f"a range needs one of step, factor and points, found {' and '.join(given) or 'none'}")
     if not asked.start < asked.to:

@@ -39,6 +39,7 @@ ENERGY_GROUPS = {
     "buffer": ("global_buffer", *BUFFERS, *LEVELS),
 }
 """Components of the summary columns; every other component is ``core``."""
+_DRAM = ENERGY_GROUPS["dram"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ class Bill:
         """Prices of a GPU; a bill with ``sms`` has them."""
         assert self.library.gpu is not None, "a bill of multiprocessors from a library without prices of them"
         return self.library.gpu
+
+    @property
+    def components(self) -> set[str]:
+        """Of all energy that it can charge."""
+        charged = {self.library.actions[action].component for action in self.actions}
+        if self.sms:
+            return charged | {"cuda_core", *LEVELS, *_DRAM, *ENERGY_GROUPS["static"]}
+        parts = {self.library.parts[part].component for part in self.parts}
+        per_part = parts if self.library.conventions.core_energy != "per_mac" else set()
+        return charged | per_part | {*self.buffers, *_DRAM, *self.static_mw}
 
     @property
     def logic_leakage_mw(self) -> float:

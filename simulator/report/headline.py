@@ -99,5 +99,8 @@ def _scope_card(results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str,
         scope.append(plural(points, "sweep point"))
     lost = int((~usable(results)).sum())
     out = [f"{plural(lost, 'result')} failed or break a constraint"] if lost else []
+    unfinished = manifest.get("unfinished")
+    if unfinished:
+        out.insert(0, "not finished: {points:,} of {of:,} points".format(**unfinished))
     notes = [*out, f"{plural(len(layers), 'op')} simulated", f"fidelity {manifest.get('fidelity', 'unknown')}"]
     return Card("Study", plural(len(results), "result"), f"{' × '.join(scope)}; {', '.join(notes)}")

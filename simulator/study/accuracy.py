@@ -21,7 +21,7 @@ from simulator.study.ablation import Ablated
 from simulator.study.building import build
 from simulator.study.fitness import MERITS, Merit, fitness
 from simulator.study.hardware import Hardware
-from simulator.study.keys import code_sha256, datapath_sha256
+from simulator.study.keys import datapath_sha256, numbers_sha256
 from simulator.study.passages import InputSets
 from simulator.study.store import Store, Stored
 from simulator.study.substitution import Products, Quantised, Sums, is_replaced
@@ -30,12 +30,14 @@ from simulator.tracing.products import F32, Multiply, Product, multiply
 from simulator.tracing.weights import ModelWeights, weight_files
 from simulator.tracing.writer import file_sha256
 
-__all__ = ["DECIDES", "FLOAT", "Bench", "Judged", "activations_of", "judge"]
+__all__ = ["DECIDES", "FLOAT", "JUDGED_COLUMNS", "Bench", "Judged", "activations_of", "judge"]
 
 FLOAT = "float32"
 """The model as it is, the first row of every table."""
 DECIDES = ("name", "datapath", "quantisation", "layers")
 """The fields of a design that its values depend on."""
+JUDGED_COLUMNS = ("activations", "weights", "scales", "worst_layer_sqnr_db")
+"""Of a row of the results, beside those of its fitness, what was judged."""
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 
@@ -81,7 +83,7 @@ class Bench:
             "inputs": inputs,
             "how": [self.products, self.sums, self.seed],
             "what": what,
-            "code": code_sha256(),
+            "code": numbers_sha256(),
         }
         return "accuracy " + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.errors import OlivineError
+from simulator.errors import OlivineError, OutputError, StoreNote
 from simulator.study.store import STORE_NAME, Kind, Store
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ _SUFFIXES = (".csv", ".parquet")
 
 
 def report_again(run_dir: Path) -> Path:
-    """Write a folder's tables, figures and page; returns the page, or the first table of what has none.
+    """Write a folder's tables, figures and page; returns the page, or the first table of what has none. Of a run that
+    was stopped: of the points that it had stored, with a note.
 
     Raises: OlivineError if nothing that was finished is there.
     """
@@ -39,9 +42,9 @@ def report_again(run_dir: Path) -> Path:
 
         rows, layers = (_frame(kept, name) for name in _TABLES[kind])
         return write_accuracy(run_dir, rows, layers, json.loads(kept["manifest.json"]))
-    from simulator.report import read_run, write_report
+    from simulator.report import write_report
 
-    return write_report(run_dir, *read_run(run_dir, kept))
+    return write_report(run_dir, *_run(run_dir, kept))
 
 
 def export_tables(run_dir: Path, first: Path | None, layers: Path | None) -> list[Path]:
@@ -69,9 +72,27 @@ def _tables(run_dir: Path) -> list[pd.DataFrame]:
     kind, kept = _kept(run_dir)
     if kind != "run":
         return [_frame(kept, name) for name in _TABLES[kind]]
+    return list(_run(run_dir, kept)[:2])
+
+
+def _run(run_dir: Path, kept: dict[str, bytes]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Results, layers and manifest of a run, also of one that was stopped."""
+    if (run_dir / STORE_NAME).exists():
+        from simulator.study.unfinished import unfinished
+
+        with suppress(OutputError) if _is_whole(run_dir) else nullcontext(), Store(run_dir, read_only=True) as store:
+            found = unfinished(store)
+            if found is not None:
+                done = "{points} of {of} points".format(**found[2]["unfinished"])
+                warnings.warn(
+                    StoreNote(f"{run_dir}: not finished ({done}); run the study again, it goes on"), stacklevel=2
+                )
+                return found
+        if not kept and not _is_whole(run_dir):
+            raise OlivineError(f"{run_dir}: not finished, and no point has a result yet; run it again, it goes on")
     from simulator.report import read_run
 
-    return list(read_run(run_dir, kept)[:2])
+    return read_run(run_dir, kept)
 
 
 def _write(path: Path, table: pd.DataFrame) -> Path:
@@ -81,22 +102,33 @@ def _write(path: Path, table: pd.DataFrame) -> Path:
     return write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode() if as_csv else parquet(table))
 
 
+def _is_whole(run_dir: Path) -> bool:
+    return all((run_dir / name).exists() for name in _names("run"))
+
+
+def _names(kind: Kind) -> list[str]:
+    """The documents of a finished folder."""
+    return ["manifest.json", *(f"{name}.parquet" for name in _TABLES[kind])]
+
+
 def _kept(run_dir: Path) -> tuple[Kind, dict[str, bytes]]:
     """Which command made a folder, and what of it is in its store; of a run only if a file is missing.
 
     Raises: OlivineError if the store cannot be read or nothing that was finished is there.
     """
-    names = {kind: ["manifest.json", *(f"{name}.parquet" for name in tables)] for kind, tables in _TABLES.items()}
-    whole = all((run_dir / name).exists() for name in names["run"])
-    if whole or not (run_dir / STORE_NAME).exists():
+    if _is_whole(run_dir):
+        return "run", {}
+    if not (run_dir / STORE_NAME).exists():
+        if run_dir.is_dir() and not any((run_dir / name).exists() for name in _names("run")):
+            raise OlivineError(f"{run_dir}: holds no run; `olivine run STUDY.yaml --out {run_dir}` would write one")
         return "run", {}
     with Store(run_dir, read_only=True) as store:
-        kind = store.kind
-        kept = {name: content for name in names[kind] if (content := store.document(name)) is not None}
-        if len(kept) < len(names[kind]):
-            count = len(store.keys())
-            raise OlivineError(f"{run_dir}: not finished ({count} points stored); run it again, it goes on from there")
-        return kind, kept
+        kind, count = store.kind, len(store.keys())
+        kept = {name: content for name in _names(kind) if (content := store.document(name)) is not None}
+        begun = kind == "run" and count and store.document("begun.json") is not None
+    if len(kept) < len(_names(kind)) and not begun:
+        raise OlivineError(f"{run_dir}: not finished ({count} points stored); run it again, it goes on from there")
+    return kind, kept
 
 
 def _frame(kept: dict[str, Any], name: str) -> pd.DataFrame:

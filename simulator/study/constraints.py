@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.config import kind_of
-from simulator.config.conditions import Condition, parse_condition
+from simulator.config.conditions import ANYTHING, Condition, parse_condition
 from simulator.cost import total
 from simulator.errors import ConfigError
-from simulator.study.columns import NAMED_COLUMNS, is_column
 from simulator.study.point import Point
 from simulator.study.points import Points
 from simulator.study.rows import Row, geometry
@@ -18,12 +17,12 @@ from simulator.study.rows import Row, geometry
 __all__ = [
     "MEETS",
     "breaks_known",
+    "constraints_as_written",
     "constraints_of",
     "excesses",
     "is_enough",
     "is_simulated",
     "mark",
-    "require_columns",
     "require_some_simulated",
 ]
 
@@ -31,19 +30,9 @@ MEETS = "meets_constraints"
 """Column of the results: whether a point meets every constraint."""
 
 
-def require_columns(points: Points) -> None:
-    """Refuse a constraint on what no result has. Raises: ConfigError."""
-    known = [*NAMED_COLUMNS, *points.space.paths]
-    for text, where in _written(points):
-        names = parse_condition(text, _Anything(), where).names
-        open_ended = [name for name in names if is_column(name)]
-        parse_condition(text, [*known, *open_ended], where)
-
-
-def constraints_of(points: Points, columns: Collection[str]) -> list[Condition]:
-    """The constraints, of results with these columns. Raises: ConfigError."""
-    known = [*columns, *points.space.paths]
-    return [parse_condition(text, known, where) for text, where in _written(points)]
+def constraints_of(points: Points) -> list[Condition]:
+    """The constraints. Raises: ConfigError."""
+    return [parse_condition(text, ANYTHING, where) for text, where in constraints_as_written(points)]
 
 
 def breaks_known(points: Points, point: Point) -> Row | None:
@@ -98,7 +87,7 @@ def mark(points: Points, rows: Sequence[Row], axes: Iterable[Mapping[str, Any]],
     """Set the column ``meets_constraints``; a point without numbers meets none. Raises: ConfigError."""
     if not points.study.constraints:
         return
-    constraints = constraints_of(points, {name for row in rows for name in row})
+    constraints = constraints_of(points)
     for row, at, has_none in zip(rows, axes, failed, strict=True):
         row[MEETS] = not has_none and all(each.holds(_values(each, row, at)) for each in constraints)
 
@@ -111,8 +100,7 @@ def excesses(points: Points, rows: Sequence[Row], indices: Sequence[int]) -> lis
             (ratios, accuracy) is left out.
     """
     columns = {name for row in rows for name in row} | set(points.space.paths)
-    known = [(parse_condition(text, _Anything(), where), text) for text, where in _written(points)]
-    known = [(condition, text) for condition, text in known if condition.names <= columns]
+    known = [(each, each.text) for each in constraints_of(points) if each.names <= columns]
     return [
         {
             text: condition.excess(_values(condition, row, axes))
@@ -126,8 +114,7 @@ def excesses(points: Points, rows: Sequence[Row], indices: Sequence[int]) -> lis
 def _breaks(points: Points, row: Row, axes: Mapping[str, Any]) -> bool:
     """Whether what is known breaks a constraint that is about nothing else."""
     known = {*row, *axes}
-    conditions = (parse_condition(text, _Anything(), where) for text, where in _written(points))
-    return any(not each.holds(_values(each, row, axes)) for each in conditions if each.names <= known)
+    return any(not each.holds(_values(each, row, axes)) for each in constraints_of(points) if each.names <= known)
 
 
 def _values(condition: Condition, row: Row, axes: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,20 +123,7 @@ def _values(condition: Condition, row: Row, axes: Mapping[str, Any]) -> dict[str
     return {name: math.nan if value is None else value for name, value in found.items()}
 
 
-def _written(points: Points) -> list[tuple[str, str]]:
+def constraints_as_written(points: Points) -> list[tuple[str, str]]:
     """Each constraint and where it is written."""
     source = points.setup.source
     return [(text, source.where(("constraints", i))) for i, text in enumerate(points.study.constraints)]
-
-
-class _Anything(Collection[str]):
-    """Every name."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __iter__(self) -> Any:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0

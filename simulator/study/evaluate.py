@@ -12,15 +12,15 @@ from simulator.config.study import Fidelity
 from simulator.datapath.blame import TRACEBACK_VARIABLE
 from simulator.errors import OlivineError, OutputError, TraceError
 from simulator.study.constraints import breaks_known
-from simulator.study.failure import Failure
+from simulator.study.failure import Failure, Where, unplaced
 from simulator.study.passes import PassResult, simulate_step
-from simulator.study.point import Point
+from simulator.study.point import Point, split_axes
 from simulator.study.points import Points, open_points
 from simulator.study.rows import Row, layer_row, point_row
 from simulator.study.setup import StudySetup
 from simulator.study.simulate import OpResult
 
-__all__ = ["PointResult", "evaluate", "failure_of", "require_same_files", "run_point"]
+__all__ = ["PointResult", "documents_of", "evaluate", "failure_of", "require_same_files", "run_point"]
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,21 @@ def _evaluated(points: Points, index: int) -> PointResult:
     try:
         point = points.point(index)
     except Exception as error:
-        return PointResult(index, key, {}, [], [], failure_of(error))
+        return PointResult(index, key, {}, [], [], unplaced(failure_of(error), documents_of(points, index)))
     known = breaks_known(points, point)  # what it raises is wrong with the study, not with the point
     if known is not None:
         return PointResult(index, key, known, [], [])
     try:
         row, layers, mismatches = run_point(point, study.fidelity, study.seed, with_layers=points.setup.keep_layers)
     except Exception as error:
-        return PointResult(index, key, {}, [], [], failure_of(error))
+        return PointResult(index, key, {}, [], [], unplaced(failure_of(error), documents_of(points, index)))
     return PointResult(index, key, row, layers, mismatches)
+
+
+def documents_of(points: Points, index: int) -> dict[str, Where]:
+    """Where fields of a point's design and of its study are written."""
+    design = points.design(points.split(index)[0], split_axes(points.axes(index))[0])
+    return {"design": lambda steps: design.where(*steps), "study": points.setup.source.where}
 
 
 def require_same_files(points: Points, result: PointResult, key: str) -> None:

@@ -20,7 +20,10 @@ from simulator.reference import noise_energy, sqnr_db
 from simulator.tracing.model import Input
 from simulator.tracing.products import F32
 
-__all__ = ["MERITS", "Merit", "bits_per_character", "embedding", "fitness", "perplexity", "rank_correlation"]
+__all__ = [
+    *("FITNESS_COLUMNS", "MERITS", "Merit", "bits_per_character", "embedding", "fitness", "perplexity"),
+    "rank_correlation",
+]
 
 
 class Merit(NamedTuple):
@@ -38,6 +41,11 @@ MERITS = {
     "classes": Merit("top1_agreement", "top-1 agreement with the float model", True),
     "image": Merit("output_sqnr_db", "output SQNR (dB)", True),
 }
+FITNESS_COLUMNS = (
+    *("cosine", "worst_cosine", "rank_correlation", "perplexity", "bits_per_character", "top1_agreement"),
+    "output_sqnr_db",
+)
+"""What ``fitness`` gives, for one kind of model or another."""
 Outputs = Sequence[F32]
 
 

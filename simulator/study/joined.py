@@ -11,12 +11,13 @@ from simulator.config import Design, Source, Study
 from simulator.config.accuracy import Accuracy
 from simulator.config.search import Search
 from simulator.errors import ConfigError, TraceError
-from simulator.study.accuracy import DECIDES, Bench, Judged, Progress, judge
+from simulator.study.accuracy import DECIDES, JUDGED_COLUMNS, Bench, Judged, Progress, judge
+from simulator.study.fitness import FITNESS_COLUMNS
 from simulator.study.passages import read_inputs
 from simulator.study.store import Store
 from simulator.tracing.model import open_model
 
-__all__ = ["PREFIX", "accuracy_of", "bench_of", "describe_bench", "make_bench", "seeks_accuracy"]
+__all__ = ["PREFIX", "accuracy_columns", "accuracy_of", "bench_of", "describe_bench", "make_bench", "seeks_accuracy"]
 
 PREFIX = "accuracy_"
 """Beginning of the columns that a study's results get."""
@@ -40,6 +41,11 @@ def bench_of(study: Study, source: Source) -> Bench | None:
         return make_bench(study.accuracy, Path(source.label).parent)
     except TraceError as error:
         raise ConfigError(f"{source.where(('accuracy',))}: {error}") from None
+
+
+def accuracy_columns(study: Study) -> set[str]:
+    """Columns that a study's results may get of its model, whatever that gives."""
+    return {PREFIX + column for column in (*JUDGED_COLUMNS, *FITNESS_COLUMNS)} if study.accuracy else set()
 
 
 def seeks_accuracy(search: Search | None) -> bool:

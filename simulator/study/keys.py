@@ -22,24 +22,47 @@ from simulator.study.libraries import prices_sha256
 from simulator.study.programs import kernel_list
 from simulator.study.workloads import Workload
 
-__all__ = ["code_of", "code_sha256", "content_key", "content_of", "datapath_sha256", "design_content", "run_content"]
+__all__ = [
+    *("NO_NUMBERS", "code_of", "code_sha256", "content_key", "content_of", "datapath_sha256", "design_content"),
+    *("numbers_sha256", "run_content"),
+]
 
 SCHEMA_VERSION = 2
 """Of rows: a result of another version is not found."""
 _NOT_MODEL = ("report", "cli.py", "__pycache__", "_shipped")
-"""What may change without changing a result."""
+"""What may change without changing a run."""
+NO_NUMBERS = (
+    *("study/store", "study/executors", "study/sampling", "study/again.py", "study/assumptions.py", "study/folders.py"),
+    *("study/front_layers.py", "study/importing.py", "study/manifest.py", "study/reuse.py", "study/rounds.py"),
+    *("study/run.py", "study/schema.py", "study/schema_paths.py", "study/timeline.py", "study/unfinished.py"),
+    *("config/json_schema.py", "config/write_yaml.py"),
+)
+"""What decides which points are run, where, and what is kept and shown of them, and not what a point gives: no module
+from which numbers come imports any of it (tests/test_points.py).
+"""
 
 Content = Mapping[str, Any]
 
 
 @cache
 def code_sha256() -> str:
-    """Hash of every source file that results depend on."""
+    """Hash of every source file that a run depends on."""
+    return _files_sha256(())
+
+
+@cache
+def numbers_sha256() -> str:
+    """Hash of every source file that what a point gives may depend on."""
+    return _files_sha256(NO_NUMBERS)
+
+
+def _files_sha256(left_out: tuple[str, ...]) -> str:
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         relative = path.relative_to(package)
-        if relative.parts[0] not in _NOT_MODEL:
+        parts = relative.as_posix()
+        if relative.parts[0] not in _NOT_MODEL and not any(f"{parts}/".startswith(f"{name}/") for name in left_out):
             digest.update(str(relative).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -61,7 +84,7 @@ def content_key(content: Content) -> str:
 def design_content(design: Design) -> dict[str, Any]:
     """All that a design's results depend on, beside the workload. Raises: ConfigError or CostError."""
     return {
-        "design": design.model_dump(mode="json"),
+        "design": design.model_dump(mode="json", exclude={"description"}),
         "prices": prices_sha256(design),
         **_named_files(design),
         **code_of(design),
@@ -96,4 +119,4 @@ def code_of(design: Design) -> dict[str, Any]:
         listed = {kernel.product.datapath for kernel in kernels.kernels if kernel.product}
         names |= listed & set(files())  # whoever runs the list says what is wrong with others
     code = {name: datapath_sha256(source_file(name)) for name in sorted(names)}
-    return {"schema": SCHEMA_VERSION, "code": code_sha256(), "datapath_code": code}
+    return {"schema": SCHEMA_VERSION, "code": numbers_sha256(), "datapath_code": code}

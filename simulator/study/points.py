@@ -14,12 +14,13 @@ from simulator.config.conditions import Condition, parse_condition
 from simulator.config.once import Memory, remembering
 from simulator.config.overlays import Overlay, lay
 from simulator.config.sweep import axes_of
+from simulator.config.yaml_nodes import place
 from simulator.errors import ConfigError, CostError
 from simulator.study.building import build
 from simulator.study.hardware import Hardware, make_datapath
 from simulator.study.keys import content_key, design_content, run_content
 from simulator.study.members import Member, keeps_its_size, resized
-from simulator.study.point import Point, label_of, split_axes
+from simulator.study.point import WORKLOAD_PREFIX, Point, label_of, split_axes
 from simulator.study.setup import StudySetup
 from simulator.study.space import Space
 from simulator.study.workloads import Workload, resolve_workload
@@ -30,6 +31,8 @@ _KEPT = 64
 """Designs with their hardware, and workloads, that are held at a time."""
 _KEPT_HASHES = 1 << 16
 _MOST_POINTS = 1 << 62
+_MOST_RUN = 1 << 24
+"""Of a study that runs them all: days on any machine, and tens of gigabytes."""
 
 _T = TypeVar("_T")
 
@@ -136,15 +139,24 @@ class Points:
         set_ = self.setup.source.where(("set",))
         return [(set_, split_axes(self.study.set)[which]), ("--set", split_axes(self.setup.overrides)[which])]
 
-    def _overlay(self, own: Mapping[str, Any]) -> Overlay:
-        return self.setup.source.where(("sweep",)), own
+    def _overlay(self, own: Mapping[str, Any], prefix: str = "") -> Overlay:
+        return {path: self._axis_places[prefix + path] for path in own}, own
+
+    @cached_property
+    def _axis_places(self) -> dict[str, str]:
+        """Where the axis of each swept field is written."""
+        keys = zip(self.study.sweep, self.space.axes, strict=True)
+        places = {key: place(*self.setup.source.origin(("sweep", key)), ("sweep",)) for key in self.study.sweep}
+        return {path: places[key] for key, axis in keys for path in axis.paths}
 
     def workload(self, place: int, axes: Mapping[str, Any]) -> Workload:
         """A workload at a combination of the axes. Raises: ConfigError, TraceError or WorkloadError."""
         own, steps = split_axes(axes)[1], self.study.steps
 
         def make(ref: Reference) -> Workload:
-            return resolve_workload(ref, self.setup.near, [*self._set(1), self._overlay(own)]).only(steps)
+            return resolve_workload(ref, self.setup.near, [*self._set(1), self._overlay(own, WORKLOAD_PREFIX)]).only(
+                steps
+            )
 
         key = place, repr(own)
         return self._kept("workload", key, lambda: _placed(self.setup.source, ("workloads", place), make))
@@ -261,5 +273,8 @@ def open_points(setup: StudySetup) -> Points:
 
 def _require_countable(setup: StudySetup, space: Space) -> None:
     points = space.size * len(setup.study.designs) * len(setup.study.workloads)
-    if points > _MOST_POINTS:
-        raise ConfigError(f"{setup.source.where(('sweep',))}: {points} points; a study has at most {_MOST_POINTS}")
+    most = _MOST_RUN if setup.study.search is None else _MOST_POINTS
+    if points > most:
+        what = "is run point by point, at most" if setup.study.search is None else "has at most"
+        hint = "; narrow the axes, or add a `search` of some of them" if setup.study.search is None else ""
+        raise ConfigError(f"{setup.source.where(('sweep',))}: {points} points; a study {what} {most}{hint}")

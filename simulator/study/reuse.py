@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING
 
-from simulator.errors import OlivineError
 from simulator.study.constraints import is_enough, is_simulated
-from simulator.study.evaluate import evaluate, require_same_files
 from simulator.study.points import Points
-from simulator.study.rows import with_axes
 from simulator.study.sampling.searching import points_asked
-from simulator.study.store import Store, Stored
-from simulator.study.tables import Finished
+from simulator.study.store import Stored
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["MOST_WITH_LAYERS", "keeps_layers", "usable", "with_front"]
+__all__ = ["MOST_WITH_LAYERS", "keeps_layers", "usable"]
 
 MOST_WITH_LAYERS = 500
 """Points of a study whose layers are all kept by ``layers: auto``; a point of BERT-base has 60 kB of them."""
@@ -50,29 +41,3 @@ def usable(points: Points, keys: Mapping[int, str], stored: Mapping[str, Stored]
             and (found.layers or not needs_layers or not is_simulated(found.row))
         )
     }
-
-
-def with_front(points: Points, finished: Sequence[Finished], results: pd.DataFrame, store: Store) -> list[Finished]:
-    """The points with layers of those on the front of least time and energy, where not all are kept: run again, if they
-    are not stored, which gives the same.
-    """
-    if keeps_layers(points) or points.study.layers == "none":
-        return list(finished)
-    from simulator.report.pareto import OBJECTIVES, front_of, varying
-
-    on_front = front_of(results, varying(results, OBJECTIVES[:2]))
-    return [_with_layers(points, one, store) if on else one for one, on in zip(finished, on_front, strict=True)]
-
-
-def _with_layers(points: Points, one: Finished, store: Store) -> Finished:
-    key = points.key(one.index)
-    found = store.get(key)
-    if found is None or not found.layers:
-        (result,) = evaluate(replace(points.setup, keep_layers=True), [one.index])
-        if result.failure:
-            raise OlivineError(f"{points.label(one.index)}: {result.failure.reason}")
-        require_same_files(points, result, key)
-        found = Stored(result.row, result.layers)
-        store.put(key, *found)
-    axes = points.axes(one.index)
-    return replace(one, layers=[with_axes(layer, axes) for layer in found.layers])

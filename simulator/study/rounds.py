@@ -11,9 +11,9 @@ from simulator import errors
 from simulator.errors import MismatchError, OlivineError
 from simulator.study.checks import require_some_fit
 from simulator.study.constraints import require_some_simulated
-from simulator.study.evaluate import PointResult, evaluate, failure_of, require_same_files
+from simulator.study.evaluate import PointResult, documents_of, evaluate, failure_of, require_same_files
 from simulator.study.executors import Died, Executor
-from simulator.study.failure import Failure
+from simulator.study.failure import Failure, placed
 from simulator.study.points import Points
 from simulator.study.reuse import keeps_layers, usable
 from simulator.study.rows import Row, with_axes
@@ -21,7 +21,7 @@ from simulator.study.sampling.searching import answered, point_rounds, points_as
 from simulator.study.store import Claims, Store, Stored
 from simulator.study.tables import Finished
 
-__all__ = ["Means", "Progress", "Ran", "require_possible", "run_points"]
+__all__ = ["Means", "Progress", "Ran", "evaluated", "require_possible", "run_points"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -39,7 +39,8 @@ class Ran:
 @dataclass(frozen=True)
 class Means:
     """With what points are run: where results go, who works, who is told how many of how many are there, whether
-    points that are stored as failed are run again, and what else a search has to know of the points of a round.
+    points that are stored as failed are run again, what else a search has to know of the points of a round, and who is
+    told of a round's points and their addresses before they are run.
     """
 
     store: Store
@@ -47,6 +48,7 @@ class Means:
     progress: Progress | None = None
     retry_failed: bool = False
     judge: Callable[[Sequence[Finished]], Sequence[Row]] | None = None
+    begin: Callable[[Mapping[int, str]], None] | None = None
 
     def tell(self, done: int, total: int, label: str = "") -> None:
         """Tell whoever wants to know."""
@@ -99,9 +101,11 @@ def _run_round(points: Points, indices: Sequence[int], means: Means, number: int
     mismatches: dict[int, list[str]] = {}
     total = len(stored) + len(missing)
     means.tell(len(stored), total)
+    if means.begin and (missing or points.study.search):
+        means.begin(keys)
     while missing:
         again = {key for key in known if key in missing}
-        for result in _evaluated(points, missing, again, means):
+        for result in evaluated(points, missing, again, means, keeps_layers(points)):
             stored[result.key] = Stored(result.row, result.layers, result.failure)
             mismatches[result.index] = result.mismatches
             means.tell(len(stored), total, points.label(result.index))
@@ -134,17 +138,18 @@ def _keys(points: Points, indices: Sequence[int]) -> tuple[dict[int, str], dict[
     return keys, wrong
 
 
-def _evaluated(
-    points: Points, missing: Mapping[str, int], again: Collection[str], means: Means
+def evaluated(
+    points: Points, missing: Mapping[str, int], again: Collection[str], means: Means, keep_layers: bool
 ) -> Iterator[PointResult]:
     """Results as they come, stored: those of points that no other run is at or has finished by then.
 
     Args:
+        missing: numbers of the points by key.
         again: of the missing those that are stored, but not as they are wanted.
     """
     keys = {index: key for key, index in missing.items()}
     ordered = {keys[index]: index for index in sorted(keys)}
-    work = partial(evaluate, replace(points.setup, keep_layers=keeps_layers(points)))
+    work = partial(evaluate, replace(points.setup, keep_layers=keep_layers))
     with Claims(means.store, ordered, again) as claims, closing(means.executor.map(work, claims)) as found:
         for index, result in found:
             if isinstance(result, Died):
@@ -168,7 +173,10 @@ def _finished(points: Points, index: int, found: Stored, number: int) -> Finishe
     row = _empty_row(points, index) if found.failure else with_axes(found.row, axes)
     if points.study.search is not None:
         row["search_round"] = number
-    return Finished(index, row, [with_axes(layer, axes) for layer in found.layers], found.failure, number)
+    failure = (
+        placed(found.failure, documents_of(points, index)) if found.failure and found.failure.of else found.failure
+    )
+    return Finished(index, row, [with_axes(layer, axes) for layer in found.layers], failure, number)
 
 
 def _empty_row(points: Points, index: int) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,14 @@ from simulator.config.catalogue import Reference
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.accuracy import Bench
 from simulator.study.checks import require_sound
-from simulator.study.constraints import require_columns
 from simulator.study.executors import executor
 from simulator.study.folders import own_folder
+from simulator.study.front_layers import with_front
 from simulator.study.joined import accuracy_of, bench_of, seeks_accuracy
 from simulator.study.manifest import manifest_of
 from simulator.study.point import require_runnable, split_axes
 from simulator.study.points import Points, open_points
-from simulator.study.reuse import with_front
+from simulator.study.possible import require_columns
 from simulator.study.rounds import Means, Progress, Ran, require_possible, run_points
 from simulator.study.rows import Row
 from simulator.study.sampling.record import search_notes, search_record
@@ -30,6 +30,7 @@ from simulator.study.setup import StudySetup, read_study
 from simulator.study.store import Store
 from simulator.study.tables import Finished, layers_of, results_of
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
+from simulator.study.unfinished import PLANS, Plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,10 +120,11 @@ def execute(
     with executor(workers, scheduler, plugins) as at_work, Store(folder, fresh=fresh) as store:
         judge = partial(_accuracy, points, bench, store) if bench and seeks_accuracy(record.search) else None
         means = Means(store, at_work, progress, retry_failed, judge)
-        ran = [run_points(each, means) for each in (points, *others)]
+        begun = replace(means, begin=Plan(store, points).add)
+        ran = [run_points(points, begun), *(run_points(each, means) for each in others)]
         judged, accuracy = accuracy_of(bench, _designs(points, ran[0].finished), store, progress) if bench else ([], {})
         results = results_of(points, ran[0].finished, judged)
-        layers = layers_of(with_front(points, ran[0].finished, results, store), record)
+        layers = layers_of(with_front(points, ran[0].finished, results, means), record)
         have = [one.index for one in ran[0].finished if not one.failure]
         new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
         timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
@@ -134,7 +136,7 @@ def execute(
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(map(points.point, have), record.fidelity, record.seed))
     wrong, failed = _mismatches(ran), _failures(points, ran[0])
-    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed, search_notes(points))
+    return RunOutcome(results, layers, folder, page, new, reused, wrong, failed, search_notes(points, len(results)))
 
 
 def _opened(setup: StudySetup) -> Points:
@@ -197,5 +199,5 @@ def _report(store: Store, results: pd.DataFrame, layers: pd.DataFrame, manifest:
     from simulator.report.run_folder import records_of
 
     records = records_of(results, layers, manifest)
-    store.save({name: content for name, content in records.items() if name != "results.csv"})
+    store.save({name: content for name, content in records.items() if name != "results.csv"}, instead_of=PLANS)
     return write_report(store.path.parent, results, layers, manifest, records)

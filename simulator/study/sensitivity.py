@@ -69,12 +69,14 @@ def sensitivity(
     top: int = 15,
     metric: str = "edp",
     workers: int | None = None,
+    scheduler: str | None = None,
     fresh: bool = False,
 ) -> pd.DataFrame:
     """Vary each constant of a study by a fraction and rank what moves its ratios over the baseline; writes a folder.
 
     Args:
-        study, out, set, workers, fresh: as for ``run_study``; the folder is ``reports/NAME-sensitivity`` by default.
+        study, out, set, workers, scheduler, fresh: as for ``run_study``; the folder is ``reports/NAME-sensitivity`` by
+            default.
         by: the fraction, up and down.
         only: shell pattern of the constants to vary.
         top: so many are drawn.
@@ -83,8 +85,9 @@ def sensitivity(
     Raises: OlivineError, one line.
     """
     return analyse(
-        study, out, overrides=set, by=by, only=only, top=top, metric=metric, workers=workers, fresh=fresh
-    ).table
+        study, out, overrides=set, by=by, only=only, top=top, metric=metric, workers=workers, scheduler=scheduler,
+        fresh=fresh,
+    ).table  # fmt: skip
 
 
 def analyse(
@@ -97,6 +100,7 @@ def analyse(
     top: int = 15,
     metric: str = "edp",
     workers: int | None = None,
+    scheduler: str | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
     plugins: Sequence[Path] = (),
@@ -108,7 +112,7 @@ def analyse(
     layout = lay_out(record, source, set_)
     folder = own_folder(Path(out) if out else Path("reports") / f"{record.name}-sensitivity", "sensitivity")
     variants, left_out = _variants(layout, by, only)
-    with executor(workers, plugins=plugins) as at_work, Store(folder, "sensitivity", fresh=fresh) as store:
+    with executor(workers, scheduler, plugins) as at_work, Store(folder, "sensitivity", fresh=fresh) as store:
         counts, simulated, reused = _counted(variants, record, Means(store, at_work, progress))
         table = tabulate(variants, counts, record.baseline or "", metric)
         manifest = _manifest(record, source, left_out, {"by": by, "metric": metric, "top": top, "only": only})

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from simulator.config import Source, find_file, is_path
 from simulator.config.catalogue import Reference
+from simulator.config.load import label_of
+from simulator.config.overlays import Overlay
 from simulator.config.study import Steps
 from simulator.config.workload import RUN_FIELDS, WorkloadSpec
 from simulator.errors import ConfigError, OlivineError, UnknownNameError, WorkloadError
@@ -24,7 +26,7 @@ from simulator.workload import Op, Pass, listed, load_workload, steps_of
 
 __all__ = ["Workload", "known_workloads", "resolve_workload"]
 
-Overlays = Iterable[tuple[str, Mapping[str, Any]]]
+Overlays = Iterable[Overlay]
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,8 @@ def known_workloads() -> list[str]:
 def _from_trace(folder: Path, overlays: Overlays) -> Workload:
     for label, changes in overlays:
         for path in changes:
-            raise WorkloadError(
-                f"{label}: workload.{path}: a trace has the shapes it was taken with; remove one of them"
-            )
+            where = f"{label_of(label, path)}: workload.{path}"
+            raise WorkloadError(f"{where}: a trace has the shapes it was taken with; remove one of them")
     trace = open_trace(folder)
     manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created", "synthetic"})
     manifest = {key: value for key, value in manifest.items() if value is not None}
@@ -129,7 +130,8 @@ def _from_trace(folder: Path, overlays: Overlays) -> Workload:
 
 
 def _from_spec(spec: WorkloadSpec) -> Workload:
-    content = spec.model_dump(exclude=None if spec.statistics else {"statistics"})
+    words = {"description", "source"}
+    content = spec.model_dump(exclude=words if spec.statistics else words | {"statistics"})
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     provenance: dict[str, Any] = {"source": spec.source or spec.description} if spec.source or spec.description else {}
     model = listed(spec) if spec.model else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from simulator import config
 from simulator.config import WorkloadSpec
 from simulator.config.catalogue import Reference
 from simulator.config.foreign import Reader
 from simulator.config.model_json import model_document
+from simulator.config.overlays import Overlay
 from simulator.workload.onnx_model import read_onnx
 from simulator.workload.scalesim import read_topology
 from simulator.workload.tflite_model import read_tflite
@@ -26,9 +26,7 @@ READERS: dict[str, Reader] = {
 """Ending of a file's name -> what reads it."""
 
 
-def load_workload(
-    ref: Reference, *, near: Path | None = None, overlays: Iterable[tuple[str, Mapping[str, Any]]] = ()
-) -> WorkloadSpec:
+def load_workload(ref: Reference, *, near: Path | None = None, overlays: Iterable[Overlay] = ()) -> WorkloadSpec:
     """A workload of shapes by shipped name, path or mapping; a path may also be a model's ``config.json``, a SCALE-Sim
     topology (``.csv``), an ONNX model (``.onnx``) or a TensorFlow Lite model (``.tflite``).
 

@@ -8,11 +8,11 @@ from collections.abc import Generator, Sequence
 from simulator.config.search import Search
 from simulator.errors import ConfigError
 from simulator.study.sampling.drawn import latin_hypercube, random_points
-from simulator.study.sampling.lattice import Choice, Lattice
+from simulator.study.sampling.lattice import Choice, Lattice, unseen
 from simulator.study.sampling.nsga2 import nsga2
 from simulator.study.sampling.objectives import Judged, judge_point, mean_of
 
-__all__ = ["Choice", "Judged", "Lattice", "judge_point", "mean_of", "require_installed", "rounds"]
+__all__ = ["Choice", "Judged", "Lattice", "judge_point", "mean_of", "require_installed", "rounds", "unseen"]
 
 _NEEDS = {"random": (), "lhs": ("scipy",), "nsga2": ("optuna", "moocore")}
 

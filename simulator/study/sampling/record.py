@@ -41,13 +41,17 @@ def search_record(points: Points, finished: Sequence[Finished], more: Sequence[R
     return record
 
 
-def search_notes(points: Points) -> list[str]:
-    """What a user should know of a search that has fewer points than were asked for."""
+def search_notes(points: Points, run: int) -> list[str]:
+    """What a user should know of a search that has fewer points than were asked for; ``run``: rows of its results."""
     asked = points.study.search
-    if asked is None or not (lattice := lattice_of(points)).has_at_most(asked.points - 1):
+    if asked is None:
         return []
-    there = sum(1 for _ in lattice.existing())
-    return [f"search: {asked.points} points were asked for; there are {there}, and all were run"]
+    there = run // len(points.study.workloads)
+    if lattice_of(points).has_at_most(asked.points - 1):
+        return [f"search: {asked.points} points were asked for; there are {there}, and all were run"]
+    if there < asked.points:
+        return [f"search: {asked.points} points were asked for; {there} were found that `where` allows, and run"]
+    return []
 
 
 def _shares(values: np.ndarray[Any, Any], rounds: np.ndarray[Any, Any], maximise: Sequence[bool]) -> list[float]:

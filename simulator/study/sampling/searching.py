@@ -6,12 +6,14 @@ import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import numpy as np
+
 from simulator.config.search import Search
 from simulator.errors import ConfigError, did_you_mean
 from simulator.study.constraints import excesses, is_simulated
 from simulator.study.points import Points
 from simulator.study.rows import Row
-from simulator.study.sampling import Choice, Judged, Lattice, judge_point, require_installed, rounds
+from simulator.study.sampling import Choice, Judged, Lattice, judge_point, require_installed, rounds, unseen
 from simulator.study.sampling.probing import require_values_fit
 
 __all__ = [
@@ -65,7 +67,14 @@ def seed_of(points: Points) -> int:
 def lattice_of(points: Points) -> Lattice:
     """Designs and axes as places to choose from: a point of a search is a design at values of the axes."""
     sizes = len(points.study.designs), *map(len, points.space.axes)
-    return Lattice(sizes, lambda choice: points.exists(indices_of(points, choice)[0]))
+    return Lattice(sizes, lambda choice: points.exists(indices_of(points, choice)[0]), _looked_at(points))
+
+
+def _looked_at(points: Points) -> tuple[int, ...]:
+    """The axes, the design among them, that the conditions of a study look at."""
+    names = {name for condition in points.conditions for name in condition.names}
+    axes = [("design",), *(axis.paths for axis in points.space.axes)]
+    return tuple(i for i, paths in enumerate(axes) if names & set(paths))
 
 
 def indices_of(points: Points, choice: Choice) -> list[int]:
@@ -97,6 +106,14 @@ def require_searchable(points: Points) -> None:
         if "workload" in condition.names and len(study.workloads) > 1:
             what = "a search judges each point on every workload; take 'workload' out, or search without it"
             raise ConfigError(f"{source.where(('where', i))}: {what}")
+    lattice = lattice_of(points)
+    if next(unseen(lattice, np.random.default_rng(seed_of(points)), ()), None) is None:
+        what = (
+            f"leaves none of {lattice.size} points"
+            if lattice.count == 0 or lattice.listed
+            else (f"leaves so few of {lattice.size} points that draws do not find them")
+        )
+        raise ConfigError(f"{source.where(('where',))}: {what}; loosen a condition or narrow the axes")
     require_values_fit(points)
 
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-import time
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Generic, Self, TypeVar
 
 from simulator.errors import OlivineError
 from simulator.study.store.finished import Store
-from simulator.study.store.owners import Owner, is_gone, this_process
+from simulator.study.store.presence import living
 
 __all__ = ["Claims"]
 
 Item = TypeVar("Item")
-_BEAT_S = 15.0
-"""Between two signs of life."""
 
 
 class Claims(Generic[Item]):
@@ -35,24 +31,20 @@ class Claims(Generic[Item]):
 
     def __init__(self, store: Store, items: Mapping[str, Item], again: Collection[str] = ()) -> None:
         self._store = store
-        self._owner = this_process()
+        self._presence = store.presence
         self._items = items
         self._free = deque(items)
         self._others: list[str] = []
         self._old = store.numbers(again)
-        self._done = threading.Event()
-        self._pulse: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give up what was claimed and not stored."""
-        self._done.set()
-        if self._pulse:
-            self._pulse.join()
+        if self._presence.begun:
             with suppress(OlivineError), self._store.transaction() as db:  # a full disk was complained of already
-                _release(db, [self._owner.name])
+                db.execute("DELETE FROM claims WHERE owner = ?", (self._presence.owner.name,))
 
     @property
     def left(self) -> int:
@@ -67,12 +59,11 @@ class Claims(Generic[Item]):
             if not self._free:
                 self._look_again(db)
             taken = self._claim(db, count)
-        if taken:
-            self._start_pulse()
+            self._presence.begin(db)
         return [self._items[key] for key in taken] if taken or self.left else None
 
     def _claim(self, db: sqlite3.Connection, count: int) -> list[str]:
-        others = _living(db, self._owner)
+        others = living(db, self._presence.owner)
         taken: list[str] = []
         while self._free and len(taken) < count:
             key = self._free.popleft()
@@ -83,14 +74,13 @@ class Claims(Generic[Item]):
                 self._others.append(key)
                 continue
             taken.append(key)
-        _beat(db, self._owner)
-        claims = [(key, self._owner.name) for key in taken]
+        claims = [(key, self._presence.owner.name) for key in taken]
         db.executemany("INSERT OR REPLACE INTO claims (key, owner) VALUES (?, ?)", claims)
         return taken
 
     def _look_again(self, db: sqlite3.Connection) -> None:
         """Of what others claimed, free what is neither stored nor still theirs, and forget what is stored."""
-        _living(db, self._owner)
+        living(db, self._presence.owner)
         asked = json.dumps(self._others)
         stored = db.execute("SELECT key, id FROM points WHERE key IN (SELECT value FROM json_each(?))", (asked,))
         done = {key for key, *number in stored if self._is_stored(key, tuple(number))}
@@ -102,34 +92,3 @@ class Claims(Generic[Item]):
     def _is_stored(self, key: str, number: tuple[int] | None) -> bool:
         """Whether a point's number says that it is there, and newer than what is not wanted."""
         return number is not None and number[0] != self._old.get(key)
-
-    def _start_pulse(self) -> None:
-        if self._pulse is None:
-            self._pulse = threading.Thread(target=self._beat_on, name="olivine-claims", daemon=True)
-            self._pulse.start()
-
-    def _beat_on(self) -> None:
-        """Say every while that this process lives, on a connection of its own. A beat that fails may be the last."""
-        while not self._done.wait(_BEAT_S):
-            with suppress(sqlite3.Error), closing(sqlite3.connect(self._store.path, isolation_level=None)) as db:
-                _beat(db, self._owner)
-
-
-def _living(db: sqlite3.Connection, mine: Owner) -> set[str]:
-    """Names of other owners that live; what the dead claimed is free again."""
-    found = db.execute("SELECT host, pid, started, id, seen FROM owners WHERE id != ?", (mine.name,)).fetchall()
-    owners = {owner: seen for *who, seen in found for owner in [Owner(*who)]}
-    dead = [owner.name for owner, seen in owners.items() if is_gone(owner, seen)]
-    _release(db, dead)
-    return {owner.name for owner in owners} - set(dead)
-
-
-def _release(db: sqlite3.Connection, names: Iterable[str]) -> None:
-    for name in names:
-        db.execute("DELETE FROM claims WHERE owner = ?", (name,))
-        db.execute("DELETE FROM owners WHERE id = ?", (name,))
-
-
-def _beat(db: sqlite3.Connection, owner: Owner) -> None:
-    row = (owner.name, owner.host, owner.pid, owner.started, time.time())
-    db.execute("INSERT OR REPLACE INTO owners (id, host, pid, started, seen) VALUES (?, ?, ?, ?, ?)", row)

@@ -12,11 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from simulator.errors import OlivineError, OutputError
 from simulator.study.failure import Failure
 from simulator.study.store import database
 from simulator.study.store.complaints import DamagedError, told
 from simulator.study.store.database import STORE_NAME, Kind
 from simulator.study.store.packing import checksum, pack_layers, pack_row, unpack_layers, unpack_row
+from simulator.study.store.presence import Presence, living
 
 __all__ = ["Store", "Stored"]
 
@@ -42,7 +44,7 @@ class Store:
 
     Args:
         kind: which command's results the folder holds; another's are refused.
-        fresh: forget all points, also those of an older version of the file.
+        fresh: forget all points, also those of an older version of the file; refused while another run is at work here.
     Every method raises OutputError, one line, if the file is locked, damaged, full or of another kind or version.
     """
 
@@ -53,10 +55,10 @@ class Store:
         self._db: sqlite3.Connection | None = None
         self._made: list[Path] = []
         self._names: dict[str, int] = {}
+        self.presence = Presence(self.path)
         if fresh and self.path.exists():
-            with self.transaction(fresh=True) as db:
-                for table in ("points", "claims", "documents WHERE name != 'kind'"):
-                    db.execute(f"DELETE FROM {table}")  # noqa: S608
+            with _closed_if_it_fails(self):
+                self._forget()
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +69,10 @@ class Store:
     def close(self) -> None:
         """Let go of the file; the last process to do so leaves it without a log beside it."""
         if self._db is not None:
+            self.presence.still()
+            if self.presence.begun:
+                with suppress(OlivineError), self.transaction() as db:  # of a full disk was complained already
+                    self.presence.end(db)
             database.close(self._db, self._made)
             self._db = None
 
@@ -110,9 +116,10 @@ class Store:
                 (key, number, values, crc, why, packed),
             )
 
-    def save(self, documents: Mapping[str, bytes]) -> None:
-        """Keep documents by name, all or none of them; those of other names stay."""
+    def save(self, documents: Mapping[str, bytes], instead_of: Iterable[str] = ()) -> None:
+        """Keep documents by name, all or none of them, and remove those that they replace; all others stay."""
         with self.transaction() as db:
+            db.executemany("DELETE FROM documents WHERE name = ?", [(name,) for name in instead_of])
             for name, content in documents.items():
                 db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?)", (name, zlib.compress(content, 1)))
 
@@ -132,6 +139,22 @@ class Store:
         """Which command made the store."""
         with self._opened() as db:
             return db.execute("SELECT content FROM documents WHERE name = 'kind'").fetchone()[0]
+
+    def at_work(self) -> None:
+        """Have other runs know that this process has something to put here, until it closes the store."""
+        with self.transaction() as db:
+            self.presence.begin(db)
+
+    def _forget(self) -> None:
+        """Raises: OutputError if another process is at work here."""
+        with self.transaction(fresh=True) as db:
+            for other in living(db, self.presence.owner).values():
+                raise OutputError(
+                    f"{self.path}: another run (process {other.pid} on {other.machine}) is at work on it, and --fresh "
+                    "would forget its points; wait for it, stop it or name another --out"
+                )
+            for table in ("points", "claims", "documents WHERE name != 'kind'"):
+                db.execute(f"DELETE FROM {table}")  # noqa: S608
 
     @contextmanager
     def transaction(self, fresh: bool = False) -> Iterator[sqlite3.Connection]:
@@ -167,6 +190,15 @@ class Store:
         db.execute("INSERT OR IGNORE INTO names (names) VALUES (?)", (names,))
         self._names[names] = db.execute("SELECT id FROM names WHERE names = ?", (names,)).fetchone()[0]
         return self._names[names]
+
+
+@contextmanager
+def _closed_if_it_fails(store: Store) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        store.close()
+        raise
 
 
 def _unpacked(key: str, names: str, values: str, crc: int, failure: str | None, layers: bytes | None) -> Stored:

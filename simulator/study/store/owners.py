@@ -25,6 +25,11 @@ class Owner:
     started: str
     name: str = field(default_factory=lambda: token_hex(8))
 
+    @property
+    def machine(self) -> str:
+        """Its name alone."""
+        return self.host.partition(" ")[0] or "an unnamed machine"
+
 
 def this_process() -> Owner:
     """A new name for the process that asks."""
