@@ -22,7 +22,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-__all__ = ["Compiled", "Kernel", "kernel", "njit"]
+__all__ = ["Compiled", "Kernel", "compile_at_once", "kernel", "njit"]
 
 INTERPRET_S = float(os.environ.get("OLIVINE_INTERPRET_S", "0.5"))
 """CPU seconds that a process interprets kernels before it compiles them: about what numba's import takes [assumed]. 0:
@@ -87,6 +87,11 @@ class Kernel(Compiled):
         finally:
             _interpreter.busy = False
             _interpreter.left_s -= time.thread_time() - start
+
+
+def compile_at_once() -> None:
+    """From now on kernels are compiled when they are called, for measurements of warm processes."""
+    _interpreter.left_s = 0.0
 
 
 def _plain(result: Any) -> Any:
