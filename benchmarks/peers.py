@@ -75,30 +75,35 @@ def scalesim_commands(rounds: int) -> list[Line]:
         return []
     sets = [x for k, v in COUNTED.items() for x in ("--set", f"{k}={v}")]
     gemm = [OLIVINE, "gemm", "int8_systolic", "-m", M, "-n", N, "-k", K, *sets, "--json"]
+    on = f"on {SIDE} x {SIDE}"
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         study = folder / "study.yaml"
         study.write_text(STUDY.format(side=SIDE, network=scalesim.DATA / f"{NETWORK}.csv"))
-        run = [OLIVINE, "run", study, "--out", folder / "run", "--fresh", "--json"]
+        run = [OLIVINE, "run", study, "--out", folder / "run", "--fresh", "--no-report", "--json"]
         topology = folder / "gemm.csv"
         topology.write_text(f"Layer,M,N,K,\ngemm, {M}, {N}, {K},\n")
-        for name, argv, other, side, goal in (
-            (f"{M} x {N} x {K} on {SIDE} x {SIDE}", gemm, topology, SIDE, 50.0),
-            ("ResNet-18 on 128 x 128", run, scalesim.DATA / f"{NETWORK}.csv", 128, 200.0),
-        ):
-            command(argv)  # kernels compiled and cached
-            ours, theirs = alternately(
-                rounds, lambda a=argv: _our_command(a), partial(_their_command, other, side, folder)
-            )
-            if {x[1] for x in ours} != {x[1] for x in theirs}:
-                raise SystemExit(f"{name}: cycles {ours[0][1]} here, {theirs[0][1]} in SCALE-Sim")
-            usages = [[x[0] for x in some] for some in (ours, theirs)]
-            cpu, peak = ([[getattr(u, field) for u in some] for some in usages] for field in ("cpu_s", "peak_mb"))
-            what = f"{name} on {SIDE} x {SIDE}, whole command"
-            lines.append(compared(what, "CPU s", cpu[0], "SCALE-Sim", cpu[1], lower=True, goal=goal))
-            lines.append(compared(what, "MB at most", peak[0], "SCALE-Sim", peak[1], lower=True, goal=5.0))
+        network = scalesim.DATA / f"{NETWORK}.csv"
+        lines += _command_lines(f"{M} x {N} x {K} {on}", gemm, topology, folder, rounds, 50.0)
+        lines += _command_lines(f"ResNet-18 {on}", run, network, folder, min(rounds, MOST_ROUNDS), 200.0)
     return lines
+
+
+def _command_lines(
+    name: str, argv: list[str | Path], topology: Path, folder: Path, rounds: int, goal: float
+) -> list[Line]:
+    """CPU seconds and peak memory of both, in turn. Raises: SystemExit if they count other cycles."""
+    ours, theirs = alternately(rounds, partial(_our_command, argv), partial(_their_command, topology, SIDE, folder))
+    if {x[1] for x in ours} != {x[1] for x in theirs}:
+        raise SystemExit(f"{name}: cycles {ours[0][1]} here, {theirs[0][1]} in SCALE-Sim")
+    usages = [[x[0] for x in some] for some in (ours, theirs)]
+    cpu, peak = ([[getattr(u, field) for u in some] for some in usages] for field in ("cpu_s", "peak_mb"))
+    what = f"{name}, whole command"
+    return [
+        compared(what, "CPU s", cpu[0], "SCALE-Sim", cpu[1], lower=True, goal=goal),
+        compared(what, "MB at most", peak[0], "SCALE-Sim", peak[1], lower=True, goal=5.0),
+    ]
 
 
 def _our_command(argv: list[str | Path]) -> tuple[Usage, int]:

@@ -10,8 +10,8 @@ Everything here loads on first use: ``import simulator`` is cheap.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from simulator.tracing import open_trace
     from simulator.tracing.torch_capture import trace
     from simulator.workload import load_workload
+
+    __version__: str
 
 __all__ = [
     "Design",
@@ -40,11 +42,6 @@ __all__ = [
     "simulate_gemm",
     "trace",
 ]
-
-try:
-    __version__ = version("olivine")
-except PackageNotFoundError:  # imported from a checkout that was never installed
-    __version__ = "0+unknown"
 
 _HOME = {
     "Design": "simulator.config",
@@ -63,6 +60,18 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name in ("datapath", "formats"):
         return import_module(f"simulator.{name}")
+    if name == "__version__":
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'simulator' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("olivine")
+    except PackageNotFoundError:  # imported from a checkout that was never installed
+        return "0+unknown"

@@ -1,86 +1,142 @@
-"""Compiled functions that call each other across files, with a cache on disk that is never stale.
+"""Functions that numba compiles, from first call to machine code: numba is imported when one is worth it, and the code
+kept on disk is never stale.
 
-numba keeps machine code beside a source file and makes it anew when that file changes. It does not look at the files of
-the functions that are called, nor at constants that are imported. A ``kernel`` is kept under a digest of the sources of
-all modules that have any, so that an edit of one makes all anew. A kernel of a module that calls no other module's may
-as well be ``njit(cache=True)``.
+``njit`` is numba's, but numba, which takes half a second, is imported when the function is first called. With
+``cache=True`` numba keeps machine code beside a source file and makes it anew when that file changes. It does not look
+at the files of the functions that are called, nor at constants that are imported.
+
+A ``kernel`` may call kernels of other files. It is kept under a digest of the sources of all modules that have any, so
+that an edit of one makes all anew. And it is interpreted, as the Python that it is, until this process has spent
+``INTERPRET_S`` on that: a command that asks for one GEMM has its answer before numba would be imported. What comes out
+is the same (tests/test_kernels.py).
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
+import threading
+import time
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from functools import cached_property, update_wrapper
 from typing import Any, TypeVar, cast
 
-import numba
-from numba import njit
-from numba.core.caching import InTreeCacheLocator, UserProvidedCacheLocator, UserWideCacheLocator
+import numpy as np
 
-__all__ = ["KERNEL_MODULES", "kernel"]
+__all__ = ["Compiled", "Kernel", "compile_at_once", "kernel", "njit"]
 
-KERNEL_MODULES = (
-    "kernels.py",
-    "engine/loops.py",
-    "engine/rates.py",
-    "mapping/blocking.py",
-    "mapping/blocks.py",
-    "mapping/closed_forms.py",
-    "mapping/loop_orders.py",
-    "mapping/tile_sums.py",
-    "study/blocking_bounds.py",
-    "study/blocking_search.py",
-    "study/measured.py",
-)
-"""Every module that defines kernels, from the package's folder; a test holds the list."""
+INTERPRET_S = float(os.environ.get("OLIVINE_INTERPRET_S", "0.5"))
+"""CPU seconds that a process interprets kernels before it compiles them: about what numba's import takes [assumed]. 0:
+compiled at once."""
 
-_config: Any = numba.config
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-@cache
-def _stamp() -> str:
-    """Digest of the sources of all kernels."""
-    folder = Path(__file__).parent
-    content = b"\0".join((folder / name).read_bytes() for name in KERNEL_MODULES)
-    return hashlib.sha256(content).hexdigest()
+class Compiled:
+    """A function that numba compiles when it is first called, or when a compiled one calls it."""
+
+    def __init__(self, function: Callable[..., Any], make: Callable[[Callable[..., Any]], Any]) -> None:
+        update_wrapper(self, function)
+        self.py_func = function
+        self._make = make
+        self._call: Callable[..., Any] = self._first
+
+    def __call__(self, *args: Any) -> Any:
+        """Its result."""
+        return self._call(*args)
+
+    def __reduce__(self) -> str:
+        return self.py_func.__qualname__
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """What numba made of it."""
+        self._call = self._make(self.py_func)
+        return self._call
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What a compiled function sees that calls this one."""
+        return self.dispatcher._numba_type_
+
+    def _first(self, *args: Any) -> Any:
+        return self.dispatcher(*args)
 
 
-class _Stamped:
-    """A place for machine code that is as fresh as all kernels are."""
+class _Interpreter(threading.local):
+    """What interpreting may still take in this thread, and whether a kernel is being interpreted."""
 
-    def get_source_stamp(self) -> str:
-        """What numba compares with what it kept."""
-        return _stamp()
-
-
-class Provided(_Stamped, UserProvidedCacheLocator):
-    """The folder that ``NUMBA_CACHE_DIR`` names, if it does."""
+    def __init__(self) -> None:
+        self.left_s = INTERPRET_S
+        self.busy = False
 
 
-class InTree(_Stamped, InTreeCacheLocator):
-    """Beside the source, if that can be written."""
+_interpreter = _Interpreter()
 
 
-class UserWide(_Stamped, UserWideCacheLocator):
-    """In the user's cache."""
+class Kernel(Compiled):
+    """One that is interpreted at first."""
+
+    def _first(self, *args: Any) -> Any:
+        if _interpreter.busy:
+            return self.py_func(*args)
+        if _interpreter.left_s <= 0:
+            return self.dispatcher(*args)
+        _interpreter.busy, start = True, time.thread_time()
+        try:
+            return _plain(self.py_func(*args))
+        finally:
+            _interpreter.busy = False
+            _interpreter.left_s -= time.thread_time() - start
 
 
-_LOCATORS = ",".join(f"{__name__}.{place.__name__}" for place in (Provided, InTree, UserWide))
+def compile_at_once() -> None:
+    """From now on kernels are compiled when they are called, for measurements of warm processes."""
+    _interpreter.left_s = 0.0
+
+
+def _plain(result: Any) -> Any:
+    """As numba returns it: numbers of Python, not NumPy's."""
+    if isinstance(result, np.generic):
+        return result.item()
+    if isinstance(result, tuple):
+        parts = map(_plain, result)
+        return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+    return result
+
+
+def njit(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """numba's ``njit`` for a function that calls none of another file."""
+    if function is None:
+        return lambda given: njit(given, **options)
+    return Compiled(function, lambda given: _jit(given, options))
 
 
 def kernel(function: _F) -> _F:
-    """``function`` compiled by numba when it is first called, or read from the cache. Nowhere to keep it: compiled in
-    every process.
-    """
-    before = _config.CACHE_LOCATOR_CLASSES
-    _config.CACHE_LOCATOR_CLASSES = _LOCATORS
+    """``function`` interpreted at first, then compiled by numba, or read from the cache."""
+    return cast(_F, Kernel(function, _kernel))
+
+
+def _kernel(function: Callable[..., Any]) -> Any:
+    import numba
+
+    from simulator.kernel_cache import LOCATORS
+
+    config: Any = numba.config
+    before = config.CACHE_LOCATOR_CLASSES
+    config.CACHE_LOCATOR_CLASSES = LOCATORS
     try:
-        return cast(_F, njit(cache=True, error_model="numpy")(function))
+        return _jit(function, {"cache": True, "error_model": "numpy"})
+    finally:
+        config.CACHE_LOCATOR_CLASSES = before
+
+
+def _jit(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Compiled by numba; nowhere to keep it: in every process."""
+    import numba
+
+    try:
+        return numba.njit(**options)(function)
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
-        return cast(_F, njit(error_model="numpy")(function))
-    finally:
-        _config.CACHE_LOCATOR_CLASSES = before
+        return numba.njit(**{**options, "cache": False})(function)

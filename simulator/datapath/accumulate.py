@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.errors import AccumulatorOverflowError
+from simulator.kernels import njit
 
 __all__ = ["exact_product", "fits", "require_finite", "require_fit", "require_sums_fit"]
 

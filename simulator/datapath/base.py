@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.datapath.job import Job, KernelJob, TileCosts
@@ -16,6 +15,7 @@ from simulator.datapath.on_tensor_cores import OnTensorCores
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, Granularity
 from simulator.formats.base import Calibration
+from simulator.kernels import njit
 
 __all__ = ["Accumulation", "Datapath", "Gate", "Lane", "Operand"]
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -32,6 +31,7 @@ from simulator.datapath.registry import register
 from simulator.datapath.width import Width
 from simulator.errors import DatapathError
 from simulator.formats import Encoded, TensorEncoding
+from simulator.kernels import njit
 
 __all__ = ["BiScaled"]
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator import formats
@@ -25,6 +24,7 @@ from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, TensorEncoding
+from simulator.kernels import njit
 
 __all__ = ["BitFusion"]
 

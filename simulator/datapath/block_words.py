@@ -10,13 +10,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.datapath.edp import EdpOperand
 from simulator.datapath.minifloat import E4M3, Fields
 from simulator.errors import EncodingError
 from simulator.formats import Encoded
+from simulator.kernels import njit
 
 __all__ = ["BlockLayout", "BlockOperand", "mac_in_blocks"]
 

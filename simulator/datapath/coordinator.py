@@ -17,10 +17,10 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import DatapathError
+from simulator.kernels import njit
 
 __all__ = ["Schedule", "coordinator_batch", "coordinator_cycles", "coordinator_schedule"]
 

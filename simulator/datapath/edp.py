@@ -31,8 +31,9 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from simulator.kernels import njit
 
 __all__ = ["EdpOperand", "EdpOrder", "EdpRun", "Region", "edp_matmul", "float_operand"]
 

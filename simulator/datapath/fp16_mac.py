@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator import formats
@@ -15,6 +14,7 @@ from simulator.datapath.edp import EdpRun, edp_matmul, float_operand
 from simulator.datapath.float_sums import mac_in_order, matmul_in_order
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, Format, TensorEncoding
+from simulator.kernels import njit
 
 __all__ = ["Fp16Mac"]
 

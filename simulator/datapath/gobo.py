@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -41,6 +40,7 @@ from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bern
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, TensorEncoding
 from simulator.formats.gobo import DictionaryFormat
+from simulator.kernels import njit
 
 __all__ = ["Gobo", "coordinator_cycles", "indices"]
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator import formats
@@ -26,6 +25,7 @@ from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import OptionError, register
 from simulator.errors import AccumulatorOverflowError
 from simulator.formats import Encoded, TensorEncoding
+from simulator.kernels import njit
 
 __all__ = ["IntMac"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.errors import EncodingError
+from simulator.kernels import njit
 
 __all__ = ["E2M1", "E2M3", "E3M2", "E4M3", "E5M2", "Fields"]
 

@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
@@ -44,6 +43,7 @@ from simulator.datapath.width import Width
 from simulator.formats import Encoded, Granularity, TensorEncoding
 from simulator.formats.base import Calibration, operand_tensor
 from simulator.formats.llm_int8 import OutlierWeights, encode_split
+from simulator.kernels import njit
 
 __all__ = ["MixedInt8Fp16"]
 

@@ -34,7 +34,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator import formats
@@ -45,6 +44,7 @@ from simulator.datapath.block_words import BlockLayout, mac_in_blocks
 from simulator.datapath.edp import EdpOrder, EdpRun, edp_matmul
 from simulator.datapath.registry import OptionError, register
 from simulator.formats import Encoded, Format
+from simulator.kernels import njit
 
 __all__ = ["Mx"]
 

@@ -27,7 +27,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -40,6 +39,7 @@ from simulator.datapath.outlier_groups import GroupedOutliers, waiting_cycles, w
 from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, TensorEncoding
+from simulator.kernels import njit
 
 __all__ = ["OlAccel"]
 

@@ -12,10 +12,10 @@ from functools import lru_cache
 from math import exp, lgamma, log, log1p
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.datapath.distinct import distinct_rows
+from simulator.kernels import njit
 
 __all__ = ["GroupedOutliers", "waiting_cycles", "waiting_cycles_held"]
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator import formats
@@ -28,6 +27,7 @@ from simulator.datapath.four_bit_pes import FourBitPes
 from simulator.datapath.registry import register
 from simulator.formats import Encoded, TensorEncoding
 from simulator.formats.ovp import OutlierFormat, PairRule
+from simulator.kernels import njit
 
 __all__ = ["Ovp"]
 

@@ -21,7 +21,7 @@ entries begin at ``bank``. That compiles in seconds and costs nothing to hand fr
 
 from __future__ import annotations
 
-from numba import njit
+from simulator.kernels import njit
 
 # Where things are in p. Shifts cut the number of a burst into fields, masks are sizes - 1, *_AT is where a region of s
 # begins. DRAM_CYCLES DRAM cycles take exactly as long as ARRAY_CYCLES cycles of the array.

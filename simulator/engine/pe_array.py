@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.engine.pe_drain import WAITING, drain, make_drains, outputs
@@ -38,6 +37,7 @@ from simulator.engine.pe_edges import (
 )
 from simulator.engine.pe_state import compiled, make_state, state_of
 from simulator.errors import MappingError
+from simulator.kernels import njit
 
 __all__ = ["ArrayRun", "first_register", "no_work", "open_gate", "run_os_array"]
 

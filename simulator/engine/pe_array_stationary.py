@@ -21,7 +21,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.engine.pe_array import ArrayRun, first_register, no_work, open_gate
@@ -44,6 +43,7 @@ from simulator.engine.pe_edges import (
 from simulator.engine.pe_held import FIRST, count_idle, held_words, load_columns, take_load, take_over
 from simulator.engine.pe_state import compiled, make_state, state_of
 from simulator.errors import MappingError
+from simulator.kernels import njit
 
 __all__ = ["run_stationary_array"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.engine.pe_state import state_of
+from simulator.kernels import njit
 
 __all__ = ["WAITING", "drain", "make_drains", "outputs"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.engine.pe_edges import KEPT, LOAD
+from simulator.kernels import njit
 
 __all__ = ["FIRST", "count_idle", "held_words", "load_columns", "take_load", "take_over"]
 

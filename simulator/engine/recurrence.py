@@ -17,7 +17,7 @@ loads from DRAM is there, -1: not yet.
 
 from __future__ import annotations
 
-from numba import njit
+from simulator.kernels import njit
 
 DURATIONS = ("load", "array", "first_result", "drain", "fill", "store", "buffer")
 STEP, PLACE, DMA_FREE, ARRIVAL, BUFFERED, STATE = range(6)

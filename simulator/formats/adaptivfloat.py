@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import ConfigError, EncodingError
@@ -40,6 +39,7 @@ from simulator.formats.base import (
     row_view,
 )
 from simulator.formats.bitstream import pack, packed_bytes, unpack, values_per_group
+from simulator.kernels import njit
 
 __all__ = ["AdaptivFloat"]
 

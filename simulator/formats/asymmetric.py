@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import EncodingError
@@ -45,6 +44,7 @@ from simulator.formats.base import (
     split_groups,
 )
 from simulator.formats.bitstream import pack, packed_bytes, unpack, values_per_group
+from simulator.kernels import njit
 
 __all__ = ["Int2Asym", "Int3Asym", "Int4Asym", "Int5Asym", "Int6Asym", "Int7Asym", "Int8Asym"]
 

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import ConfigError, EncodingError
@@ -39,6 +38,7 @@ from simulator.formats.base import (
     operand_tensor,
 )
 from simulator.formats.integer import Int6
+from simulator.kernels import njit
 
 __all__ = ["BiScaled6"]
 

@@ -10,8 +10,9 @@ from math import gcd
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from simulator.kernels import njit
 
 __all__ = ["pack", "packed_bytes", "unpack", "values_per_group"]
 

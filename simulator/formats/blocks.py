@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.errors import EncodingError
 from simulator.formats.base import SCALE_BITS, Format, Storage, checked_codes
+from simulator.kernels import njit
 
 __all__ = ["BlockFormat", "pack_blocks", "row_chunks"]
 

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import ConfigError, EncodingError, UnknownNameError
@@ -42,6 +41,7 @@ from simulator.formats.base import (
     operand_tensor,
     require_known_calibration,
 )
+from simulator.kernels import njit
 
 __all__ = ["DictionaryFormat", "Gobo3", "Gobo4", "OutlierFormat"]
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.formats.base import Format, checked_codes, scaled_rows
 from simulator.formats.bitstream import pack, unpack
+from simulator.kernels import njit
 
 __all__ = ["GridFormat"]
 

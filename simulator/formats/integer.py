@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.formats.base import Format, checked_codes, scaled_rows
 from simulator.formats.bitstream import pack, unpack, values_per_group
+from simulator.kernels import njit
 
 __all__ = ["Int2", "Int3", "Int4", "Int5", "Int6", "Int7", "Int8", "Int16"]
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import ConfigError, EncodingError, UnknownNameError
@@ -32,6 +31,7 @@ from simulator.formats.base import (
     operand_tensor,
     require_known_calibration,
 )
+from simulator.kernels import njit
 
 __all__ = ["LlmInt8", "OutlierWeights", "Split", "encode_split", "split_columns"]
 

@@ -27,11 +27,11 @@ from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.formats.base import Format, checked_codes, scaled_rows
 from simulator.formats.bitstream import pack, unpack, values_per_group
+from simulator.kernels import njit
 
 __all__ = ["Bf16", "Fp4E2M1", "Fp6E2M3", "Fp6E3M2", "Fp8E4M3", "Fp8E5M2"]
 

@@ -28,11 +28,11 @@ from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.formats.base import scaled_rows
 from simulator.formats.blocks import BlockFormat, pack_blocks, row_chunks
+from simulator.kernels import njit
 
 __all__ = ["MxFp4", "MxFp6", "MxFp6E2M3", "MxFp6E3M2", "MxFp8", "MxFp8E4M3", "MxFp8E5M2", "MxInt8"]
 

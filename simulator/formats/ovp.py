@@ -14,13 +14,13 @@ from functools import cache
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import EncodingError, UnknownNameError
 from simulator.formats.abfloat import abfloat_magnitudes
 from simulator.formats.base import Encoded, Format, checked_codes, scaled_rows
 from simulator.formats.flint import flint_magnitudes
+from simulator.kernels import njit
 
 __all__ = ["OutlierFormat", "Ovp4", "Ovp4Flint", "Ovp8", "PairRule", "identifiers"]
 

@@ -14,7 +14,7 @@ import pandas as pd
 from simulator.errors import OlivineError
 from simulator.report.atomic import write_bytes
 
-__all__ = ["read_run", "records_of", "write_report"]
+__all__ = ["read_run", "records_of", "remove_report", "write_records", "write_report"]
 
 
 _NEEDED = {
@@ -44,11 +44,25 @@ def write_report(
     from simulator.report.page import write_page
 
     run_dir = Path(run_dir)
-    for name, content in (records or records_of(results, layers, manifest)).items():
-        write_bytes(run_dir / name, content)
+    write_records(run_dir, records or records_of(results, layers, manifest))
     _write_tables(run_dir / "tables", results, layers, manifest)
     figures = write_figures(results, layers, manifest, run_dir)
     return write_page(run_dir, results, layers, manifest, figures)
+
+
+def write_records(run_dir: Path, records: Mapping[str, bytes]) -> None:
+    """The records alone. Raises: OutputError."""
+    for name, content in records.items():
+        write_bytes(run_dir / name, content)
+
+
+def remove_report(run_dir: Path) -> None:
+    """Page, tables and figures of an earlier run, which would show other results than the records beside them."""
+    (run_dir / "index.html").unlink(missing_ok=True)
+    for folder, kinds in (("tables", (".md", ".tex")), ("figures", (".png", ".svg"))):
+        for path in (run_dir / folder).glob("*"):
+            if path.suffix in kinds:
+                path.unlink(missing_ok=True)
 
 
 def records_of(results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, bytes]:

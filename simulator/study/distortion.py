@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from simulator.errors import TraceError
 from simulator.formats import Encoded, TensorEncoding
+from simulator.kernels import njit
 from simulator.reference import sqnr_db
 from simulator.study.tensors import Block, NamedTensor
 from simulator.tracing.outliers import SIGMAS, pair_kinds

@@ -44,7 +44,7 @@ class RunOutcome:
 
     Attributes:
         results, layers: the tables that were written.
-        folder, page: where.
+        folder, page: where; no page where no report was asked for.
         ran, reused: points run now, and points found in the store.
         mismatches: one line per op whose values differ from the exact reference.
         failures: one line per point that has no result.
@@ -54,7 +54,7 @@ class RunOutcome:
     results: pd.DataFrame
     layers: pd.DataFrame
     folder: Path
-    page: Path
+    page: Path | None
     ran: int
     reused: int
     mismatches: list[str]
@@ -72,6 +72,7 @@ def run_study(
     fresh: bool = False,
     retry_failed: bool = False,
     timeline: bool = False,
+    report: bool = True,
 ) -> pd.DataFrame:
     """Run a study by shipped name, path or mapping; returns one row per point and writes the run folder.
 
@@ -83,11 +84,12 @@ def run_study(
         fresh: run points again that are already stored.
         retry_failed: run points again that are stored as failed.
         timeline: also write ``timeline.json``, a Chrome trace of every tile of every point.
+        report: also write tables, figures and the page, which ``olivine report`` makes later otherwise.
     Raises: OlivineError, one line.
     """
     return execute(
         study, out, overrides=set, workers=workers, scheduler=scheduler, fresh=fresh, retry_failed=retry_failed,
-        timeline=timeline,
+        timeline=timeline, report=report,
     ).results  # fmt: skip
 
 
@@ -101,6 +103,7 @@ def execute(
     fresh: bool = False,
     retry_failed: bool = False,
     timeline: bool = False,
+    report: bool = True,
     progress: Progress | None = None,
     plugins: Sequence[Path] = (),
 ) -> RunOutcome:
@@ -131,7 +134,7 @@ def execute(
         more = {"beside": _beside(record, ran)} if record.beside else {}
         more |= {"accuracy": accuracy} if accuracy else {}
         more |= {"search": search_record(points, ran[0].finished, judged)} if record.search else {}
-        page = _report(store, results, layers, manifest_of(points, have, timings) | more)
+        page = _report(store, results, layers, manifest_of(points, have, timings) | more, report)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
         save_timeline(folder / TIMELINE_NAME, timelines(map(points.point, have), record.fidelity, record.seed))
@@ -193,11 +196,14 @@ def _beside(study: Study, ran: Sequence[Ran]) -> Row:
     return {"over": study.beside.over, "studies": [other.study for other in study.beside.studies], "rows": rows}
 
 
-def _report(store: Store, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row) -> Path:
-    """The page, and whatever is needed to make it again in the store as well."""
-    from simulator.report import write_report
-    from simulator.report.run_folder import records_of
+def _report(store: Store, results: pd.DataFrame, layers: pd.DataFrame, manifest: Row, drawn: bool) -> Path | None:
+    """The page, if it is asked for, and whatever is needed to make it again in the store as well."""
+    from simulator.report.run_folder import records_of, remove_report, write_records, write_report
 
     records = records_of(results, layers, manifest)
     store.save({name: content for name, content in records.items() if name != "results.csv"}, instead_of=PLANS)
-    return write_report(store.path.parent, results, layers, manifest, records)
+    if drawn:
+        return write_report(store.path.parent, results, layers, manifest, records)
+    write_records(store.path.parent, records)
+    remove_report(store.path.parent)
+    return None

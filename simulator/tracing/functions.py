@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from simulator.kernels import njit
 from simulator.tracing.products import F32
 
 __all__ = [

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from simulator.kernels import njit
 
 __all__ = ["FEATURE_THRESHOLD", "SIGMAS", "TensorStats", "kept_rows", "pair_kinds", "tensor_stats"]
 
