@@ -22,6 +22,7 @@ __all__ = ["KERNEL_MODULES", "kernel"]
 
 KERNEL_MODULES = (
     "kernels.py",
+    "engine/each.py",
     "engine/loops.py",
     "engine/rates.py",
     "mapping/blocking.py",

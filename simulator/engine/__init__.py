@@ -2,6 +2,7 @@
 
 from simulator.engine.bound import run_bound, run_bound_cores
 from simulator.engine.dram import NO_MEMORY_LIMIT, IdealDram
+from simulator.engine.each import Beyond, run_each
 from simulator.engine.global_buffer import GlobalBuffer
 from simulator.engine.memory import Dram
 from simulator.engine.nest import nest_cycles, run_nest
@@ -13,6 +14,7 @@ __all__ = [
     "NO_MEMORY_LIMIT",
     "OWN_CAUSES",
     "STALL_CAUSES",
+    "Beyond",
     "Dram",
     "GlobalBuffer",
     "IdealDram",
@@ -20,6 +22,7 @@ __all__ = [
     "nest_cycles",
     "run_bound",
     "run_bound_cores",
+    "run_each",
     "run_nest",
     "run_pipeline",
     "run_pipeline_cores",

@@ -1,0 +1,137 @@
+"""Outliers of both operands of one GEMM as the folds of its tiles meet them. No datapath is here.
+
+All that a tile needs are sums over blocks of lines, or over rectangles of folds, at some steps. So each is read off
+tables of the sums of all before (Crow, 1984: summed-area tables), which are made once for each size of the array and
+each range of steps, and are the same however the GEMM is cut along the other dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.datapath.base import Operand
+from simulator.datapath.distinct import distinct_rows
+from simulator.datapath.job import Job
+from simulator.datapath.outlier_groups import GroupedOutliers, waiting_before, waiting_held_before
+
+__all__ = ["MetOutliers"]
+
+_T = TypeVar("_T")
+_Table = Callable[[int, int], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class MetOutliers:
+    """Weights in groups of columns, step by step along K; activations in groups of rows, which are lines of A and step
+    along K (``os``), or of K and step along the lines of A (``ws``).
+
+    Attributes:
+        share: probability of an outlier where they are drawn.
+        group: lines that share units.
+    """
+
+    job: Job
+    share: float
+    group: int
+
+    @property
+    def turned(self) -> bool:
+        """Whether lines of K lie along the rows of the array."""
+        return self.job.dataflow == "ws"
+
+    def listed(self, operand: Operand) -> NDArray[np.int64]:
+        """Outliers of one operand in each tile."""
+        blocks = self._blocks(operand)
+        return self._spans(blocks, lambda first, end: self._listed_before(operand, first, end))
+
+    def hops(self) -> int:
+        """Hops of held outlier weights down to their array rows, over all tiles."""
+        return int(self._spans(self._blocks("weight"), self._hops_before).sum())
+
+    def waiting(self) -> NDArray[np.int64]:
+        """Cycles that the folds of each tile wait: in each step for the group that has most outliers."""
+        down, across = self._blocks("act"), self._blocks("weight")
+        tables, which = self._tables(down[:, 2:], self._waiting_before)
+        (top, bottom), (left, right) = down[:, :2].T, across[:, :2].T
+        found = tables[which, bottom, right] - tables[which, top, right]
+        return np.asarray(found - tables[which, bottom, left] + tables[which, top, left])
+
+    def both(self) -> int:
+        """Products of two outliers; where ``ws`` draws them, as many as independent places make on average."""
+        return self._once("both", self._both)
+
+    def _both(self) -> int:
+        job, act = self.job, self._grouped("act")
+        per_step = self._grouped("weight").listed.sum(axis=0, dtype=np.int64)
+        if not self.turned:
+            return int(np.vdot(act.listed.sum(axis=0, dtype=np.int64), per_step))
+        if job.act is None:
+            return round(int(act.listed.sum(dtype=np.int64)) * int(per_step.sum()) / job.K)
+        k = np.asarray(job.act.extras["outlier_position"], np.int64) % job.K
+        return int(per_step[k].sum())
+
+    # Tables
+
+    def _listed_before(self, operand: Operand, first: int, end: int) -> NDArray[np.int64]:
+        return self._once(("listed", operand, first, end), lambda: self._grouped(operand).before(first, end))
+
+    def _hops_before(self, first: int, end: int) -> NDArray[np.int64]:
+        rows = self.job.rows
+        return self._once(("hops", first, end), lambda: self._grouped("weight").hops_before(first, end, rows))
+
+    def _waiting_before(self, first: int, end: int) -> NDArray[np.int64]:
+        def make() -> NDArray[np.int64]:
+            act, weight = self._grouped("act").more[:, first:end], self._grouped("weight")
+            if self.turned:
+                return waiting_held_before(act, weight.fullest(self.job.rows).T)
+            return waiting_before(act, weight.more[:, first:end])
+
+        return self._once(("waiting", first, end), make)
+
+    def _spans(self, blocks: NDArray[np.int64], before: _Table) -> NDArray[np.int64]:
+        """What the blocks of each tile add up to at its steps."""
+        tables, which = self._tables(blocks[:, 2:], before)
+        return np.asarray(tables[which, blocks[:, 1]] - tables[which, blocks[:, 0]])
+
+    def _tables(self, steps: NDArray[np.int64], before: _Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """A table for each distinct range of steps, and which is each tile's."""
+        ranges, which = distinct_rows(list(steps.T))
+        return np.stack([before(first, end) for first, end in steps[ranges].tolist()]), which
+
+    def _blocks(self, operand: Operand) -> NDArray[np.int64]:
+        """Blocks of lines and steps of each tile: (first block, end, first step, end)."""
+        tiles, job = self.job.tiles, self.job
+        if operand == "weight":
+            line, side, step = "n", job.cols, "k"
+        else:
+            line, side, step = ("k", job.rows, "m") if self.turned else ("m", job.rows, "k")
+        first, begin = tiles[f"{line}0"], tiles[f"{step}0"]
+        assert not (first % side).any(), "tiles are whole folds"
+        return np.stack([first // side, -(-(first + tiles[line]) // side), begin, begin + tiles[step]], axis=-1)
+
+    def _grouped(self, operand: Operand) -> GroupedOutliers:
+        return self._once(("grouped", operand), lambda: self._group(operand))
+
+    def _group(self, operand: Operand) -> GroupedOutliers:
+        job = self.job
+        encoded, lines, side = (job.act, job.M, job.rows) if operand == "act" else (job.weight, job.N, job.cols)
+        turned = operand == "act" and self.turned
+        shape = (job.K, job.M, side, self.group) if turned else (lines, job.K, side, self.group)
+        if encoded is None:
+            return GroupedOutliers.drawn(self.share, [job.seed, operand == "act"], *shape)
+        position = np.asarray(encoded.extras["outlier_position"], np.int64)
+        if turned:
+            m, k = np.divmod(position, job.K)
+            position = np.sort(k * job.M + m)
+        return GroupedOutliers.known(position, *shape)
+
+    def _once(self, what: Hashable, make: Callable[[], _T]) -> _T:
+        """``make``, unless the job's memory has it of these operands on such an array."""
+        job = self.job
+        drawn = (self.share, job.seed, job.M, job.N, job.K) if job.act is None else None
+        return job.memory.get(("met", what, self.turned, job.rows, job.cols, self.group, drawn), make)
