@@ -39,7 +39,9 @@ class Memory:
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """See ``Remembers``; what ``make`` raises is not remembered, nor is anything for a key without a hash."""
-        if not _has_hash(key):
+        try:
+            key = _Hashed(key)
+        except TypeError:  # options of a datapath from elsewhere
             return make()
         with self._lock:
             found = self._kept.get(key)
@@ -76,13 +78,19 @@ class Memory:
                 self._held -= self._kept.popitem(last=False)[1][1]
 
 
-def _has_hash(key: Hashable) -> bool:
-    """Options of a datapath from elsewhere may be such that there is none."""
-    try:
-        hash(key)
-    except TypeError:
-        return False
-    return True
+class _Hashed:
+    """A key whose hash is made once. Raises: TypeError if it has none."""
+
+    __slots__ = ("hash", "key")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key, self.hash = key, hash(key)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashed) and self.hash == other.hash and self.key == other.key
 
 
 class _Within:

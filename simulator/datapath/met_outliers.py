@@ -63,7 +63,12 @@ class MetOutliers:
 
     def both(self) -> int:
         """Products of two outliers; where ``ws`` draws them, as many as independent places make on average."""
-        return self._once("both", self._both)
+        return self._once(("both", *self._sides), self._both)
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        """Of the array, where they decide: what is drawn."""
+        return (self.job.rows, self.job.cols) if self.job.act is None else ()
 
     def _both(self) -> int:
         job, act = self.job, self._grouped("act")
@@ -78,11 +83,15 @@ class MetOutliers:
     # Tables
 
     def _listed_before(self, operand: Operand, first: int, end: int) -> NDArray[np.int64]:
-        return self._once(("listed", operand, first, end), lambda: self._grouped(operand).before(first, end))
+        return self._once(
+            ("listed", operand, self._side(operand), first, end), lambda: self._grouped(operand).before(first, end)
+        )
 
     def _hops_before(self, first: int, end: int) -> NDArray[np.int64]:
         rows = self.job.rows
-        return self._once(("hops", first, end), lambda: self._grouped("weight").hops_before(first, end, rows))
+        return self._once(
+            ("hops", rows, self.job.cols, first, end), lambda: self._grouped("weight").hops_before(first, end, rows)
+        )
 
     def _waiting_before(self, first: int, end: int) -> NDArray[np.int64]:
         def make() -> NDArray[np.int64]:
@@ -91,7 +100,7 @@ class MetOutliers:
                 return waiting_held_before(act, weight.fullest(self.job.rows).T)
             return waiting_before(act, weight.more[:, first:end])
 
-        return self._once(("waiting", first, end), make)
+        return self._once(("waiting", self.job.rows, self.job.cols, first, end), make)
 
     def _spans(self, blocks: NDArray[np.int64], before: _Table) -> NDArray[np.int64]:
         """What the blocks of each tile add up to at its steps."""
@@ -115,11 +124,16 @@ class MetOutliers:
         return np.stack([first // side, -(-(first + tiles[line]) // side), begin, begin + tiles[step]], axis=-1)
 
     def _grouped(self, operand: Operand) -> GroupedOutliers:
-        return self._once(("grouped", operand), lambda: self._group(operand))
+        return self._once(("grouped", operand, self._side(operand)), lambda: self._group(operand))
+
+    def _side(self, operand: Operand) -> int:
+        """Of the array, along which its lines lie."""
+        return self.job.rows if operand == "act" else self.job.cols
 
     def _group(self, operand: Operand) -> GroupedOutliers:
         job = self.job
-        encoded, lines, side = (job.act, job.M, job.rows) if operand == "act" else (job.weight, job.N, job.cols)
+        encoded, lines = (job.act, job.M) if operand == "act" else (job.weight, job.N)
+        side = self._side(operand)
         turned = operand == "act" and self.turned
         shape = (job.K, job.M, side, self.group) if turned else (lines, job.K, side, self.group)
         if encoded is None:
@@ -131,7 +145,7 @@ class MetOutliers:
         return GroupedOutliers.known(position, *shape)
 
     def _once(self, what: Hashable, make: Callable[[], _T]) -> _T:
-        """``make``, unless the job's memory has it of these operands on such an array."""
+        """``make``, unless the job's memory has it of these operands."""
         job = self.job
         drawn = (self.share, job.seed, job.M, job.N, job.K) if job.act is None else None
-        return job.memory.get(("met", what, self.turned, job.rows, job.cols, self.group, drawn), make)
+        return job.memory.get(("met", what, self.turned, self.group, drawn), make)

@@ -2,7 +2,7 @@
 
 from simulator.engine.bound import run_bound, run_bound_cores
 from simulator.engine.dram import NO_MEMORY_LIMIT, IdealDram
-from simulator.engine.each import Beyond, run_each
+from simulator.engine.each import EachTiles, run_each, tiles_of_each
 from simulator.engine.global_buffer import GlobalBuffer
 from simulator.engine.memory import Dram
 from simulator.engine.nest import nest_cycles, run_nest
@@ -14,8 +14,8 @@ __all__ = [
     "NO_MEMORY_LIMIT",
     "OWN_CAUSES",
     "STALL_CAUSES",
-    "Beyond",
     "Dram",
+    "EachTiles",
     "GlobalBuffer",
     "IdealDram",
     "Timing",
@@ -27,4 +27,5 @@ __all__ = [
     "run_pipeline",
     "run_pipeline_cores",
     "shown",
+    "tiles_of_each",
 ]

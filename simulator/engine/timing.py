@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -206,21 +206,12 @@ def _check(timing: Timing, compute_cycles: int, fill_drain_cycles: int) -> None:
         )
 
 
-def check_conserved(tiles: Tiles, compute: int, stalls: Mapping[str, Any], totals: NDArray[np.int64]) -> None:
-    """The same of many runs of these tiles; ``stalls`` are a number for all or one for each. Raises: as ``check``."""
-    if compute != tiles.compute_cycles:
-        raise ConservationError(
-            f"compute cycles of the tiles are {compute}, their closed form says {tiles.compute_cycles}"
-        )
-    wrong = totals != compute + sum(stalls.values())
-    for cycles in stalls.values():
-        wrong = wrong | (np.asarray(cycles) < 0)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        causes = {cause: int(np.broadcast_to(cycles, totals.shape)[at]) for cause, cycles in stalls.items()}
-        raise ConservationError(f"cycles by cause do not sum to the total {totals[at]} of run {at}: {causes}")
-    if tiles.fill_drain_cycles > compute:
-        raise ConservationError(f"{tiles.fill_drain_cycles} cycles of fill and drain of {compute}")
+def require_closed_form(tiles: Tiles) -> None:
+    """Hold the cycles of tiles, waiting apart, to those of the whole GEMM. Raises: ConservationError."""
+    rows = tiles.rows
+    compute = int(rows["fill_cycles"][0]) + tiles.total("issue_cycles") + int(rows["drain_cycles"][-1])
+    timing = Timing(compute, compute, dict.fromkeys(STALL_CAUSES, 0), fill_drain_cycles=tiles.fill_drain_cycles)
+    check(timing, tiles)
 
 
 def empty_events(table: TileTable) -> NDArray[Any]:

@@ -8,7 +8,7 @@ these tiles is kept, as points that differ in clock, bandwidth or prices have th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from simulator.config.study import Fidelity
 from simulator.counts import Counts, Traffic
 from simulator.datapath import TileCosts
-from simulator.engine import Beyond, IdealDram, Timing, run_each
-from simulator.mapping.accesses import PadAccesses
+from simulator.engine import EachTiles, IdealDram, Timing, run_each, tiles_of_each
 from simulator.mapping.counting import count
 from simulator.mapping.tile_sums import added_sums
 from simulator.study.cores import CorePlan
@@ -27,7 +26,6 @@ from simulator.study.hardware import Hardware
 from simulator.study.judged import Judged
 from simulator.study.plans import Plan
 from simulator.study.systolic import SystolicHardware
-from simulator.tiles import TileTable
 
 __all__ = ["OpCosts", "can_run_each", "costs_of_each", "timed_each"]
 
@@ -36,20 +34,14 @@ CostsOf = Callable[[int], TileCosts | None]
 
 @dataclass(frozen=True)
 class OpCosts:
-    """What values add to the tiles of all GEMMs of an op.
+    """The GEMMs of an op with what values add to their tiles.
 
     Attributes:
-        beyond: in the array and at the channel; act_load_bytes, weight_load_bytes: of it, by operand, (GEMMs, tiles).
-        act_buffer_bits, weight_buffer_bits: (GEMMs, 2), read and written.
-        actions: over all GEMMs; all of them whole numbers.
+        tiles: of all of them; counts: of all of them, cycles left out.
     """
 
-    beyond: Beyond
-    act_load_bytes: NDArray[np.int64]
-    weight_load_bytes: NDArray[np.int64]
-    act_buffer_bits: NDArray[np.int64]
-    weight_buffer_bits: NDArray[np.int64]
-    actions: dict[str, float]
+    tiles: EachTiles
+    counts: Counts
 
 
 def can_run_each(hardware: Hardware, plan: Plan, fidelity: Fidelity) -> bool:
@@ -61,27 +53,51 @@ def can_run_each(hardware: Hardware, plan: Plan, fidelity: Fidelity) -> bool:
 
 
 def costs_of_each(hardware: SystolicHardware, plan: CorePlan, known: Judged, costs_of: CostsOf) -> OpCosts | None:
-    """``costs_of`` each GEMM of the op, together; None where they are not whole numbers, or there are none."""
-    return known.op_memory.get(_costs_key(hardware, plan), lambda: _together(costs_of, len(known.operands)))
+    """All GEMMs of the op, whose costs are ``costs_of`` each. None where there are none, or not in whole numbers: sums
+    would depend on their order.
+    """
+    gemms = len(known.operands)
+    return known.op_memory.get(_key(hardware, plan), lambda: _together(hardware, plan, costs_of, gemms))
 
 
-def _costs_key(hardware: SystolicHardware, plan: CorePlan) -> tuple[Any, ...]:
-    """All that ``TileCosts`` depend on besides the values."""
+def _key(hardware: SystolicHardware, plan: CorePlan) -> tuple[Any, ...]:
+    """All that tiles, their costs and counts depend on besides the values."""
     gemm = plan.gemms[0]
     rate = hardware.search_dram.bytes_per_cycle if hardware.datapath.costs_know_bandwidth else None
-    memories = gemm.memories if gemm.memories.bank_conflicts else None
-    return "costs", hardware.datapath, gemm.array, gemm.bits, gemm.blocking, memories, rate
+    return "costs", hardware.datapath, gemm.array, gemm.bits, gemm.blocking, gemm.memories, rate
 
 
-def _together(costs_of: CostsOf, gemms: int) -> OpCosts | None:
+def _together(hardware: SystolicHardware, plan: CorePlan, costs_of: CostsOf, gemms: int) -> OpCosts | None:
     each = [costs for costs in map(costs_of, range(gemms)) if costs is not None]
-    actions = _added(costs.actions for costs in each)
-    if len(each) < gemms or not _are_whole(actions.values()):
+    one = _count_shape(hardware, plan)
+    if len(each) < gemms or not _are_whole([one], each):
         return None
-    act, weight = (np.stack([getattr(costs, f"{x}_load_bytes") for costs in each]) for x in ("act", "weight"))
-    outlier, vector = (np.stack([getattr(costs, f"{x}_cycles") for costs in each]) for x in ("outlier", "vector"))
-    bits = (np.array([getattr(costs, f"{x}_buffer_bits") for costs in each], np.int64) for x in ("act", "weight"))
-    return OpCosts(Beyond(act + weight, outlier, vector), act, weight, *bits, actions)
+    act, weight = (np.stack([getattr(costs, f"{side}_load_bytes") for costs in each]) for side in ("act", "weight"))
+    own = {name: np.stack([getattr(costs, name) for costs in each]) for name in ("outlier_cycles", "vector_cycles")}
+    counts = one.times(gemms)
+    traffic = dict(counts.traffic)
+    for key, moved in [*_loads(hardware, plan, act, weight), *_kept(hardware, each)]:
+        traffic[key] = traffic[key] + moved
+    actions = _added([counts.actions, *(costs.actions for costs in each)])
+    tiles = tiles_of_each(plan.gemms[0].table, act + weight, own)
+    return OpCosts(tiles, replace(counts, traffic=traffic, actions=actions))
+
+
+def _count_shape(hardware: SystolicHardware, plan: CorePlan) -> Counts:
+    """One GEMM before what values add."""
+    gemm, memories = plan.gemms[0], hardware.memories
+    shared = hardware.array, hardware.bits, hardware.datapath
+    return count(plan.parts[0].op, gemm.table, *shared, 0, gemm.accesses, memories.burst_bytes)
+
+
+def _are_whole(counts: Iterable[Counts], costs: Iterable[TileCosts]) -> bool:
+    numbers: list[float] = []
+    for one in counts:
+        moved = [*one.traffic.values(), *one.otherwise.values()]
+        numbers += [*(t.read_bits for t in moved), *(t.write_bits for t in moved), *one.actions.values()]
+    for more in costs:
+        numbers += [*more.actions.values(), *more.act_buffer_bits, *more.weight_buffer_bits]
+    return all(float(n).is_integer() for n in numbers)
 
 
 def _added(parts: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -92,81 +108,28 @@ def _added(parts: Iterable[dict[str, float]]) -> dict[str, float]:
     return actions
 
 
-def _are_whole(numbers: Iterable[float]) -> bool:
-    """Whether sums of so many do not depend on their order."""
-    return all(float(n).is_integer() for n in numbers)
+def _loads(
+    hardware: SystolicHardware, plan: CorePlan, act: NDArray[np.int64], weight: NDArray[np.int64]
+) -> Iterator[tuple[tuple[str, str], Traffic]]:
+    """What more comes from DRAM, and blocks that are loaded for that alone."""
+    sums = added_sums(plan.gemms[0].table, act, weight, hardware.bits, hardware.memories.burst_bytes)
+    yield ("dram", "act"), Traffic(read_bits=sums.act_bytes * 8, reads=sums.act_bursts)
+    yield ("dram", "weight"), Traffic(read_bits=sums.weight_bytes * 8, reads=sums.weight_bursts)
+    yield ("act_buffer", "act"), Traffic(write_bits=sums.act_written)
+    yield ("weight_buffer", "weight"), Traffic(write_bits=sums.weight_written)
 
 
-def timed_each(
-    hardware: SystolicHardware, plan: CorePlan, costs: OpCosts, *, accesses: bool
-) -> tuple[Timing, Counts] | None:
-    """Cycles and counts of all GEMMs of the op; None where what its shape decides is no whole numbers.
+def _kept(hardware: SystolicHardware, each: Sequence[TileCosts]) -> Iterator[tuple[tuple[str, str], Traffic]]:
+    """What more is read from and written to the scratchpads, each GEMM's packed in words."""
+    for side, pad in (("act", hardware.memories.act), ("weight", hardware.memories.weight)):
+        for costs in each:
+            bits = getattr(costs, f"{side}_buffer_bits")
+            yield (f"{side}_buffer", side), Traffic(*bits, *(-(-n // pad.word_bits) for n in bits))
 
-    Args:
-        accesses: whether accesses of scratchpads are counted; without, they are 0, and all else is the same.
-    Raises: ConservationError.
-    """
-    base = _by_shape(hardware, plan, accesses=accesses)
-    if base is None:
-        return None
+
+def timed_each(hardware: SystolicHardware, plan: CorePlan, costs: OpCosts) -> tuple[Timing, Counts]:
+    """Cycles and counts of all GEMMs of the op. Raises: ConservationError."""
     assert isinstance(hardware.dram, IdealDram), "whoever asks has looked"
-    gemms = len(costs.act_load_bytes)
-    timing = run_each(plan.tables[0], hardware.dram, costs.beyond).launched(hardware.launch_cycles * gemms)
-    counts = _counted(base.times(gemms), hardware, plan, costs, accesses=accesses)
-    return timing, replace(counts, cycles=timing.total_cycles, compute_cycles=timing.compute_cycles)
-
-
-def _by_shape(hardware: SystolicHardware, plan: CorePlan, *, accesses: bool) -> Counts | None:
-    """Counts of one GEMM before what values add, found once for each shape."""
-    key = "without values", plan.op.M, plan.op.N, plan.op.K, accesses
-    if key not in hardware.known:
-        hardware.known[key] = _count_shape(hardware, plan, accesses=accesses)
-    found: Counts | None = hardware.known[key]
-    return found
-
-
-def _count_shape(hardware: SystolicHardware, plan: CorePlan, *, accesses: bool) -> Counts | None:
-    gemm, memories = plan.gemms[0], hardware.memories
-    pads = gemm.accesses if accesses else PadAccesses.uncounted(memories)
-    counts = count(
-        plan.parts[0].op,
-        plan.tables[0],
-        hardware.array,
-        hardware.bits,
-        hardware.datapath,
-        0,
-        pads,
-        memories.burst_bytes,
-    )
-    moved = [*counts.traffic.values(), *counts.otherwise.values()]
-    whole = _are_whole(n for t in moved for n in (t.read_bits, t.write_bits)) and _are_whole(counts.actions.values())
-    return counts if whole else None
-
-
-def _counted(counts: Counts, hardware: SystolicHardware, plan: CorePlan, costs: OpCosts, *, accesses: bool) -> Counts:
-    """All GEMMs of a shape and what their values add."""
-    memories, table = hardware.memories, plan.tables[0]
-    more = _added_loads(table, costs, hardware)
-    traffic = dict(counts.traffic)
-    for level, moved in more.items():
-        traffic[level] = traffic[level] + moved
-    for side, bits, pad in (
-        ("act", costs.act_buffer_bits, memories.act),
-        ("weight", costs.weight_buffer_bits, memories.weight),
-    ):
-        read, written = bits.sum(axis=0).tolist()
-        words = (-(-bits // pad.word_bits)).sum(axis=0).tolist() if accesses else (0, 0)
-        traffic[f"{side}_buffer", side] = traffic[f"{side}_buffer", side] + Traffic(read, written, *words)
-    return replace(counts, traffic=traffic, actions=_added([counts.actions, costs.actions]))
-
-
-def _added_loads(table: TileTable, costs: OpCosts, hardware: SystolicHardware) -> dict[tuple[str, str], Traffic]:
-    """What more comes from DRAM, and what of it makes tiles load an operand that did not."""
-    loads = costs.act_load_bytes, costs.weight_load_bytes
-    sums = added_sums(table, *loads, hardware.bits, hardware.memories.burst_bytes)
-    return {
-        ("dram", "act"): Traffic(read_bits=sums.act_bytes * 8, reads=sums.act_bursts),
-        ("dram", "weight"): Traffic(read_bits=sums.weight_bytes * 8, reads=sums.weight_bursts),
-        ("act_buffer", "act"): Traffic(write_bits=sums.act_written),
-        ("weight_buffer", "weight"): Traffic(write_bits=sums.weight_written),
-    }
+    timing = run_each(costs.tiles, plan.gemms[0].table, hardware.dram)
+    timing = timing.launched(hardware.launch_cycles * len(costs.tiles))
+    return timing, replace(costs.counts, cycles=timing.total_cycles, compute_cycles=timing.compute_cycles)

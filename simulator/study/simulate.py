@@ -116,7 +116,7 @@ def _by_source(
 ) -> OpResult:
     """``simulate_op`` of tensors that may have been met before."""
     known = judged(hardware, op, plan, source)
-    each = _each_of(hardware, op, plan, known, fidelity, accesses)
+    each = _each_of(hardware, op, plan, known, fidelity)
     if each is None:
         timing, counts, tiles = _timed(hardware, op, plan, known.operands or None, fidelity, 0, accesses)
     else:
@@ -126,9 +126,7 @@ def _by_source(
     return OpResult(op, tiles, timing, counts, energy, [], [], known.quality, known.storage, plan.dimension)
 
 
-def _each_of(
-    hardware: Hardware, op: Op, plan: Plan, known: Judged, fidelity: Fidelity, accesses: bool
-) -> tuple[Timing, Counts] | None:
+def _each_of(hardware: Hardware, op: Op, plan: Plan, known: Judged, fidelity: Fidelity) -> tuple[Timing, Counts] | None:
     """Cycles and counts of all GEMMs at once; None where these have to be run one by one, or costs know no values."""
     if not known.operands or not can_run_each(hardware, plan, fidelity):
         return None
@@ -139,7 +137,7 @@ def _each_of(
         return _added(hardware, op, plan, *known.operands[gemm], 0, known.memory(gemm))
 
     costs = costs_of_each(hardware, plan, known, costs_of)
-    return None if costs is None else timed_each(hardware, plan, costs, accesses=accesses)
+    return None if costs is None else timed_each(hardware, plan, costs)
 
 
 def count_op(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -79,7 +80,8 @@ class Trace:
         cannot be looked at it says nothing, as ``load`` will.
         """
         record = self.record(op_name)
-        return self.fingerprint, *(_stamp(self.folder / shard) for shard in {record.a.shard, record.w.shard})
+        shards = {record.a.shard: None, record.w.shard: None}
+        return self.fingerprint, *(_stamp(f"{self.folder}/{shard}") for shard in shards)
 
     def load(self, op_name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Both operands of one op; the last kept row before it stands for one that was not kept.
@@ -182,13 +184,13 @@ def open_trace(path: Path) -> Trace:
     return Trace(path, manifest, hashlib.sha256(raw).hexdigest(), ops, places)
 
 
-def _stamp(path: Path) -> tuple[str, int, int, int, int] | None:
+def _stamp(path: str) -> tuple[int, ...] | None:
     """Which file it is, when it was last changed and how long it is."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:
         return None
-    return str(path.absolute()), found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def _check_size(path: Path, shard: Shard) -> None:
