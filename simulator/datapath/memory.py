@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import fields, is_dataclass
 from threading import Lock
 from typing import Any, Protocol, TypeVar, cast
 
@@ -105,15 +104,16 @@ class _Within:
 
 
 def bytes_of(value: Any) -> int:
-    """Bytes of the arrays in a value, whatever records, tuples and mappings they lie in, and something for the rest."""
+    """Bytes of the arrays in a value, whatever records, tuples and mappings they lie in, and something for the rest.
+    A value may say it itself: ``held_bytes``.
+    """
     if isinstance(value, np.ndarray):
         return value.nbytes + _OBJECT_BYTES
-    if is_dataclass(value):
-        parts = [getattr(value, field.name) for field in fields(value)]
-    elif isinstance(value, Mapping):
-        parts = list(value.values())
-    elif isinstance(value, tuple | list):
-        parts = list(value)
-    else:
-        parts = []
-    return _OBJECT_BYTES + sum(map(bytes_of, parts))
+    if isinstance(value, tuple | list):
+        return _OBJECT_BYTES + sum(map(bytes_of, value))
+    if isinstance(value, Mapping):
+        return _OBJECT_BYTES + sum(map(bytes_of, value.values()))
+    if hasattr(value, "held_bytes"):
+        return int(value.held_bytes)
+    names = getattr(type(value), "__dataclass_fields__", ())
+    return _OBJECT_BYTES + sum(bytes_of(getattr(value, name)) for name in names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,15 @@ __all__ = ["MetOutliers"]
 
 _T = TypeVar("_T")
 _Table = Callable[[int, int], NDArray[np.int64]]
+
+
+class _Blocks(NamedTuple):
+    """Blocks of lines of each tile, first and end; the distinct ranges of steps, likewise; which is each tile's."""
+
+    first: NDArray[np.int64]
+    end: NDArray[np.int64]
+    steps: list[tuple[int, int]]
+    which: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,8 @@ class MetOutliers:
     def waiting(self) -> NDArray[np.int64]:
         """Cycles that the folds of each tile wait: in each step for the group that has most outliers."""
         down, across = self._blocks("act"), self._blocks("weight")
-        tables, which = self._tables(down[:, 2:], self._waiting_before)
-        (top, bottom), (left, right) = down[:, :2].T, across[:, :2].T
+        tables, which = self._tables(down, self._waiting_before)
+        top, bottom, left, right = down.first, down.end, across.first, across.end
         found = tables[which, bottom, right] - tables[which, top, right]
         return np.asarray(found - tables[which, bottom, left] + tables[which, top, left])
 
@@ -102,26 +111,30 @@ class MetOutliers:
 
         return self._once(("waiting", self.job.rows, self.job.cols, first, end), make)
 
-    def _spans(self, blocks: NDArray[np.int64], before: _Table) -> NDArray[np.int64]:
+    def _spans(self, blocks: _Blocks, before: _Table) -> NDArray[np.int64]:
         """What the blocks of each tile add up to at its steps."""
-        tables, which = self._tables(blocks[:, 2:], before)
-        return np.asarray(tables[which, blocks[:, 1]] - tables[which, blocks[:, 0]])
+        tables, which = self._tables(blocks, before)
+        return np.asarray(tables[which, blocks.end] - tables[which, blocks.first])
 
-    def _tables(self, steps: NDArray[np.int64], before: _Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _tables(self, blocks: _Blocks, before: _Table) -> tuple[NDArray[np.int64], NDArray[np.int64] | int]:
         """A table for each distinct range of steps, and which is each tile's."""
-        ranges, which = distinct_rows(list(steps.T))
-        return np.stack([before(first, end) for first, end in steps[ranges].tolist()]), which
+        tables = [before(*steps) for steps in blocks.steps]
+        return (tables[0][None], 0) if len(tables) == 1 else (np.stack(tables), blocks.which)
 
-    def _blocks(self, operand: Operand) -> NDArray[np.int64]:
-        """Blocks of lines and steps of each tile: (first block, end, first step, end)."""
-        tiles, job = self.job.tiles, self.job
+    def _blocks(self, operand: Operand) -> _Blocks:
+        return self.job.of_tiles.get(("blocks", operand, self.turned), lambda: self._find_blocks(operand))
+
+    def _find_blocks(self, operand: Operand) -> _Blocks:
+        tiles, side = self.job.tiles, self._side(operand)
         if operand == "weight":
-            line, side, step = "n", job.cols, "k"
+            line, step = "n", "k"
         else:
-            line, side, step = ("k", job.rows, "m") if self.turned else ("m", job.rows, "k")
+            line, step = ("k", "m") if self.turned else ("m", "k")
         first, begin = tiles[f"{line}0"], tiles[f"{step}0"]
         assert not (first % side).any(), "tiles are whole folds"
-        return np.stack([first // side, -(-(first + tiles[line]) // side), begin, begin + tiles[step]], axis=-1)
+        ranges, which = distinct_rows([begin, tiles[step]])
+        steps = [(int(begin[i]), int(begin[i] + tiles[step][i])) for i in ranges]
+        return _Blocks(first // side, -(-(first + tiles[line]) // side), steps, which)
 
     def _grouped(self, operand: Operand) -> GroupedOutliers:
         return self._once(("grouped", operand, self._side(operand)), lambda: self._group(operand))

@@ -235,6 +235,8 @@ class MixedInt8Fp16(Datapath):
 
     def tile_costs(self, job: Job) -> TileCosts:
         """Scan, imbalance of the arrays and merge; the FP16 operands; and the work on all of them."""
+        if len(job.cores) == 1:
+            return self._core_costs(job)
         return TileCosts.joined([self._core_costs(core) for core in job.per_core()])
 
     def _core_costs(self, job: Job) -> TileCosts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,22 @@ def per_tile(job: Job, side: int, before: Callable[[int, int], NDArray[np.int64]
         before: from first step and steps to the sums of all before each ``side`` columns.
     Returns: int64, (tiles,) and what axes ``before`` has behind its first.
     """
-    tiles = job.tiles
+    first, end, steps, which = job.of_tiles.get(("columns", side), lambda: _columns(job.tiles, side))
+    if len(steps) == 1:
+        sums = before(*steps[0])
+        return np.asarray(sums[end] - sums[first])
+    tables = np.stack([before(k0, k) for k0, k in steps])
+    return np.asarray(tables[which, end] - tables[which, first])
+
+
+def _columns(
+    tiles: NDArray[Any], side: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[tuple[int, int]], NDArray[np.int64]]:
+    """First and end of each tile's columns, by ``side``; the distinct ranges of steps, and which is each tile's."""
     assert not (tiles["n0"] % side).any(), "tiles are whole folds"
     first, end = tiles["n0"] // side, -(-(tiles["n0"] + tiles["n"]) // side)
     ranges, which = distinct_rows([tiles["k0"], tiles["k"]])
-    sums = np.stack([before(int(tiles["k0"][i]), int(tiles["k"][i])) for i in ranges])
-    return np.asarray(sums[which, end] - sums[which, first])
+    return first, end, [(int(tiles["k0"][i]), int(tiles["k"][i])) for i in ranges], which
 
 
 def bernoulli(share: float) -> str:

@@ -14,78 +14,96 @@ from numpy.typing import NDArray
 from simulator.engine.dram import IdealDram
 from simulator.engine.pipeline import operand_depth
 from simulator.engine.rates import transfer_cycles
-from simulator.engine.timing import OWN_CAUSES, STALL_CAUSES, Timing, require_closed_form
+from simulator.engine.timing import OWN_CAUSES, STALL_CAUSES, Timing, own_stalls, require_closed_form
 from simulator.errors import ConservationError
 from simulator.kernels import kernel
 from simulator.tiles import TileTable
 
-__all__ = ["EachTiles", "run_each", "tiles_of_each"]
+__all__ = ["EachTiles", "SharedTiles", "run_each", "shared_tiles", "tiles_of_each"]
 
 _COLUMNS = ("fill_cycles", "first_result_cycles", "drain_cycles", "store_bytes", "opens_output", "frees_output")
 FILL, FIRST_RESULT, DRAIN, STORE, OPENS, FREES, LOAD, ARRAY = range(8)
 
 
 @dataclass(frozen=True)
-class EachTiles:
-    """The tiles of many GEMMs, which have one table but for what each adds to it.
+class SharedTiles:
+    """What the tiles of many GEMMs have in common.
 
     Attributes:
-        rows: what they share, int64 (tiles, 8).
-        load_bytes, array_cycles: what each adds, int64 (GEMMs, tiles).
+        rows: int64 (tiles, 8).
         compute_cycles, fill_drain_cycles: of one GEMM, see ``Tiles``.
-        own: cycles that all of them hold the array beyond issuing, by cause.
+        own: cycles that one GEMM holds the array beyond issuing, by cause.
+        depths: tiles whose operands, and whose results, there is room for.
     """
 
     rows: NDArray[np.int64]
-    load_bytes: NDArray[np.int64]
-    array_cycles: NDArray[np.int64]
     compute_cycles: int
     fill_drain_cycles: int
+    own: dict[str, int]
+    depths: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class EachTiles:
+    """The tiles of many GEMMs.
+
+    Attributes:
+        load_bytes, array_cycles: what each GEMM adds to what they share, int64 (GEMMs, tiles).
+        own: cycles that all of them hold the array beyond issuing, by cause.
+    """
+
+    shared: SharedTiles
+    load_bytes: NDArray[np.int64]
+    array_cycles: NDArray[np.int64]
     own: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.load_bytes)
 
 
-def tiles_of_each(table: TileTable, load_bytes: NDArray[np.int64], own: dict[str, NDArray[np.int64]]) -> EachTiles:
-    """Tiles that find nothing in a global buffer.
+def shared_tiles(table: TileTable) -> SharedTiles:
+    """Tiles that find nothing in a global buffer. Raises: ConservationError if their cycles are not those of their
+    closed form.
+    """
+    require_closed_form(table)
+    tiles = len(table)
+    rows = np.empty((tiles, 8), np.int64)
+    for column, name in enumerate(_COLUMNS):
+        rows[:, column] = table.rows[name]
+    rows[:, LOAD], rows[:, ARRAY] = table.load_bytes, table.array_cycles
+    depths = min(operand_depth(table), tiles), min(table.out_buffer_depth or tiles, tiles)
+    return SharedTiles(rows, table.compute_cycles, table.fill_drain_cycles, own_stalls(table), depths)
+
+
+def tiles_of_each(shared: SharedTiles, load_bytes: NDArray[np.int64], own: dict[str, NDArray[np.int64]]) -> EachTiles:
+    """Those of each GEMM.
 
     Args:
         load_bytes: more to load from DRAM, (GEMMs, tiles); own: by column of ``OWN_CAUSES``, cycles for which the array
             waits more, (GEMMs, tiles) each.
-    Raises: ConservationError if the tiles' cycles are not those of their closed form.
     """
-    require_closed_form(table)
-    rows = np.empty((len(table), 8), np.int64)
-    for column, name in enumerate(_COLUMNS):
-        rows[:, column] = table.rows[name]
-    rows[:, LOAD], rows[:, ARRAY] = table.load_bytes, table.array_cycles
-    waits = {cause: table.total(column) * len(load_bytes) for column, cause in OWN_CAUSES.items()}
-    for name, cycles in own.items():
-        waits[OWN_CAUSES[name]] += int(cycles.sum())
-    array = np.sum(list(own.values()), axis=0)
-    return EachTiles(rows, load_bytes, array, table.compute_cycles, table.fill_drain_cycles, waits)
+    waits = {cause: cycles * len(load_bytes) for cause, cycles in shared.own.items()}
+    for column, cycles in own.items():
+        waits[OWN_CAUSES[column]] += int(cycles.sum())
+    return EachTiles(shared, load_bytes, sum(own.values(), np.zeros_like(load_bytes)), waits)
 
 
-def run_each(tiles: EachTiles, table: TileTable, dram: IdealDram) -> Timing:
-    """Cycles of all these GEMMs; ``table``: the depths of its scratchpads. Raises: ConservationError."""
-    count = len(table)
-    depths = min(operand_depth(table), count), min(table.out_buffer_depth or count, count)
+def run_each(tiles: EachTiles, dram: IdealDram) -> Timing:
+    """Cycles of all these GEMMs. Raises: ConservationError."""
+    shared, gemms = tiles.shared, len(tiles)
     channel = dram.burst_bytes, dram.bytes_per_cycle, dram.read_bytes_per_cycle, dram.latency_cycles
-    wrong, read, cached, frozen, after, end = _run_each(
-        tiles.rows, depths, channel, tiles.load_bytes, tiles.array_cycles
-    )
+    more = tiles.load_bytes, tiles.array_cycles
+    wrong, read, cached, frozen, after, end = _run_each(shared.rows, shared.depths, channel, *more)
     if wrong >= 0:
         raise ConservationError(f"cycles by cause do not sum to the total, or one is negative, in GEMM {wrong}")
     stalls = dict.fromkeys(STALL_CAUSES, 0) | tiles.own
     stalls["stall_dram_read"] = read
     stalls["stall_l2"] += cached
-    stalls["stall_epilogue" if tiles.rows[:, FREES].any() else "stall_dram_write"] = frozen
+    stalls["stall_epilogue" if shared.rows[:, FREES].any() else "stall_dram_write"] = frozen
     stalls["stall_dram_write"] += after
-    timing = Timing(
-        end, tiles.compute_cycles * len(tiles), stalls, fill_drain_cycles=tiles.fill_drain_cycles * len(tiles)
-    )
-    if timing.compute_cycles + sum(stalls.values()) != end or min(stalls.values()) < 0:
+    compute = shared.compute_cycles * gemms
+    timing = Timing(end, compute, stalls, fill_drain_cycles=shared.fill_drain_cycles * gemms)
+    if compute + sum(stalls.values()) != end or min(stalls.values()) < 0:
         raise ConservationError(f"cycles by cause do not sum to the total: {timing.by_cause()}")
     return timing
 

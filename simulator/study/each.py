@@ -17,19 +17,24 @@ from numpy.typing import NDArray
 
 from simulator.config.study import Fidelity
 from simulator.counts import Counts, Traffic
-from simulator.datapath import TileCosts
-from simulator.engine import EachTiles, IdealDram, Timing, run_each, tiles_of_each
+from simulator.datapath import Datapath, Job, TileCosts
+from simulator.engine import EachTiles, IdealDram, SharedTiles, Timing, run_each, shared_tiles, tiles_of_each
+from simulator.mapping.accesses import PadAccesses
 from simulator.mapping.counting import count
+from simulator.mapping.scratchpads import Pad
 from simulator.mapping.tile_sums import added_sums
 from simulator.study.cores import CorePlan
 from simulator.study.hardware import Hardware
-from simulator.study.judged import Judged
+from simulator.study.judged import MEMORY, Judged, same
 from simulator.study.plans import Plan
 from simulator.study.systolic import SystolicHardware
+from simulator.tiles import TileTable
 
 __all__ = ["OpCosts", "can_run_each", "costs_of_each", "timed_each"]
 
-CostsOf = Callable[[int], TileCosts | None]
+
+_COUNTS_BYTES = 16 << 10
+"""Counts of an op, roughly."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class OpCosts:
     tiles: EachTiles
     counts: Counts
 
+    @property
+    def held_bytes(self) -> int:
+        """About what it takes."""
+        return self.tiles.load_bytes.nbytes + self.tiles.array_cycles.nbytes + _COUNTS_BYTES
+
 
 def can_run_each(hardware: Hardware, plan: Plan, fidelity: Fidelity) -> bool:
     """Whether this is where it applies: one core, an ideal channel, no global buffer, the default engine."""
@@ -52,42 +62,82 @@ def can_run_each(hardware: Hardware, plan: Plan, fidelity: Fidelity) -> bool:
     return alone and fidelity == "pipeline" and isinstance(hardware.dram, IdealDram)
 
 
-def costs_of_each(hardware: SystolicHardware, plan: CorePlan, known: Judged, costs_of: CostsOf) -> OpCosts | None:
-    """All GEMMs of the op, whose costs are ``costs_of`` each. None where there are none, or not in whole numbers: sums
-    would depend on their order.
+def costs_of_each(
+    hardware: SystolicHardware, plan: CorePlan, known: Judged, job: Callable[[], Job], *, accesses: bool
+) -> OpCosts | None:
+    """All GEMMs of the op, each of them a ``job`` with its own operands. None where values add nothing, or not in whole
+    numbers: sums would depend on their order.
+
+    Args:
+        accesses: whether accesses of scratchpads are counted; without, they are 0, and all else is the same.
     """
-    gemms = len(known.operands)
-    return known.op_memory.get(_key(hardware, plan), lambda: _together(hardware, plan, costs_of, gemms))
+    if "costs" not in hardware.known:
+        hardware.known["costs"] = same(_fixed(hardware))
+    op, key = plan.op, ("costs", hardware.known["costs"], plan.gemms[0].blocking, accesses)
+
+    def make() -> OpCosts | None:
+        shape = MEMORY.get((key, op.M, op.N, op.K), lambda: _shape(hardware, plan, accesses=accesses))
+        return _together(hardware, shape, known, job())
+
+    return known.op_memory.get(key, make)
 
 
-def _key(hardware: SystolicHardware, plan: CorePlan) -> tuple[Any, ...]:
-    """All that tiles, their costs and counts depend on besides the values."""
-    gemm = plan.gemms[0]
+def _fixed(hardware: SystolicHardware) -> tuple[Any, ...]:
+    """All that tiles, their costs and counts depend on besides the values and how a GEMM is cut."""
     rate = hardware.search_dram.bytes_per_cycle if hardware.datapath.costs_know_bandwidth else None
-    return "costs", hardware.datapath, gemm.array, gemm.bits, gemm.blocking, gemm.memories, rate
+    return hardware.datapath, hardware.array, hardware.bits, hardware.memories, hardware.depths, rate
 
 
-def _together(hardware: SystolicHardware, plan: CorePlan, costs_of: CostsOf, gemms: int) -> OpCosts | None:
-    each = [costs for costs in map(costs_of, range(gemms)) if costs is not None]
-    one = _count_shape(hardware, plan)
-    if len(each) < gemms or not _are_whole([one], each):
+@dataclass(frozen=True)
+class _Shape:
+    """One GEMM before what values add.
+
+    Attributes:
+        table: its tiles; pads: the scratchpads of both operands, None where accesses are not counted.
+    """
+
+    table: TileTable
+    tiles: SharedTiles
+    counts: Counts
+    pads: tuple[Pad, Pad] | None
+
+    @property
+    def held_bytes(self) -> int:
+        """About what it takes."""
+        return self.table.rows.nbytes + self.tiles.rows.nbytes + _COUNTS_BYTES
+
+
+def _shape(hardware: SystolicHardware, plan: CorePlan, *, accesses: bool) -> _Shape:
+    gemm, memories = plan.gemms[0], hardware.memories
+    pads = gemm.accesses if accesses else PadAccesses.uncounted(memories)
+    shared = hardware.array, hardware.bits, hardware.datapath
+    counts = count(plan.parts[0].op, gemm.table, *shared, 0, pads, memories.burst_bytes)
+    return _Shape(gemm.table, shared_tiles(gemm.table), counts, (memories.act, memories.weight) if accesses else None)
+
+
+def _together(hardware: SystolicHardware, shape: _Shape, known: Judged, job: Job) -> OpCosts | None:
+    each = _costs(hardware.datapath, known, job)
+    if each is None or not _are_whole([shape.counts], each):
         return None
     act, weight = (np.stack([getattr(costs, f"{side}_load_bytes") for costs in each]) for side in ("act", "weight"))
     own = {name: np.stack([getattr(costs, name) for costs in each]) for name in ("outlier_cycles", "vector_cycles")}
-    counts = one.times(gemms)
+    counts = shape.counts.times(len(each))
     traffic = dict(counts.traffic)
-    for key, moved in [*_loads(hardware, plan, act, weight), *_kept(hardware, each)]:
+    for key, moved in [*_loads(hardware, shape.table, act, weight), *_kept(shape, each)]:
         traffic[key] = traffic[key] + moved
     actions = _added([counts.actions, *(costs.actions for costs in each)])
-    tiles = tiles_of_each(plan.gemms[0].table, act + weight, own)
-    return OpCosts(tiles, replace(counts, traffic=traffic, actions=actions))
+    return OpCosts(tiles_of_each(shape.tiles, act + weight, own), replace(counts, traffic=traffic, actions=actions))
 
 
-def _count_shape(hardware: SystolicHardware, plan: CorePlan) -> Counts:
-    """One GEMM before what values add."""
-    gemm, memories = plan.gemms[0], hardware.memories
-    shared = hardware.array, hardware.bits, hardware.datapath
-    return count(plan.parts[0].op, gemm.table, *shared, 0, gemm.accesses, memories.burst_bytes)
+def _costs(datapath: Datapath, known: Judged, job: Job) -> list[TileCosts] | None:
+    """What values add to each GEMM; None if nothing. What looks alike to them costs alike."""
+    found: dict[bytes, TileCosts | None] = {}
+    for gemm, ((act, weight), look) in enumerate(zip(known.operands, known.looks, strict=True)):
+        if look not in found:
+            own = replace(job, act=act, weight=weight, memory=known.memory(gemm))
+            found[look] = datapath.tile_costs(own)
+    each = [costs for look in known.looks if (costs := found[look]) is not None]
+    return each if len(each) == len(known.operands) else None
 
 
 def _are_whole(counts: Iterable[Counts], costs: Iterable[TileCosts]) -> bool:
@@ -109,27 +159,30 @@ def _added(parts: Iterable[dict[str, float]]) -> dict[str, float]:
 
 
 def _loads(
-    hardware: SystolicHardware, plan: CorePlan, act: NDArray[np.int64], weight: NDArray[np.int64]
+    hardware: SystolicHardware, table: TileTable, act: NDArray[np.int64], weight: NDArray[np.int64]
 ) -> Iterator[tuple[tuple[str, str], Traffic]]:
     """What more comes from DRAM, and blocks that are loaded for that alone."""
-    sums = added_sums(plan.gemms[0].table, act, weight, hardware.bits, hardware.memories.burst_bytes)
+    sums = added_sums(table, act, weight, hardware.bits, hardware.memories.burst_bytes)
     yield ("dram", "act"), Traffic(read_bits=sums.act_bytes * 8, reads=sums.act_bursts)
     yield ("dram", "weight"), Traffic(read_bits=sums.weight_bytes * 8, reads=sums.weight_bursts)
     yield ("act_buffer", "act"), Traffic(write_bits=sums.act_written)
     yield ("weight_buffer", "weight"), Traffic(write_bits=sums.weight_written)
 
 
-def _kept(hardware: SystolicHardware, each: Sequence[TileCosts]) -> Iterator[tuple[tuple[str, str], Traffic]]:
+def _kept(shape: _Shape, each: Sequence[TileCosts]) -> Iterator[tuple[tuple[str, str], Traffic]]:
     """What more is read from and written to the scratchpads, each GEMM's packed in words."""
-    for side, pad in (("act", hardware.memories.act), ("weight", hardware.memories.weight)):
-        for costs in each:
-            bits = getattr(costs, f"{side}_buffer_bits")
-            yield (f"{side}_buffer", side), Traffic(*bits, *(-(-n // pad.word_bits) for n in bits))
+    for place, side in enumerate(("act", "weight")):
+        bits = [getattr(costs, f"{side}_buffer_bits") for costs in each]
+        read, written = (sum(way) for way in zip(*bits, strict=True))
+        words = (0, 0)
+        if shape.pads:
+            word_bits = shape.pads[place].word_bits
+            words = sum(-(-n // word_bits) for n, _ in bits), sum(-(-n // word_bits) for _, n in bits)
+        yield (f"{side}_buffer", side), Traffic(read, written, *words)
 
 
-def timed_each(hardware: SystolicHardware, plan: CorePlan, costs: OpCosts) -> tuple[Timing, Counts]:
+def timed_each(hardware: SystolicHardware, costs: OpCosts) -> tuple[Timing, Counts]:
     """Cycles and counts of all GEMMs of the op. Raises: ConservationError."""
     assert isinstance(hardware.dram, IdealDram), "whoever asks has looked"
-    timing = run_each(costs.tiles, plan.gemms[0].table, hardware.dram)
-    timing = timing.launched(hardware.launch_cycles * len(costs.tiles))
+    timing = run_each(costs.tiles, hardware.dram).launched(hardware.launch_cycles * len(costs.tiles))
     return timing, replace(costs.counts, cycles=timing.total_cycles, compute_cycles=timing.compute_cycles)

@@ -8,9 +8,14 @@ let go as soon as an op is judged.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simulator.config.study import Fidelity
 from simulator.datapath import Datapath
@@ -37,13 +42,18 @@ class Judged:
 
     Attributes:
         operands: of each GEMM what its costs look at; none where they look at nothing.
-        key: of these values; memory: keeps what is found of the operands of each GEMM.
+        key: of these values in this process.
     """
 
     quality: Quality
     storage: dict[str, Storage | None]
     operands: tuple[tuple[Encoded, Encoded], ...]
-    key: Hashable
+    key: Hashable = field(default_factory=object)
+
+    @cached_property
+    def looks(self) -> tuple[bytes, ...]:
+        """What costs look at of each GEMM, as a digest: equal where that is."""
+        return tuple(_digest(*pair) for pair in self.operands)
 
     @property
     def op_memory(self) -> Remembers:
@@ -53,6 +63,16 @@ class Judged:
     def memory(self, gemm: int) -> Remembers:
         """What was found of one GEMM's operands, in the memory of this process."""
         return MEMORY.within(self.key, gemm)
+
+
+def _digest(*operands: Encoded) -> bytes:
+    found = hashlib.sha256()
+    for operand in operands:
+        parts: dict[str, NDArray[Any]] = {"codes": operand.codes, "scale": operand.scale, **operand.extras}
+        found.update(repr((operand.length, operand.group)).encode())
+        for name, array in parts.items():
+            found.update(repr((name, array.dtype.str, array.shape)).encode() + np.ascontiguousarray(array).tobytes())
+    return found.digest()
 
 
 def is_judged_alone(fidelity: Fidelity) -> bool:
@@ -69,8 +89,26 @@ def costs_know_values(hardware: Hardware) -> bool:
 
 def judged(hardware: Hardware, op: Op, plan: Plan, source: TensorSource) -> Judged:
     """The verdict on an op's values. Raises: as ``encode`` and ``check_values``."""
-    key = source.key, *_numbers(hardware, plan), costs_know_values(hardware)
-    return MEMORY.get(("judged", key), lambda: _judge(hardware, op, plan, source, key))
+    if isinstance(plan, KernelPlan):
+        numbers = _numbers(hardware, plan)
+    else:
+        if "numbers" not in hardware.known:
+            hardware.known["numbers"] = same(_numbers(hardware, plan))
+        numbers = hardware.known["numbers"]
+    return MEMORY.get(("judged", source.key, numbers), lambda: _judge(hardware, op, plan, source))
+
+
+def same(key: Hashable) -> Hashable:
+    """An object that stands for all equal keys, quicker to compare; the key itself where it has no hash."""
+    try:
+        return _standing_for(key)
+    except TypeError:
+        return key
+
+
+@lru_cache(maxsize=4096)
+def _standing_for(key: Hashable) -> object:
+    return object()
 
 
 def _numbers(hardware: Hardware, plan: Plan) -> tuple[Hashable, ...]:
@@ -78,10 +116,10 @@ def _numbers(hardware: Hardware, plan: Plan) -> tuple[Hashable, ...]:
     how, sums = hardware.design.quantisation, plan.sums if isinstance(plan, KernelPlan) else None
     scales = [(x.granularity, x.calibration) for x in (how.activations, how.weights)]
     order = None if sums is None else (tuple(sorted(sums.orders.items())), sums.regions)
-    return hardware.datapath.value_options(), *scales, order
+    return hardware.datapath.value_options(), *scales, order, costs_know_values(hardware)
 
 
-def _judge(hardware: Hardware, op: Op, plan: Plan, source: TensorSource, key: Hashable) -> Judged:
+def _judge(hardware: Hardware, op: Op, plan: Plan, source: TensorSource) -> Judged:
     act, weight = source.load()
     datapath, sums = hardware.datapath, plan.sums if isinstance(plan, KernelPlan) else None
     operands = encode(hardware.design, datapath, act, weight)
@@ -91,4 +129,4 @@ def _judge(hardware: Hardware, op: Op, plan: Plan, source: TensorSource, key: Ha
     quality = check_values(op.name, datapath, operands, values, act, weight, sums)
     storage = storage_of(hardware, op, operands)
     seen = tuple(datapath.seen_by_costs(*pair) for pair in operands) if costs_know_values(hardware) else ()
-    return Judged(quality, storage, seen, key)
+    return Judged(quality, storage, seen)

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
 from simulator.datapath import Datapath, Job, TileCosts
-from simulator.datapath.memory import Remembers
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
@@ -116,7 +115,7 @@ def _by_source(
 ) -> OpResult:
     """``simulate_op`` of tensors that may have been met before."""
     known = judged(hardware, op, plan, source)
-    each = _each_of(hardware, op, plan, known, fidelity)
+    each = _each_of(hardware, op, plan, known, fidelity, accesses)
     if each is None:
         timing, counts, tiles = _timed(hardware, op, plan, known.operands or None, fidelity, 0, accesses)
     else:
@@ -126,18 +125,16 @@ def _by_source(
     return OpResult(op, tiles, timing, counts, energy, [], [], known.quality, known.storage, plan.dimension)
 
 
-def _each_of(hardware: Hardware, op: Op, plan: Plan, known: Judged, fidelity: Fidelity) -> tuple[Timing, Counts] | None:
+def _each_of(
+    hardware: Hardware, op: Op, plan: Plan, known: Judged, fidelity: Fidelity, accesses: bool
+) -> tuple[Timing, Counts] | None:
     """Cycles and counts of all GEMMs at once; None where these have to be run one by one, or costs know no values."""
     if not known.operands or not can_run_each(hardware, plan, fidelity):
         return None
     assert isinstance(hardware, SystolicHardware), "it can run each"
     assert isinstance(plan, CorePlan), "of a systolic array"
-
-    def costs_of(gemm: int) -> TileCosts | None:
-        return _added(hardware, op, plan, *known.operands[gemm], 0, known.memory(gemm))
-
-    costs = costs_of_each(hardware, plan, known, costs_of)
-    return None if costs is None else timed_each(hardware, plan, costs)
+    costs = costs_of_each(hardware, plan, known, lambda: _job(hardware, op, plan, 0), accesses=accesses)
+    return None if costs is None else timed_each(hardware, costs)
 
 
 def count_op(
@@ -222,34 +219,20 @@ def _gemm_seed(seed: int, op: Op, index: int) -> int:
 
 
 def _added(
-    hardware: Hardware,
-    op: Op,
-    plan: Plan,
-    act: Encoded | None,
-    weight: Encoded | None,
-    seed: int,
-    memory: Remembers | None = None,
+    hardware: Hardware, op: Op, plan: Plan, act: Encoded | None, weight: Encoded | None, seed: int
 ) -> TileCosts | None:
-    """What values add to the tiles of one GEMM; ``memory`` is that of its operands, if they have one."""
+    """What values add to the tiles of one GEMM."""
     if isinstance(plan, KernelPlan):
         return plan.costs_of(act, weight, seed)
-    array = plan.hardware.array
-    job = Job(
-        op.M,
-        op.N,
-        op.K,
-        array.rows,
-        array.cols,
-        plan.loading(),
-        act,
-        weight,
-        seed,
-        array.fold_beside,
-        array.dataflow,
-        hardware.search_dram.bytes_per_cycle,
-        plan.starts,
-    )
-    return hardware.datapath.tile_costs(job if memory is None else replace(job, memory=memory))
+    return hardware.datapath.tile_costs(replace(_job(hardware, op, plan, seed), act=act, weight=weight))
+
+
+def _job(hardware: Hardware, op: Op, plan: CorePlan, seed: int) -> Job:
+    """One of the op's GEMMs as its datapath sees it, without operands."""
+    array, rate = plan.hardware.array, hardware.search_dram.bytes_per_cycle
+    sizes = op.M, op.N, op.K, array.rows, array.cols
+    how = array.fold_beside, array.dataflow, rate, plan.starts
+    return Job(*sizes, plan.loading(), None, None, seed, *how)
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:
