@@ -13,6 +13,7 @@ __all__ = ["KERNEL_MODULES", "LOCATORS", "stamp"]
 KERNEL_MODULES = (
     "kernel_cache.py",
     "kernels.py",
+    "engine/each.py",
     "engine/loops.py",
     "engine/rates.py",
     "mapping/blocking.py",

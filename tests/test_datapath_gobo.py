@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -266,14 +267,20 @@ def test_drawn_outliers_are_as_many_in_chunks_of_k_and_across_what_is_drawn_at_a
     """Rows in slabs of 5 columns' worth of weights, folds of 8 columns: each weight is drawn once."""
     monkeypatch.setattr("simulator.datapath.weight_outliers._SLAB", 5 * 128)
     outliers = WeightOutliers(None, 64, 128, 8, 0.2, 7)
-    everywhere, _ = outliers.lanes({"n0": 0, "n": 64, "k0": 0, "k": 128})
-    cut = [
-        outliers.lanes({"n0": n0, "n": 16, "k0": k0, "k": 32})[0] for n0 in range(0, 64, 16) for k0 in range(0, 128, 32)
-    ]
-    assert len(everywhere) == sum(map(len, cut))
+    everywhere = lanes(outliers, 0, 128)
+    assert len(everywhere) == sum(len(lanes(outliers, k0, 32)) for k0 in range(0, 128, 32))
     lone = WeightOutliers(outliers._in_rows(0, 64), 64, 128, 8, 0.0, 0)
-    np.testing.assert_array_equal(lone.lanes({"n0": 8, "n": 24, "k0": 3, "k": 99})[0], outliers.lanes(
-        {"n0": 8, "n": 24, "k0": 3, "k": 99})[0])  # fmt: skip
+    assert lanes(lone, 3, 99) == lanes(outliers, 3, 99)
+
+
+def lanes(outliers, k0, k):
+    """(fold, coordinate) of every outlier at some steps, in the order in which they are met."""
+    found, folds = [], 0
+    for coordinates, first in outliers.lanes(k0, k):
+        each = [coordinates[a:b].tolist() for a, b in pairwise(first)]
+        found += [(folds + fold, at) for fold, lane in enumerate(each) for at in lane]
+        folds += len(each)
+    return found
 
 
 def test_drawn_outliers_are_cheap_in_a_large_layer():

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.datapath.job import Job, KernelJob, TileCosts
 from simulator.datapath.on_tensor_cores import OnTensorCores
+from simulator.datapath.remembered import Remembered
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, Granularity
 from simulator.formats.base import Calibration
@@ -92,7 +93,7 @@ class Lane:
     held_gate: Gate | None = None
 
 
-class Datapath(OnTensorCores, ABC):
+class Datapath(Remembered, OnTensorCores, ABC):
     """One kind of processing element. A subclass is a frozen dataclass in a file of its own, made known by
     ``@register("name")``; its fields are the options a design may set.
 

@@ -24,10 +24,13 @@ from pydantic import Field
 from simulator import formats
 from simulator.datapath.accumulate import exact_product, require_fit
 from simulator.datapath.base import Accumulation, Datapath, Operand
+from simulator.datapath.distinct import distinct_rows
 from simulator.datapath.exponent_integer import mac, values, words
 from simulator.datapath.job import Job, TileCosts
+from simulator.datapath.memory import Remembers
 from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import register
+from simulator.datapath.remembered import lists_of
 from simulator.datapath.width import Width
 from simulator.errors import DatapathError
 from simulator.formats import Encoded, TensorEncoding
@@ -69,6 +72,12 @@ class BiScaled(Datapath):
     """Share of wide values where only shapes are known (`assumed`)."""
 
     mac = staticmethod(mac)
+    timing_options = frozenset({"wide_share"})
+    costs_know_bandwidth = False
+
+    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
+        """Which blocks hold wide values."""
+        return lists_of(act, "wide_block"), lists_of(weight, "wide_block")
 
     @property
     def act_format(self) -> TensorEncoding:
@@ -163,17 +172,16 @@ class BiScaled(Datapath):
     def _masks(self, job: Job, operand: Operand) -> NDArray[np.int64]:
         """Blocks with wide values in each tile's part of an operand."""
         encoded, line = (job.act, "m") if operand == "act" else (job.weight, "n")
-        parts, which = np.unique(job.tiles[[f"{line}0", line, "k0", "k"]], return_inverse=True)
+        parts, which = distinct_rows([job.tiles[name] for name in (f"{line}0", line, "k0", "k")])
+        ranges = job.tiles[[f"{line}0", line, "k0", "k"]][parts].tolist()
         if encoded is None:
-            found = [self._drawn(job.seed, operand, *part) for part in parts.tolist()]
+            found = [self._drawn(job.seed, operand, *part) for part in ranges]
         else:
-            blocks = -(-encoded.length // _BLOCK)
-            full = np.unpackbits(encoded.extras["wide_block"], count=len(encoded.codes) * blocks).reshape(-1, blocks)
-            found = [
-                int(np.count_nonzero(full[first : first + lines, k0 // _BLOCK : -(-(k0 + k) // _BLOCK)]))
-                for first, lines, k0, k in parts.tolist()
-            ]
-        return np.array(found, np.int64)[which.reshape(-1)]
+            found = []
+            for first, lines, k0, k in ranges:
+                before = _masks_before(job.memory, operand, encoded, (k0, k))
+                found.append(int(before[first + lines] - before[first]))
+        return np.array(found, np.int64)[which]
 
     def _drawn(self, seed: int, operand: Operand, first: int, lines: int, k0: int, k: int) -> int:
         """As many as independent wide values fill: the same for all tiles that share a part."""
@@ -181,3 +189,16 @@ class BiScaled(Datapath):
         fine = 1 - self.wide_share
         whole, rest = divmod(k, _BLOCK)
         return int(rng.binomial(lines * whole, 1 - fine**_BLOCK) + rng.binomial(lines, 1 - fine**rest))
+
+
+def _masks_before(memory: Remembers, operand: Operand, encoded: Encoded, steps: tuple[int, int]) -> NDArray[np.int64]:
+    """Blocks with wide values at some steps in all lines before each, (lines + 1,)."""
+    k0, k = steps
+    lines, blocks = len(encoded.codes), -(-encoded.length // _BLOCK)
+
+    def count() -> NDArray[np.int64]:
+        full = np.unpackbits(encoded.extras["wide_block"], count=lines * blocks).reshape(lines, blocks)
+        here = np.count_nonzero(full[:, k0 // _BLOCK : -(-(k0 + k) // _BLOCK)], axis=1)
+        return np.concatenate([[0], np.cumsum(here)])
+
+    return memory.get(("masks", operand, steps), count)

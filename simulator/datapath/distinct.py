@@ -16,6 +16,8 @@ def distinct_rows(columns: Sequence[NDArray[np.integer]]) -> tuple[NDArray[np.in
     Columns are put together to one number, ranked first where that would not fit 62 bits: several times as fast as
     sorting rows.
     """
+    if len(columns[0]) == 1:
+        return np.zeros(1, np.int64), np.zeros(1, np.int64)
     key = np.zeros(len(columns[0]), np.int64)
     for column in columns:
         radix = int(column.max(initial=0)) + 1

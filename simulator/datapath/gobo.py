@@ -36,7 +36,8 @@ from simulator.datapath.edp import EdpOrder
 from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import register
-from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bernoulli, column_ranges
+from simulator.datapath.remembered import lists_of
+from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bernoulli, per_tile
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, TensorEncoding
 from simulator.formats.gobo import DictionaryFormat
@@ -162,6 +163,12 @@ class Gobo(Datapath):
     """Of the weights, where only shapes are known: about 0.1 % on average (GOBO, abstract)."""
 
     mac = staticmethod(_mac)
+    timing_options = frozenset({"fifo_depth", "service_cycles", "push_width", "outlier_share"})
+    costs_know_bandwidth = False
+
+    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
+        """Where outliers are."""
+        return lists_of(act), lists_of(weight, "outlier_position")
 
     @property
     def act_format(self) -> TensorEncoding:
@@ -300,13 +307,19 @@ class Gobo(Datapath):
 
     def _per_block(self, job: Job) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of each tile: outliers of its weights, and cycles that one row of its folds waits for them."""
-        outliers = WeightOutliers.of(job, self.outlier_share)
-        ranges, which = column_ranges(job.tiles)
-        found = np.zeros((2, len(ranges)), np.int64)
-        for i, block in enumerate(ranges):
-            positions, first = outliers.lanes(block)
-            unit = (job.cols, self.fifo_depth, self.service_cycles, self.push_width)
-            cycles = coordinator_batch(positions, first, int(block["k"]) * job.cols, *unit)
-            found[:, i] = len(positions), (cycles["total_cycles"] - cycles["steps"]).sum()
-        listed, waiting = found[:, which]
-        return listed, waiting
+        found = per_tile(job, job.cols, lambda k0, k: self._before_folds(job, k0, k))
+        return found[:, 0], found[:, 1]
+
+    def _before_folds(self, job: Job, k0: int, k: int) -> NDArray[np.int64]:
+        """Outliers in all folds of columns before each, and cycles that these wait for them, (folds + 1, 2)."""
+        unit = (job.cols, self.fifo_depth, self.service_cycles, self.push_width)
+        drawn = None if job.weight is not None else (self.outlier_share, job.seed, job.N, job.K)
+
+        def count() -> NDArray[np.int64]:
+            folds = [np.zeros((1, 2), np.int64)]
+            for positions, first in WeightOutliers.of(job, self.outlier_share).lanes(k0, k):
+                cycles = coordinator_batch(positions, first, k * job.cols, *unit)
+                folds.append(np.stack([np.diff(first), cycles["total_cycles"] - cycles["steps"]], axis=1))
+            return np.cumsum(np.concatenate(folds), axis=0)
+
+        return job.memory.get(("coordinator", *unit, k0, k, drawn), count)

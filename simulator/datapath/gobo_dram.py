@@ -13,7 +13,7 @@ The second operand of a GEMM is encoded like weights even where it is none by na
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.gobo import Share, indices
 from simulator.datapath.job import Job, KernelJob, TileCosts
 from simulator.datapath.registry import register
-from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bernoulli, column_ranges
+from simulator.datapath.remembered import lists_of
+from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bernoulli, per_tile
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, TensorEncoding
 
@@ -45,6 +46,13 @@ class GoboDram(Fp16Mac):
     """Bits that DRAM delivers in a cycle; set it to what the design's bandwidth makes [bits]."""
     outlier_share: Share = 0.001
     """Of the weights, where only shapes are known: about 0.1 % on average (GOBO, abstract)."""
+
+    timing_options = frozenset({"port_bits", "outlier_share"})
+    costs_know_bandwidth = False
+
+    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
+        """Where outliers are."""
+        return lists_of(act), lists_of(weight, "outlier_position")
 
     @property
     def weight_format(self) -> TensorEncoding:
@@ -113,8 +121,9 @@ class GoboDram(Fp16Mac):
         before = np.cumsum(loaded) * len(weight.extras["outlier_position"])
         return np.diff(-(-before // values), prepend=0)
 
-    def _listed(self, job: Job) -> NDArray[Any]:
+    def _listed(self, job: Job) -> NDArray[np.int64]:
         """Outliers among the weights of each tile."""
         outliers = WeightOutliers.of(job, self.outlier_share)
-        ranges, which = column_ranges(job.tiles)
-        return np.array([len(outliers.lanes(block)[0]) for block in ranges], np.int64)[which]
+        drawn = None if job.weight is not None else (self.outlier_share, job.seed, job.N, job.K)
+        before = lambda k0, k: job.memory.get(("listed", k0, k, drawn), lambda: outliers.before_rows(k0, k))  # noqa: E731
+        return per_tile(job, 1, before)

@@ -11,9 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.datapath.memory import Memory, Remembers
 from simulator.formats import Encoded
 
 __all__ = ["Job", "KernelJob", "TileCosts"]
+
+
+_ALONE_BYTES = 64 << 20
+"""What a job keeps that was made without a memory."""
 
 
 def _no_timing(steps: int, rows: int, cols: int) -> tuple[int, int]:
@@ -35,6 +40,8 @@ class Job:
         fold_beside: of folds of that many steps on an array of ``rows x cols`` PEs of one MAC and one result word each
             that overlaps its folds as the main array does: cycles from one to the next, and from there until the last
             result of the last one has left. For arrays beside the main one.
+        memory: keeps what was found of these operands, whatever the tiles; that a key says all it depends on is up to
+            the datapath. of_tiles: keeps what was found of these tiles and this array, whatever the operands.
     """
 
     M: int
@@ -50,6 +57,8 @@ class Job:
     dataflow: str = "os"
     dram_bytes_per_cycle: float = math.inf
     cores: tuple[int, ...] = (0,)
+    memory: Remembers = field(default_factory=lambda: Memory(_ALONE_BYTES), repr=False, compare=False)
+    of_tiles: Remembers = field(default_factory=lambda: Memory(_ALONE_BYTES), repr=False, compare=False)
 
     def per_core(self) -> Iterator[Job]:
         """What each core runs, as a GEMM of its own that begins at 0 along M and N."""
@@ -58,7 +67,7 @@ class Job:
             for line in "mn":
                 tiles[f"{line}0"] -= tiles[f"{line}0"].min()
             M, N = (int((tiles[f"{line}0"] + tiles[line]).max()) for line in "mn")
-            yield replace(self, M=M, N=N, tiles=tiles, cores=(0,))
+            yield replace(self, M=M, N=N, tiles=tiles, cores=(0,), of_tiles=Memory(_ALONE_BYTES))
 
     @property
     def reads(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

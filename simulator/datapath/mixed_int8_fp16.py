@@ -39,6 +39,7 @@ from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.int_mac import IntMac
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import register
+from simulator.datapath.remembered import lists_of
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, Granularity, TensorEncoding
 from simulator.formats.base import Calibration, operand_tensor
@@ -85,6 +86,12 @@ class MixedInt8Fp16(Datapath):
     """Values that the vector unit takes in a cycle (`assumed`: what a 1024-bit port delivers)."""
     outlier_dims: Annotated[int, Field(ge=0)] = 6
     """Outlier columns where only shapes are known (paper: 6 at 6.7 billion parameters)."""
+
+    timing_options = frozenset({"fp16_cols", "vector_lanes", "outlier_dims"})
+
+    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
+        """Which columns are outliers."""
+        return lists_of(act, "outlier_column"), lists_of(weight)
 
     @property
     def mac(self) -> Any:
@@ -228,6 +235,8 @@ class MixedInt8Fp16(Datapath):
 
     def tile_costs(self, job: Job) -> TileCosts:
         """Scan, imbalance of the arrays and merge; the FP16 operands; and the work on all of them."""
+        if len(job.cores) == 1:
+            return self._core_costs(job)
         return TileCosts.joined([self._core_costs(core) for core in job.per_core()])
 
     def _core_costs(self, job: Job) -> TileCosts:

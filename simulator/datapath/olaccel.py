@@ -35,9 +35,10 @@ from simulator.datapath.accumulate import exact_product, require_fit
 from simulator.datapath.base import Accumulation, Datapath, Gate, Operand
 from simulator.datapath.edp import EdpOrder
 from simulator.datapath.job import Job, TileCosts
-from simulator.datapath.outlier_groups import GroupedOutliers, waiting_cycles, waiting_cycles_held
+from simulator.datapath.met_outliers import MetOutliers
 from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import register
+from simulator.datapath.remembered import lists_of
 from simulator.formats import Encoded, TensorEncoding
 from simulator.kernels import njit
 
@@ -119,6 +120,12 @@ class OlAccel(Datapath):
     """Whether the array waits for further outliers."""
 
     mac = staticmethod(_mac)
+    timing_options = frozenset({"group", "stalls"})
+    costs_know_bandwidth = False
+
+    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
+        """Where outliers are."""
+        return lists_of(act, "outlier_position"), lists_of(weight, "outlier_position")
 
     @property
     def act_format(self) -> TensorEncoding:
@@ -239,80 +246,30 @@ class OlAccel(Datapath):
 
     def tile_costs(self, job: Job) -> TileCosts:
         """Stalls of every fold, both lists, the products of outliers with all that they meet, and their hops."""
-        tiles = job.tiles
-        act, weight = self._grouped(job, "act"), self._grouped(job, "weight")
-        weight_blocks = _blocks(tiles, ("n", job.cols), "k")
-        act_blocks = (
-            _blocks(tiles, ("k", job.rows), "m") if job.dataflow == "ws" else _blocks(tiles, ("m", job.rows), "k")
-        )
-        acts, weights = act.within(act_blocks), weight.within(weight_blocks)
+        tiles, found = job.tiles, MetOutliers(job, self.outlier_share, self.group)
+        acts, weights = found.listed("act"), found.listed("weight")
         loaded = [
             np.where(tiles[f"{x}_load_bytes"] > 0, listed, 0) for x, listed in (("act", acts), ("weight", weights))
         ]
         read = [int((listed * times).sum()) for listed, times in zip((acts, weights), job.reads, strict=True)]
         met = int((weights * tiles["m"]).sum()), int((acts * tiles["n"]).sum())
-        hops = met[1] + (weight.hops(weight_blocks, job.rows) if job.dataflow == "ws" else met[0])
+        hops = met[1] + (found.hops() if job.dataflow == "ws" else met[0])
         return replace(
             TileCosts.none(tiles),
-            outlier_cycles=self._waiting(job, (act, weight), (act_blocks, weight_blocks)),
+            outlier_cycles=found.waiting() if self.stalls else np.zeros(len(tiles), np.int64),
             act_load_bytes=loaded[0] * _LISTED_BYTES,
             weight_load_bytes=loaded[1] * _LISTED_BYTES,
             act_buffer_bits=(8 * _LISTED_BYTES * read[0], 8 * _LISTED_BYTES * int(loaded[0].sum())),
             weight_buffer_bits=(8 * _LISTED_BYTES * read[1], 8 * _LISTED_BYTES * int(loaded[1].sum())),
             actions={
                 # where both are outliers, the high-precision MAC is at work
-                "outlier_mac_int16x4_acc32": met[0] - self._both(job, act, weight),
+                "outlier_mac_int16x4_acc32": met[0] - found.both(),
                 "outlier_mac_int16x16_acc48": met[1],
                 "reg_bit": hops * self._hop_bits,
             },
         )
 
-    def _waiting(
-        self,
-        job: Job,
-        outliers: tuple[GroupedOutliers, GroupedOutliers],
-        blocks: tuple[NDArray[np.int64], NDArray[np.int64]],
-    ) -> NDArray[np.int64]:
-        if not self.stalls:
-            return np.zeros(len(job.tiles), np.int64)
-        if job.dataflow == "ws":
-            return waiting_cycles_held(outliers[0], outliers[1].fullest(job.rows), *blocks)
-        return waiting_cycles(*outliers, *blocks)
-
-    def _both(self, job: Job, act: GroupedOutliers, weight: GroupedOutliers) -> int:
-        """Products of two outliers; where ``ws`` draws them, as many as independent places make on average."""
-        per_step = weight.listed.sum(axis=0, dtype=np.int64)
-        if job.dataflow == "os":
-            return int(np.vdot(act.listed.sum(axis=0, dtype=np.int64), per_step))
-        if job.act is None:
-            return round(int(act.listed.sum(dtype=np.int64)) * int(per_step.sum()) / job.K)
-        k = np.asarray(job.act.extras["outlier_position"], np.int64) % job.K
-        return int(per_step[k].sum())
-
     @property
     def _hop_bits(self) -> int:
         """An outlier and its place in its group."""
         return _OUTLIER_BITS + (self.group - 1).bit_length()
-
-    def _grouped(self, job: Job, operand: Operand) -> GroupedOutliers:
-        """Weights in groups of columns, step by step along K; activations in groups of rows, which are lines of A and
-        step along K (``os``), or of K and step along the lines of A (``ws``).
-        """
-        encoded, lines, side = (job.act, job.M, job.rows) if operand == "act" else (job.weight, job.N, job.cols)
-        turned = operand == "act" and job.dataflow == "ws"
-        shape = (job.K, job.M, side, self.group) if turned else (lines, job.K, side, self.group)
-        if encoded is None:
-            return GroupedOutliers.drawn(self.outlier_share, [job.seed, operand == "act"], *shape)
-        position = np.asarray(encoded.extras["outlier_position"], np.int64)
-        if turned:
-            m, k = np.divmod(position, job.K)
-            position = np.sort(k * job.M + m)
-        return GroupedOutliers.known(position, *shape)
-
-
-def _blocks(tiles: NDArray[Any], lines: tuple[str, int], steps: str) -> NDArray[np.int64]:
-    """Blocks of lines and steps of each tile: (first block, end, first step, end)."""
-    line, side = lines
-    first, begin = tiles[f"{line}0"], tiles[f"{steps}0"]
-    assert not (first % side).any(), "tiles are whole folds"
-    return np.stack([first // side, -(-(first + tiles[line]) // side), begin, begin + tiles[steps]], axis=-1)

@@ -6,7 +6,6 @@ Lines (rows of A, columns of W) fill the array in blocks of ``side``, one block 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import exp, lgamma, log, log1p
@@ -14,10 +13,9 @@ from math import exp, lgamma, log, log1p
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.datapath.distinct import distinct_rows
 from simulator.kernels import njit
 
-__all__ = ["GroupedOutliers", "waiting_cycles", "waiting_cycles_held"]
+__all__ = ["GroupedOutliers", "waiting_before", "waiting_held_before"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,11 @@ class GroupedOutliers:
     @classmethod
     def known(cls, position: NDArray[np.int64], lines: int, K: int, side: int, group: int) -> GroupedOutliers:
         """From a list of coordinates ``line * K + k``, ascending."""
-
-        def counted() -> Iterator[NDArray[np.int64]]:
-            for first in range(0, lines, side):
-                low, high = np.searchsorted(position, [first * K, (first + side) * K])
-                line, k = np.divmod(position[low:high], K)
-                groups = len(_group_lines(first, lines, side, group))
-                yield np.bincount((line - first) // group * K + k, minlength=groups * K).reshape(groups, K)
-
-        return cls._of(counted(), -(-lines // side), K)
+        blocks = -(-lines // side)
+        listed, more = np.zeros((blocks, K), np.uint32), np.zeros((blocks, K), np.uint16)
+        counts = np.zeros((-(-min(side, lines) // group), K), np.uint32)
+        _count_known(position, side, group, counts, (listed, more))
+        return cls(listed, more)
 
     @classmethod
     def drawn(cls, share: float, seed: list[int], lines: int, K: int, side: int, group: int) -> GroupedOutliers:
@@ -57,29 +51,25 @@ class GroupedOutliers:
             _count_drawn(uniform, sizes, at_most, (listed[block], more[block]))
         return cls(listed, more)
 
-    @classmethod
-    def _of(cls, counts: Iterator[NDArray[np.int64]], blocks: int, K: int) -> GroupedOutliers:
-        """From the counts (groups, K) of each block."""
-        listed, more = np.empty((blocks, K), np.uint32), np.empty((blocks, K), np.uint16)
-        for block, in_groups in enumerate(counts):
-            listed[block] = in_groups.sum(axis=0)
-            more[block] = np.maximum(in_groups.max(axis=0), 1) - 1
-        return cls(listed, more)
-
-    def within(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Outliers in each range of blocks and steps, rows (first block, end, first step, end)."""
-        first, which = distinct_rows(list(blocks.T))
-        found = [int(self.listed[b0:b1, k0:k1].sum(dtype=np.int64)) for b0, b1, k0, k1 in blocks[first].tolist()]
-        return np.array(found, np.int64)[which]
+    def before(self, k0: int, k1: int) -> NDArray[np.int64]:
+        """Outliers at some steps in all blocks before each, (blocks + 1,)."""
+        return _before(self.listed[:, k0:k1].sum(axis=1, dtype=np.int64))
 
     def fullest(self, steps: int) -> NDArray[np.uint16]:
         """The largest of ``more`` in each run of that many steps, (blocks, runs)."""
         return np.maximum.reduceat(self.more, np.arange(0, self.more.shape[1], steps), axis=1)
 
-    def hops(self, blocks: NDArray[np.int64], rows: int) -> int:
-        """Hops down to their array rows that outliers take which are held there, step k in row ``k % rows``."""
-        down = np.arange(self.listed.shape[1]) % rows + 1
-        return sum(int((self.listed[b0:b1, k0:k1] @ down[k0:k1]).sum()) for b0, b1, k0, k1 in blocks.tolist())
+    def hops_before(self, k0: int, k1: int, rows: int) -> NDArray[np.int64]:
+        """Hops down to their array rows that outliers take which are held there, step k in row ``k % rows``, in all
+        blocks before each, (blocks + 1,).
+        """
+        down = np.arange(k0, k1) % rows + 1
+        return _before(self.listed[:, k0:k1] @ down)
+
+
+def _before(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums of all before each and, last, of all."""
+    return np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
 
 
 def _group_lines(first: int, lines: int, side: int, group: int) -> NDArray[np.int64]:
@@ -119,57 +109,81 @@ def _count_drawn(uniform, sizes, at_most, out):
 
 
 @njit(cache=True)
-def _waiting(act_blocks, weight_blocks, act_more, weight_more):
-    """Cycles (tiles,) that all folds of each tile wait: in each step, for the operand that has more."""
-    out = np.zeros(len(act_blocks), np.int64)
-    for t in range(len(act_blocks)):
-        a0, a1, k0, k1 = act_blocks[t]
-        w0, w1 = weight_blocks[t, 0], weight_blocks[t, 1]
-        for i in range(a0, a1):
-            for j in range(w0, w1):
-                for first in range(k0, k1, 1 << 16):  # so many 16-bit counts fit the sum, and 32-bit sums are fast
-                    a, w = act_more[i, first : first + (1 << 16)], weight_more[j, first : first + (1 << 16)]
-                    cycles = np.uint32(0)
-                    for k in range(min(k1 - first, a.size)):
-                        cycles = np.uint32(cycles + np.uint32(max(a[k], w[k])))
-                    out[t] += cycles
+def _count_known(position, side, group, counts, out):
+    """Outliers by block and step, and the fullest group's beyond the first one, into (blocks, K) each; ``counts``
+    (groups, K) is 0 and is left so.
+    """
+    listed, more = out
+    K = listed.shape[1]
+    at = 0
+    for block in range(len(listed)):
+        end = at
+        while end < position.size and position[end] < (block + 1) * side * K:
+            line, k = position[end] // K - block * side, position[end] % K
+            counts[line // group, k] += 1
+            listed[block, k] += 1
+            more[block, k] = max(more[block, k], counts[line // group, k] - 1)
+            end += 1
+        for i in range(at, end):
+            counts[(position[i] // K - block * side) // group, position[i] % K] = 0
+        at = end
+
+
+@njit(cache=True)
+def _waiting(act, weight):
+    """Cycles that each fold waits: in each step, for the operand that has more, (act blocks, weight blocks)."""
+    out = np.zeros((len(act), len(weight)), np.int64)
+    for i in range(len(act)):
+        for j in range(len(weight)):
+            for first in range(0, act.shape[1], 1 << 16):  # so many 16-bit counts fit the sum; 32-bit sums are fast
+                a, w = act[i, first : first + (1 << 16)], weight[j, first : first + (1 << 16)]
+                cycles = np.uint32(0)
+                for k in range(a.size):
+                    cycles = np.uint32(cycles + np.uint32(max(a[k], w[k])))
+                out[i, j] += cycles
     return out
 
 
-def waiting_cycles(
-    act: GroupedOutliers,
-    weight: GroupedOutliers,
-    act_blocks: NDArray[np.int64],
-    weight_blocks: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Cycles (tiles,) that a lock-step array waits when each group of either operand takes one outlier a cycle.
+@njit(cache=True)
+def _waiting_held(stream, held):
+    """The same where each fold holds a number for all steps: ``held`` (stream blocks, held blocks)."""
+    out = np.zeros(held.shape, np.int64)
+    if stream.size == 0:
+        return out
+    steps = np.empty(int(stream.max()) + 1, np.int64)
+    for i in range(len(stream)):
+        steps[:] = 0  # by what they have
+        for more in stream[i]:
+            steps[more] += 1
+        for j in range(held.shape[1]):
+            for more in range(steps.size):
+                out[i, j] += steps[more] * max(more, held[i, j])
+    return out
+
+
+def waiting_before(act: NDArray[np.uint16], weight: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Cycles that a lock-step array waits when each group of either operand takes one outlier a cycle, in all folds
+    before each along both operands, (act blocks + 1, weight blocks + 1).
 
     Args:
-        act_blocks, weight_blocks: ranges of each tile, rows (first block, end, first step, end), the steps the same.
+        act, weight: ``GroupedOutliers.more`` at the same steps.
     """
-    return np.asarray(_waiting(act_blocks, weight_blocks, act.more, weight.more))
+    return _before_both(_waiting(act, weight))
 
 
-def waiting_cycles_held(
-    stream: GroupedOutliers,
-    held: NDArray[np.uint16],
-    stream_blocks: NDArray[np.int64],
-    held_blocks: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """``waiting_cycles`` where one operand is held for a fold.
+def waiting_held_before(stream: NDArray[np.uint16], held: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """``waiting_before`` where one operand is held for a fold.
 
     Args:
         stream: by blocks of array rows, step by step along the stream.
-        held: those beyond the first one in the fullest group of any array row, (blocks of columns, blocks of rows).
-        stream_blocks, held_blocks: ranges of each tile, rows (first block, end, first step, end); steps are the
-            former's.
+        held: those beyond the first one in the fullest group of any array row, (blocks of rows, blocks of columns).
+    Returns: (blocks of rows + 1, blocks of columns + 1).
     """
-    out = np.zeros(len(stream_blocks), np.int64)
-    for t, ((down, down_end, first, end), (across, across_end, _, _)) in enumerate(
-        zip(stream_blocks.tolist(), held_blocks.tolist(), strict=True)
-    ):
-        for block in range(down, down_end):
-            streamed = np.bincount(stream.more[block, first:end])  # steps by what they have
-            steps = np.maximum(np.arange(len(streamed)), held[across:across_end, block, None])
-            out[t] += int((steps * streamed).sum())
-    return out
+    return _before_both(_waiting_held(stream, held))
+
+
+def _before_both(folds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums over all folds before each along both axes: a summed-area table."""
+    table = np.zeros((folds.shape[0] + 1, folds.shape[1] + 1), np.int64)
+    np.cumsum(np.cumsum(folds, axis=0), axis=1, out=table[1:, 1:])
+    return table

@@ -206,6 +206,14 @@ def _check(timing: Timing, compute_cycles: int, fill_drain_cycles: int) -> None:
         )
 
 
+def require_closed_form(tiles: Tiles) -> None:
+    """Hold the cycles of tiles, waiting apart, to those of the whole GEMM. Raises: ConservationError."""
+    rows = tiles.rows
+    compute = int(rows["fill_cycles"][0]) + tiles.total("issue_cycles") + int(rows["drain_cycles"][-1])
+    timing = Timing(compute, compute, dict.fromkeys(STALL_CAUSES, 0), fill_drain_cycles=tiles.fill_drain_cycles)
+    check(timing, tiles)
+
+
 def empty_events(table: TileTable) -> NDArray[Any]:
     """Array that an engine fills with the six event times of each tile."""
     return np.zeros((len(table), len(EVENT_FIELDS)), np.int64)

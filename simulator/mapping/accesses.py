@@ -38,6 +38,11 @@ class PadAccesses(NamedTuple):
     weight: Accesses
     out: Accesses
 
+    @classmethod
+    def uncounted(cls, memories: Memories) -> PadAccesses:
+        """None, for whoever does not ask."""
+        return cls(*(Accesses(0, 0, pad.word_bits) for pad in (memories.act, memories.weight, memories.out)))
+
 
 class _FoldReads(NamedTuple):
     """What the folds of a tile read and write."""

@@ -6,13 +6,14 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.kernels import kernel
 from simulator.mapping.blocking import OperandBits
 from simulator.mapping.blocks import ACT_LOAD, COLUMNS, K0, M0, MACS, N0, STORE, SUM_LOAD, WEIGHT_LOAD, K, M, N
 from simulator.tiles import Tiles
 
-__all__ = ["TileSums", "Widths", "sums_of", "widths_of"]
+__all__ = ["TileSums", "Widths", "added_sums", "sums_of", "widths_of"]
 
 
 class TileSums(NamedTuple):
@@ -65,6 +66,33 @@ def sums_of(tiles: Tiles, bits: OperandBits, burst_bytes: int) -> TileSums:
     rows = np.stack([tiles.rows[column] for column in COLUMNS], axis=-1, dtype=np.int64)
     held = np.stack([tiles.rows[f"{side}_global_bytes"] for side in ("act", "weight")], axis=-1)
     return TileSums(*_summed(rows, held, np.ascontiguousarray(tiles.times), widths_of(bits, burst_bytes)))
+
+
+def added_sums(
+    tiles: Tiles, act: NDArray[np.int64], weight: NDArray[np.int64], bits: OperandBits, burst_bytes: int
+) -> TileSums:
+    """By how much the sums of many GEMMs are larger, all together, for what each loads more of its operands; bytes
+    (GEMMs, tiles), a row for each tile. Nothing comes from a global buffer.
+    """
+    rows = np.stack([tiles.rows[column] for column in COLUMNS], axis=-1, dtype=np.int64)
+    return TileSums(*_added(rows, act, weight, widths_of(bits, burst_bytes)))
+
+
+@kernel
+def _added(rows, act, weight, widths):
+    sums, without = np.zeros(15, np.int64), np.zeros(15, np.int64)
+    loads = rows.copy()
+    for g in range(len(act)):
+        for i in range(len(rows)):
+            loads[i, ACT_LOAD] = rows[i, ACT_LOAD] + act[g, i]
+            loads[i, WEIGHT_LOAD] = rows[i, WEIGHT_LOAD] + weight[g, i]
+            add_row(sums, loads, i, 0, 0, 1, widths)
+            add_row(without, rows, i, 0, 0, 1, widths)
+    more = sums - without
+    return (
+        more[0], more[1], more[2], more[3], more[4], more[5], more[6], more[7], more[8], more[9], more[10], more[11],
+        more[12], more[13], more[14],
+    )  # fmt: skip
 
 
 @kernel

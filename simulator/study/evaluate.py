@@ -107,7 +107,7 @@ def run_point(
     mismatches: list[str] = []
     results: list[OpResult | PassResult] = []
     for index in range(len(point.workload.steps)):
-        tensors = point.workload.tensors(index)
+        tensors = point.workload.source(index)
         how: Any = {"fidelity": fidelity, "seed": seed, "accesses": with_layers}
         result = simulate_step(point.hardware, point.workload.steps, index, tensors, **how)
         if with_layers:

@@ -39,6 +39,7 @@ from simulator.study.programs import program_hardware
 from simulator.study.simulate import OpResult, simulate_op
 from simulator.study.systolic import SystolicHardware
 from simulator.study.timings import NOTHING, run_tables, scaled
+from simulator.study.workloads import TensorSource
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass, Work, work_of
 
@@ -68,7 +69,7 @@ def simulate_step(
     hardware: Hardware,
     steps: Sequence[Step],
     index: int,
-    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    tensors: tuple[ArrayLike, ArrayLike] | TensorSource | None = None,
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,

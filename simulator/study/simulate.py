@@ -19,7 +19,9 @@ from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
 from simulator.study.cores import CorePlan
+from simulator.study.each import can_run_each, costs_of_each, timed_each
 from simulator.study.hardware import Hardware
+from simulator.study.judged import Judged, is_judged_alone, judged
 from simulator.study.measured import measured
 from simulator.study.operands import encode, random_tensors
 from simulator.study.plans import KernelPlan, Plan, plan_op, require_registers
@@ -28,6 +30,7 @@ from simulator.study.quality import Quality, check_values
 from simulator.study.storage import storage_of
 from simulator.study.systolic import SystolicHardware
 from simulator.study.timings import run_tables, scaled, summed
+from simulator.study.workloads import TensorSource
 from simulator.workload import Op
 
 __all__ = ["OpResult", "count_op", "needs_values", "simulate_op", "timing_of"]
@@ -66,7 +69,7 @@ class OpResult:
 def simulate_op(
     hardware: Hardware,
     op: Op,
-    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    tensors: tuple[ArrayLike, ArrayLike] | TensorSource | None = None,
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,
@@ -75,7 +78,8 @@ def simulate_op(
     """Run one op.
 
     Args:
-        tensors: unquantised operands (count, M, K) and (count, N, K); None if only shapes are known.
+        tensors: unquantised operands (count, M, K) and (count, N, K); None if only shapes are known. Of a source they
+            are read once for all designs of the same numbers, and neither they nor results are in what is returned.
         fidelity: which engine; ``pe_array`` also takes the values from the array's registers, and draws the tensors
             of one GEMM if only shapes are known.
         seed: for what is drawn when only shapes are known.
@@ -84,6 +88,10 @@ def simulate_op(
     """
     hardware = hardware.for_op(op)
     plan = plan_op(hardware, op)
+    if isinstance(tensors, TensorSource) and is_judged_alone(fidelity):
+        return _by_source(hardware, op, plan, tensors, fidelity, accesses)
+    if isinstance(tensors, TensorSource):
+        tensors = tensors.load()
     if fidelity == "pe_array":
         require_registers(hardware, op, plan)
     drawn = random_tensors(op.M, op.N, op.K, seed) if fidelity == "pe_array" and tensors is None else tensors
@@ -100,6 +108,33 @@ def simulate_op(
     storage = storage_of(hardware, op, operands)
     energy = hardware.energy(counts)
     return OpResult(op, tiles, timing, counts, energy, values, operands, quality, storage, plan.dimension)
+
+
+def _by_source(
+    hardware: Hardware, op: Op, plan: Plan, source: TensorSource, fidelity: Fidelity, accesses: bool
+) -> OpResult:
+    """``simulate_op`` of tensors that may have been met before."""
+    known = judged(hardware, op, plan, source)
+    each = _each_of(hardware, op, plan, known, fidelity, accesses)
+    if each is None:
+        timing, counts, tiles = _timed(hardware, op, plan, known.operands or None, fidelity, 0, accesses)
+    else:
+        timing, counts, tiles = *each, plan.tiles
+    _require_all_macs(op, counts)
+    energy = hardware.energy(counts)
+    return OpResult(op, tiles, timing, counts, energy, [], [], known.quality, known.storage, plan.dimension)
+
+
+def _each_of(
+    hardware: Hardware, op: Op, plan: Plan, known: Judged, fidelity: Fidelity, accesses: bool
+) -> tuple[Timing, Counts] | None:
+    """Cycles and counts of all GEMMs at once; None where these have to be run one by one, or costs know no values."""
+    if not known.operands or not can_run_each(hardware, plan, fidelity):
+        return None
+    assert isinstance(hardware, SystolicHardware), "it can run each"
+    assert isinstance(plan, CorePlan), "of a systolic array"
+    costs = costs_of_each(hardware, plan, known, lambda: _job(hardware, op, plan, 0), accesses=accesses)
+    return None if costs is None else timed_each(hardware, costs)
 
 
 def count_op(
@@ -189,23 +224,15 @@ def _added(
     """What values add to the tiles of one GEMM."""
     if isinstance(plan, KernelPlan):
         return plan.costs_of(act, weight, seed)
-    array = plan.hardware.array
-    job = Job(
-        op.M,
-        op.N,
-        op.K,
-        array.rows,
-        array.cols,
-        plan.loading(),
-        act,
-        weight,
-        seed,
-        array.fold_beside,
-        array.dataflow,
-        hardware.search_dram.bytes_per_cycle,
-        plan.starts,
-    )
-    return hardware.datapath.tile_costs(job)
+    return hardware.datapath.tile_costs(replace(_job(hardware, op, plan, seed), act=act, weight=weight))
+
+
+def _job(hardware: Hardware, op: Op, plan: CorePlan, seed: int) -> Job:
+    """One of the op's GEMMs as its datapath sees it, without operands."""
+    array, rate = plan.hardware.array, hardware.search_dram.bytes_per_cycle
+    sizes = op.M, op.N, op.K, array.rows, array.cols
+    how = array.fold_beside, array.dataflow, rate, plan.starts
+    return Job(*sizes, plan.loading(), None, None, seed, *how)
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:

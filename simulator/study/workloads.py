@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,23 @@ from simulator.study.drawn import Drawn, drawn_from
 from simulator.tracing import Trace, open_trace
 from simulator.workload import Op, Pass, listed, load_workload, steps_of
 
-__all__ = ["Workload", "known_workloads", "resolve_workload"]
+__all__ = ["TensorSource", "Tensors", "Workload", "known_workloads", "resolve_workload"]
 
+Tensors = tuple[NDArray[np.float32], NDArray[np.float32]]
 Overlays = Iterable[Overlay]
+
+
+@dataclass(frozen=True)
+class TensorSource:
+    """Both operands of an op, (count, M, K) and (count, N, K), where they can be had again.
+
+    Attributes:
+        key: equal as long as they are the same values.
+        load: reads or draws them. Raises: TraceError.
+    """
+
+    key: Hashable
+    load: Callable[[], Tensors]
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,14 @@ class Workload:
         if self.drawn is not None:
             return self.drawn.tensors(step)
         return self.trace.load(step.name) if self.trace else None
+
+    def source(self, index: int) -> TensorSource | None:
+        """Where ``tensors`` of a step come from, unread; None as there."""
+        step = self.steps[index]
+        if not isinstance(step, Op) or not self.has_tensors:
+            return None
+        stamp = self.trace.stamp(step.name) if self.trace else self.drawn
+        return TensorSource((stamp, step), lambda: cast(Tensors, self.tensors(index)))
 
     @property
     def has_tensors(self) -> bool:

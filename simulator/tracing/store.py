@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,13 +41,15 @@ SIDES: tuple[Side, Side] = ("a", "w")
 class Trace:
     """An opened trace. Only the manifest is in memory; ``load`` reads one op's tensors.
 
-    ``fingerprint`` is the sha256 of the manifest's bytes; the manifest pins every shard by its own sha256.
+    ``fingerprint`` is the sha256 of the manifest's bytes; the manifest pins every shard by its own sha256. ``places``
+    are those of the ops by name.
     """
 
     folder: Path
     manifest: Manifest
     fingerprint: str
     ops: tuple[Op, ...]
+    places: Mapping[str, int] = field(compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -67,10 +71,17 @@ class Trace:
 
     def record(self, op_name: str) -> OpRecord:
         """The manifest's record of one op. Raises: UnknownNameError."""
-        for record in self.manifest.ops:
-            if record.name == op_name:
-                return record
-        raise UnknownNameError("op", op_name, [op.name for op in self.ops])
+        if op_name not in self.places:
+            raise UnknownNameError("op", op_name, [op.name for op in self.ops])
+        return self.manifest.ops[self.places[op_name]]
+
+    def stamp(self, op_name: str) -> tuple[Hashable, ...]:
+        """Differs when the files of an op's operands are others than they were or have been written to; of a file that
+        cannot be looked at it says nothing, as ``load`` will.
+        """
+        record = self.record(op_name)
+        shards = {record.a.shard: None, record.w.shard: None}
+        return self.fingerprint, *(_stamp(f"{self.folder}/{shard}") for shard in shards)
 
     def load(self, op_name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Both operands of one op; the last kept row before it stands for one that was not kept.
@@ -169,7 +180,17 @@ def open_trace(path: Path) -> Trace:
         _check_size(plain_file(path, shard.file), shard)
     _check_headers(path, manifest)
     ops = tuple(record.op for record in manifest.ops)
-    return Trace(folder=path, manifest=manifest, fingerprint=hashlib.sha256(raw).hexdigest(), ops=ops)
+    places = {op.name: place for place, op in enumerate(ops)}
+    return Trace(path, manifest, hashlib.sha256(raw).hexdigest(), ops, places)
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """Which file it is, when it was last changed and how long it is."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def _check_size(path: Path, shard: Shard) -> None:
