@@ -268,4 +268,4 @@ def by_group(energy: Mapping[str, float]) -> dict[str, float]:
 
 def total(lines: Mapping[str, float]) -> float:
     """Sum of a breakdown."""
-    return float(sum(lines.values()))
+    return sum(lines.values(), 0.0)
