@@ -204,8 +204,7 @@ def _check(timing: Timing, compute_cycles: int, fill_drain_cycles: int) -> None:
     filling = timing.fill_drain_cycles
     if not everywhere(filling == fill_drain_cycles) or anywhere(filling > timing.compute_cycles):
         raise ConservationError(
-            f"{filling} cycles of fill and drain, where the tiles have {fill_drain_cycles} "
-            f"of {timing.compute_cycles}"
+            f"{filling} cycles of fill and drain, where the tiles have {fill_drain_cycles} of {timing.compute_cycles}"
         )
 
 

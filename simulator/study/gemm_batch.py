@@ -27,7 +27,13 @@ class Batch(NamedTuple):
 
 def measure_many(op, array, bits, limits, depths, rates, latency, burst_bytes, pinned, tolerance) -> Batch:
     P = len(array.rows)
-    b = Batch(np.zeros(P, bool), np.zeros(P, np.int64), np.zeros((P, 5), np.int64), np.zeros((P, 5), np.int64), np.zeros((P, 15), np.int64))
+    b = Batch(
+        np.zeros(P, bool),
+        np.zeros(P, np.int64),
+        np.zeros((P, 5), np.int64),
+        np.zeros((P, 5), np.int64),
+        np.zeros((P, 15), np.int64),
+    )
     for p in range(P):
         a = replace(array, rows=int(array.rows[p]), cols=int(array.cols[p]))
         dram = IdealDram(float(rates[p, 0]), int(latency[p]), burst_bytes)
@@ -40,5 +46,12 @@ def measure_many(op, array, bits, limits, depths, rates, latency, burst_bytes, p
         b.found[p] = True
         c = bl.counts(op)
         b.tiles[p] = c[0] * c[1] * c[2]
-        b.waits[p], b.spent[p], b.sums[p] = _measure(case_of(op, a, bits), channel_of(dram, depths), widths_of(bits, burst_bytes), (bl.m, bl.n, bl.k), c, LOOPS[ORDERS.index(bl.order)])
+        b.waits[p], b.spent[p], b.sums[p] = _measure(
+            case_of(op, a, bits),
+            channel_of(dram, depths),
+            widths_of(bits, burst_bytes),
+            (bl.m, bl.n, bl.k),
+            c,
+            LOOPS[ORDERS.index(bl.order)],
+        )
     return b

@@ -299,7 +299,9 @@ def _sqnr(checked: Sequence[Quality], kind: str) -> float:
     return sqnr_db(1.0, sum(noise) / len(noise)) if noise else math.nan
 
 
-def _per_token(subject: Subject, results: Sequence[OpResult], counts: Counts, latency_s: float, energy_pj: float) -> Row:
+def _per_token(
+    subject: Subject, results: Sequence[OpResult], counts: Counts, latency_s: float, energy_pj: float
+) -> Row:
     """Throughput and energy of a token, what DRAM alone would allow, and bytes of second operands: of weights, and of
     keys and values. Nothing where the workload does not say how many tokens it runs.
     """

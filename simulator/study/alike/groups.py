@@ -13,7 +13,7 @@ from simulator.study.systolic import SystolicHardware
 from simulator.study.workloads import Workload
 from simulator.workload import Op
 
-__all__ = ["distinct", "groups_of", "kind_of", "systolic"]
+__all__ = ["distinct", "groups_of", "kind_of_passes", "systolic"]
 
 _MOST_MACS = 1 << 48
 """Of a workload: sums of its bits stay exact as integers of 64 bits."""
@@ -58,27 +58,27 @@ def _is_plain_hardware(point: Point) -> bool:
 
 
 def kind_of(point: Point) -> Hashable:
-    """What alike points share: all but the sizes of the array and its scratchpads, and the speed of DRAM. What it names
-    by ``id`` must live as long as it is kept.
-    """
+    """What alike points share: all but the sizes of the array and its scratchpads, and the speed of DRAM."""
     hardware = systolic(point)
     design, array, bill = hardware.design, hardware.array, hardware.bill
-    how, unit = design.quantisation, design.vector_unit
     return (
-        design.name,
-        (point.workload.name, point.workload.tokens, id(point.workload.steps)),
-        id(hardware.datapath),
+        kind_of_passes(point),
+        (design.name, point.workload.name, point.workload.tokens, design.clock_mhz),
         (array.dataflow, array.overlap, array.cycles_per_step, array.result_words),
-        hardware.bits,
-        hardware.depths,
-        hardware.pinned,
-        hardware.tolerance,
-        hardware.memories,
-        design.clock_mhz,
-        (hardware.search_dram.burst_bytes, bill.dram_standard),
+        (hardware.pinned, hardware.tolerance),
+        (id(bill.library), bill.dram_standard, tuple(bill.parts), tuple(bill.buffers)),
+    )
+
+
+def kind_of_passes(point: Point) -> Hashable:
+    """What of it, beside array and memory, passes depend on. What is named by ``id`` must live as long as this is kept."""
+    hardware = systolic(point)
+    how, unit = hardware.design.quantisation, hardware.design.vector_unit
+    return (
+        (id(point.workload.steps), id(hardware.datapath)),
+        (hardware.bits, hardware.depths, hardware.memories),
         (unit.lanes, unit.special_cycles, tuple(unit.fused)),
         (how.activations.granularity, how.weights.granularity),
-        (id(bill.library), tuple(bill.parts), tuple(bill.buffers)),
     )
 
 

@@ -43,20 +43,18 @@ class PassRuns:
     def __init__(self, kind: Hashable, many: Sequence[SystolicHardware], steps: Sequence[Step]) -> None:
         self._kind, self._many, self._steps = kind, many, steps
         memories, self._memory_of = distinct([(h.limits, h.search_dram) for h in many])
-        self._runs = [_runs(self._of(i, (many[i].limits, many[i].search_dram))) for i in memories]
-        self.fit = np.array([run is not None for run in self._runs])[self._memory_of]
+        self._numbers = [_numbers(self._of(i, (many[i].limits, many[i].search_dram))) for i in memories]
+        self.fit = np.array([numbers is not None for numbers in self._numbers])[self._memory_of]
 
     def _of(self, i: int, what: Hashable) -> _Of:
         return _Of((self._kind, what), self._many[i], self._steps)
 
     def results(self, chosen: NDArray[np.intp], stacked: SystolicHardware) -> dict[int, PassResult]:
         """Results of some of the designs, of which all fit, by the place of the pass among the steps."""
-        which = np.array(self._memory_of)[chosen]
-        first = next(run for run in self._runs if run is not None)
-        columns = _columns([run or first for run in self._runs], which)
-        waits = self._waits(chosen)
+        like = _runs(self._of(int(chosen[0]), None))
+        columns, waits = self._columns(like, chosen), self._waits(chosen)
         found = {}
-        for number, (place, _, timing, counts) in enumerate(first):
+        for number, (place, _, timing, counts) in enumerate(like):
             tiles = next(columns)
             timing, counts = _stacked(timing, counts, columns)
             if waits[number].any():
@@ -65,31 +63,45 @@ class PassRuns:
             found[place] = PassResult(step, tiles, timing, counts, stacked.energy(counts))
         return found
 
+    def _columns(self, like: Sequence[_Run], chosen: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
+        """Every number of the passes in the order in which they are taken up again, one for each design; integers stay
+        exact, being below 2^53.
+        """
+        none = np.zeros(0)
+        rows = [self._numbers[self._memory_of[i]] for i in chosen]
+        table = np.ascontiguousarray(np.array([none if row is None else row for row in rows]).T)
+        for numbers, first in zip(table, _flat(like), strict=True):
+            yield numbers if isinstance(first, float) else numbers.astype(np.int64)
+
     def _waits(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
         """(passes, designs): cycles that each fused pass adds."""
         arrays, which = distinct([(self._many[i].array.rows, self._many[i].array.cols) for i in chosen])
-        each = [_waits(self._of(chosen[i], self._many[chosen[i]].array)) for i in arrays]
+        each = [_waits(self._of(int(chosen[i]), self._many[chosen[i]].array)) for i in arrays]
         return np.array(each, np.int64)[which].T
 
 
 _Run = tuple[int, int, Timing, Counts]
 
 
-@lru_cache(maxsize=1024)
-def _runs(of: _Of) -> tuple[_Run, ...] | None:
-    """Place, tiles, cycles and counts of each pass on one memory; fused ones as if they waited for nothing. None if one
-    does not fit.
-    """
+@lru_cache(maxsize=64)
+def _runs(of: _Of) -> tuple[_Run, ...]:
+    """Place, tiles, cycles and counts of each pass; fused ones as if they waited for nothing. Raises: OlivineError."""
     found = []
     for place, step in enumerate(of.steps):
         if isinstance(step, Pass):
-            try:
-                run = run_pass(of.hardware, of.steps, place, "pipeline", waiting=0)
-            except OlivineError:
-                return None
+            run = run_pass(of.hardware, of.steps, place, "pipeline", waiting=0)
             counts = run.counts.times(step.count)
             found.append((place, run.tiles, scaled(run.timing, step.count), counts))
     return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _numbers(of: _Of) -> NDArray[np.float64] | None:
+    """All numbers of the passes on one memory; None if one of them does not fit."""
+    try:
+        return np.array(list(_flat(_runs.__wrapped__(of))), np.float64)
+    except OlivineError:
+        return None
 
 
 @lru_cache(maxsize=1024)
@@ -109,14 +121,9 @@ def _prolonged(timing: Timing, counts: Counts, waited: NDArray[np.int64]) -> tup
     return timing, replace(counts, cycles=counts.cycles + waited)
 
 
-def _columns(runs: Sequence[Sequence[_Run]], which: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
-    """Every number of the passes in the order in which they are taken up again, one for each point; integers stay
-    exact, being below 2^53.
-    """
-    each = [[number for _, tiles, timing, counts in one for number in _each(tiles, timing, counts)] for one in runs]
-    table = np.ascontiguousarray(np.array(each, np.float64)[which].T)
-    for numbers, first in zip(table, each[0], strict=True):
-        yield numbers if isinstance(first, float) else numbers.astype(np.int64)
+def _flat(runs: Sequence[_Run]) -> Iterator[float]:
+    for _, tiles, timing, counts in runs:
+        yield from _each(tiles, timing, counts)
 
 
 def _each(tiles: int, timing: Timing, counts: Counts) -> Iterator[float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.config.study import Fidelity
 from simulator.study.alike.gemms import alike_op, measured_shapes
-from simulator.study.alike.groups import groups_of, kind_of, systolic
+from simulator.study.alike.groups import groups_of, kind_of_passes, systolic
 from simulator.study.alike.passes import PassRuns
 from simulator.study.alike.stacked import stacked_hardware, stacked_sizes
 from simulator.study.passes import PassResult
@@ -37,7 +37,7 @@ def _rows(names: Sequence[int], points: Sequence[Point], fidelity: Fidelity, see
     many = [systolic(point) for point in points]
     steps = points[0].workload.steps
     batches, runs = measured_shapes(stacked_hardware(many), many, (s for s in steps if isinstance(s, Op)))
-    passes = PassRuns(kind_of(points[0]), many, steps)
+    passes = PassRuns(kind_of_passes(points[0]), many, steps)
     kept = np.flatnonzero(runs & passes.fit)
     if not len(kept):
         return {}

@@ -22,9 +22,7 @@ __all__ = ["stacked_hardware", "stacked_sizes"]
 def stacked_hardware(many: Sequence[SystolicHardware]) -> SystolicHardware:
     """All of them as one; its design is that of the first, of which only what they share may be read."""
     first = many[0]
-    array = replace(
-        first.array, rows=_column([h.array.rows for h in many]), cols=_column([h.array.cols for h in many])
-    )
+    array = replace(first.array, rows=_column([h.array.rows for h in many]), cols=_column([h.array.cols for h in many]))
     limits = cast(Sequence[BufferLimits], [h.limits for h in many])
     return replace(
         first,
