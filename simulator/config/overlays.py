@@ -30,10 +30,14 @@ def lay(source: Source, overlays: Iterable[Overlay]) -> Source:
 
 @dataclass(frozen=True)
 class Laid:
-    """Where each value of ``lay(base, overlays)`` was written, laid when someone asks for what may have changed."""
+    """Where each value of ``lay(base, overlays)`` was written, laid when someone asks for what may have changed.
+
+    ``touched``: the first steps of all paths of the overlays.
+    """
 
     base: Source
     overlays: tuple[Overlay, ...]
+    touched: frozenset[str | int]
 
     @cached_property
     def source(self) -> Source:
@@ -42,8 +46,7 @@ class Laid:
 
     def origin(self, path: Steps) -> tuple[str, int | None]:
         """As ``Source.origin``."""
-        changed = any((key.partition(".")[0],) == path[:1] for _, changes in self.overlays for key in changes)
-        return (self.source if changed else self.base).origin(path)
+        return (self.source if path[0] in self.touched else self.base).origin(path)
 
     def where(self, path: Steps) -> str:
         """As ``Source.where``."""

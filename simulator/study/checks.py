@@ -29,7 +29,7 @@ def require_sound(points: Points) -> None:
     _require_claims(study, source, designs, gpus, workloads)
     _require_series(study, source, designs, workloads)
     require_drawable(study, source, [path for axis in points.space.axes for path in axis.paths])
-    opened = [points.workload(i, 0) for i in range(len(workloads))]
+    opened = [points.workload(i, points.space.choices(0)) for i in range(len(workloads))]
     _require_measured(study, source, opened)
     for design in _with_layers(points):
         _require_layers_to_match(design, opened)
@@ -72,7 +72,7 @@ def _with_layers(points: Points) -> Iterator[Design]:
         for value in values:
             choices = [value if i == axis else 0 for i in range(len(points.space.axes))]
             try:
-                yield points.design(place, points.space.index_of(choices))
+                yield points.design(place, tuple(choices))
             except ConfigError:
                 continue
 

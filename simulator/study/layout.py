@@ -57,8 +57,9 @@ class Layout:
 
     def _point(self, design: int, workload: int, combination: int) -> Point:
         points, ran = self.points_of, self.runs[workload][combination]
-        member = self.families[design][points.own(combination)]
-        return Point(member.hardware.on(ran.name), ran, points.space.combination(combination), member.size)
+        choices = points.space.choices(combination)
+        member = self.families[design][points.own(choices)]
+        return Point(member.hardware.on(ran.name), ran, points.space.at(choices), member.size)
 
 
 def lay_out(study: Study, source: Source, overrides: Mapping[str, Any]) -> Layout:
@@ -66,10 +67,10 @@ def lay_out(study: Study, source: Source, overrides: Mapping[str, Any]) -> Layou
     points = open_points(StudySetup(study, source, overrides))
     require_sound(points)
     with points.remembering():
-        every = range(points.space.size)
-        runs = [[points.workload(i, combination) for combination in every] for i in range(len(study.workloads))]
-        own = {points.own(combination): combination for combination in every}
-        families = [{at: points.member(i, one) for at, one in own.items()} for i in range(len(study.designs))]
+        every = [points.space.choices(combination) for combination in range(points.space.size)]
+        runs = [[points.workload(i, choices) for choices in every] for i in range(len(study.workloads))]
+        own = {points.own(choices): choices for choices in every}
+        families = [{at: points.member(i, choices) for at, choices in own.items()} for i in range(len(study.designs))]
         for member in (member for family in families for member in family.values()):
             member.make()  # what is wrong is said at once
     return Layout(points, runs, families)

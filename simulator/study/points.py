@@ -85,13 +85,13 @@ class Points:
         if not self.conditions:
             return True
         design, workload, combination = self.split(index)
-        at = design, workload, *self.space.choices(combination)
+        choices = self.space.choices(combination)
 
         def values() -> dict[str, Any]:
             names = {"design": self.design_names[design], "workload": self.workload_names[workload]}
-            return self.space.combination(combination) | names
+            return self.space.at(choices) | names
 
-        return all(each.holds(at, values) for each in self._conditioned)
+        return all(each.holds((design, workload, *choices), values) for each in self._conditioned)
 
     def indices(self) -> Iterator[int]:
         """Numbers of all points that exist, in the order of the results."""
@@ -134,7 +134,7 @@ class Points:
     @cached_property
     def workload_names(self) -> tuple[str, ...]:
         """As they are at the first combination of the axes. Raises: ConfigError."""
-        return tuple(self.workload(i, 0).name for i in range(len(self.study.workloads)))
+        return tuple(self.workload(i, self.space.choices(0)).name for i in range(len(self.study.workloads)))
 
     @cached_property
     def place_of_baseline(self) -> int:
@@ -162,56 +162,55 @@ class Points:
         """The axes of designs (0) and of workloads (1)."""
         return [tuple(axis for axis, own in enumerate(which) if own) for which in self._split]
 
-    def own(self, combination: int, which: int = 0) -> Choices:
-        """Where a combination is on the axes of designs (``which`` 0) or of workloads (1)."""
-        choices = self.space.choices(combination)
-        return tuple(choices[axis] for axis in self._own_axes[which])
+    def own(self, choices: Choices, which: int = 0) -> Choices:
+        """Of the places of all axes those of the axes of designs (``which`` 0) or of workloads (1)."""
+        return tuple([choices[axis] for axis in self._own_axes[which]])
 
-    def workload(self, place: int, combination: int) -> Workload:
-        """A workload at a combination of the axes. Raises: ConfigError, TraceError or WorkloadError."""
+    def workload(self, place: int, choices: Choices) -> Workload:
+        """A workload at the places ``choices`` of the axes. Raises: ConfigError, TraceError or WorkloadError."""
 
         def make(ref: Reference) -> Workload:
-            own = self.setup.source.where(("sweep",)), split_axes(self.space.combination(combination))[1]
+            own = self.setup.source.where(("sweep",)), split_axes(self.space.at(choices))[1]
             return resolve_workload(ref, self.setup.near, [*self._set(1), own]).only(self.study.steps)
 
-        key = place, self.own(combination, 1)
+        key = place, self.own(choices, 1)
         return self._kept("workload", key, lambda: _placed(self.setup.source, ("workloads", place), make))
 
-    def design(self, place: int, combination: int, *more: Overlay) -> Design:
-        """A design at a combination of the axes, without sizing. Raises: ConfigError."""
-        return self._variants[place].design(self.space.choices(combination), *more)
+    def design(self, place: int, choices: Choices, *more: Overlay) -> Design:
+        """A design at the places ``choices`` of the axes, without sizing. Raises: ConfigError."""
+        return self._variants[place].design(choices, *more)
 
-    def member(self, place: int, combination: int) -> Member:
-        """A design at a combination of the axes, to be built."""
+    def member(self, place: int, choices: Choices) -> Member:
+        """A design at the places ``choices`` of the axes, to be built."""
 
         def make(*more: Overlay) -> Hardware:
-            design = self.design(place, combination, *more)
+            design = self.design(place, choices, *more)
             return _placed(self.setup.source, ("designs", place), lambda _: build(design))
 
         return self._kept(
             "member",
-            (place, self.own(combination)),
+            (place, self.own(choices)),
             lambda: Member(make),
         )
 
-    def sized(self, place: int, combination: int) -> Member:
+    def sized(self, place: int, choices: Choices) -> Member:
         """The same with its array sized. Raises: ConfigError."""
-        member = self.member(place, combination)
+        member = self.member(place, choices)
         if keeps_its_size(self.study, place == self.place_of_baseline):
             return member
-        reference = self.member(self.place_of_baseline, combination)
+        reference = self.member(self.place_of_baseline, choices)
         make = lambda: resized(self.study, self.setup.source, member, reference.hardware)  # noqa: E731
-        return self._kept("sized", (place, self.own(combination)), make)
+        return self._kept("sized", (place, self.own(choices)), make)
 
     # Points
 
     def point(self, index: int) -> Point:
         """A point, built. Raises: OlivineError if it cannot be."""
         place, which, combination = self.split(index)
+        choices = self.space.choices(combination)
         with self.remembering():
-            workload = self.workload(which, combination)
-            member = self.sized(place, combination)
-            axes = self.space.combination(combination)
+            workload, member = self.workload(which, choices), self.sized(place, choices)
+            axes = self.space.at(choices)
             return Point(member.hardware.on(workload.name), workload, axes, member.size)
 
     def key(self, index: int) -> str:
@@ -219,36 +218,37 @@ class Points:
         DRAM part and datapath. Raises: OlivineError.
         """
         place, which, combination = self.split(index)
+        choices = self.space.choices(combination)
         with self.remembering():
-            run = self._kept("run", (which, self.own(combination, 1)), lambda: self._run(which, combination))
-            content: dict[str, Any] = {"kind": "point", "design": self._content(place, combination), "run": run}
+            run = self._kept("run", (which, self.own(choices, 1)), lambda: self._run(which, choices))
+            content: dict[str, Any] = {"kind": "point", "design": self._content(place, choices), "run": run}
             if not keeps_its_size(self.study, place == self.place_of_baseline):
                 sizing = self.study.sizing.model_dump(mode="json")
-                reference = self._content(self.place_of_baseline, combination)
+                reference = self._content(self.place_of_baseline, choices)
                 content["sizing"] = {"by": self.study.normalise, "how": sizing, "reference": reference}
         return content_key(content)
 
-    def _run(self, which: int, combination: int) -> str:
+    def _run(self, which: int, choices: Choices) -> str:
         """Hash of what is run, and how."""
-        workload = self.workload(which, combination)
+        workload = self.workload(which, choices)
         run = run_content(workload, self.study.fidelity, self.study.seed)
         return content_key(run | {"workload_name": workload.name})
 
-    def _content(self, place: int, combination: int) -> str:
+    def _content(self, place: int, choices: Choices) -> str:
         """Hash of all that the results of a design depend on."""
 
         def make() -> str:
-            variants, choices = self._variants[place], self.space.choices(combination)
+            variants = self._variants[place]
             fields = variants.fields_sha256(choices)
             key = place, variants.places_of_watched(choices)
-            files = self._kept("files", key, lambda: self._files(place, combination), _KEPT_HASHES)
+            files = self._kept("files", key, lambda: self._files(place, choices), _KEPT_HASHES)
             return content_key({"fields": fields, "files": files})
 
-        return self._kept("content", (place, self.own(combination)), make, _KEPT_HASHES)
+        return self._kept("content", (place, self.own(choices)), make, _KEPT_HASHES)
 
-    def _files(self, place: int, combination: int) -> str:
+    def _files(self, place: int, choices: Choices) -> str:
         """Hash of all that a design's files hold; looks whether its datapaths exist. Raises: ConfigError."""
-        design = self.design(place, combination)
+        design = self.design(place, choices)
         _require_datapaths(design)
         try:
             return content_key(files_content(design))
@@ -274,7 +274,7 @@ def _require_datapaths(design: Design) -> None:
 def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _T]) -> _T:
     """``make`` of the reference at ``path``; a name or file that does not exist is a complaint about that line."""
     ref = source.data[path[0]][path[1]]
-    with named_at(source.where(path)):
+    with named_at(lambda: source.where(path)):
         return make(source.part(path) if isinstance(ref, dict) else ref)
 
 

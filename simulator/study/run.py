@@ -27,6 +27,7 @@ from simulator.study.rows import Row
 from simulator.study.sampling.record import search_notes, search_record
 from simulator.study.sampling.searching import require_searchable
 from simulator.study.setup import StudySetup, read_study
+from simulator.study.space import Choices
 from simulator.study.store import Store
 from simulator.study.tables import Finished, layers_of, results_of
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
@@ -158,7 +159,13 @@ def _accuracy(points: Points, bench: Bench, store: Store, finished: Sequence[Fin
 
 def _designs(points: Points, finished: Sequence[Finished]) -> list[Any]:
     """The design of each point, None of those that failed."""
-    return [None if one.failure else points.design(*points.split(one.index)[::2]) for one in finished]
+    return [None if one.failure else points.design(*_place(points, one)) for one in finished]
+
+
+def _place(points: Points, one: Finished) -> tuple[int, Choices]:
+    """Which design, and where on the axes."""
+    design, _, combination = points.split(one.index)
+    return design, points.space.choices(combination)
 
 
 def _mismatches(ran: Sequence[Ran]) -> list[str]:

@@ -66,7 +66,11 @@ class Space:
 
     def combination(self, index: int) -> dict[str, Any]:
         """Path -> value."""
+        return self.at(self.choices(index))
+
+    def at(self, choices: Choices) -> dict[str, Any]:
+        """Path -> value at the places ``choices`` of the axes."""
         found: dict[str, Any] = {}
-        for values, place in zip(self.values, self.choices(index), strict=True):
+        for values, place in zip(self.values, choices, strict=True):
             found |= values[place]
         return found

@@ -55,7 +55,7 @@ class Variants:
             return self._whole(choices)
         made: Design = _put_together(base.root, checked, choices)
         if made is not base.design and made._source is base.design._source:
-            made._source = Laid(self.document, self._overlays(choices))
+            made._source = Laid(self.document, self._overlays(choices), base.touched)
         return made
 
     def fields_sha256(self, choices: Choices) -> str:
@@ -90,7 +90,8 @@ class Variants:
             design = self._whole(choices)
             groups = _groups(type(design), self.values)
             tree, watched = _node(design, (), groups), _axes_of(groups, self.watched)
-            self._found.append(_Base(design, choices, texts_of(design), groups, tree, watched))
+            touched = frozenset(path.split(".")[0] for own in self.values if own for path in own[0])
+            self._found.append(_Base(design, choices, texts_of(design), groups, tree, watched, touched))
         return self._found[0]
 
     def _part(self, base: _Base, group: _Group, choices: Choices) -> _Part | None:
@@ -154,7 +155,10 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Base:
-    """A design at some places of all axes; the axes that may change a watched field."""
+    """A design at some places of all axes.
+
+    ``watched``: the axes that may change a watched field; ``touched``: the first steps of what any axis sets.
+    """
 
     design: Design
     choices: Choices
@@ -162,6 +166,7 @@ class _Base:
     groups: tuple[_Group, ...]
     root: _Node
     watched: tuple[int, ...]
+    touched: frozenset[str | int]
 
 
 def _groups(model: type[Design], values: Sequence[Sequence[Values]]) -> tuple[_Group, ...]:
