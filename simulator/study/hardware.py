@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from simulator import datapath as datapaths
@@ -106,9 +107,9 @@ class Hardware:
         """Component -> pJ."""
         return energy_pj(self.bill, counts)
 
-    @property
+    @cached_property
     def area(self) -> dict[str, float]:
-        """Component -> um^2; empty where it is not known."""
+        """Component -> um^2; empty where it is not known. No one may change it."""
         return area_um2(self.bill)
 
 
@@ -122,6 +123,8 @@ def with_layers(
         check: raises if a layer's hardware cannot be the design's own.
     """
     base = make(design.datapath.options, ("datapath",))
+    if not design.layers:
+        return base
     layers = []
     for index, layer in enumerate(design.layers):
         path = ("layers", index, "datapath")
