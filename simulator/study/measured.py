@@ -43,7 +43,7 @@ def measured(gemm: GemmPlan, dram: IdealDram, datapath: Datapath, *, accesses: b
     numbers = case_of(op, gemm.array, gemm.bits)
     shape = (b.m, b.n, b.k), b.counts(op), LOOPS[ORDERS.index(b.order)]
     channel, widths = channel_of(dram, gemm.depths), widths_of(gemm.bits, gemm.memories.burst_bytes)
-    waits, (fill, drain, issue, stream, compute), sums = _measure(numbers, channel, widths, *shape)
+    waits, (fill, drain, issue, stream, compute), sums = measure(numbers, channel, widths, *shape)
     spent = Spent(fill, drain, issue, compute, max(compute - stream, 0), _OWN, True, False)
     timing = split(spent, Waits(*waits))
     pads = gemm.accesses if accesses else _UNCOUNTED
@@ -53,7 +53,7 @@ def measured(gemm: GemmPlan, dram: IdealDram, datapath: Datapath, *, accesses: b
 
 
 @kernel
-def _measure(case, channel, widths, sizes, counts, order):
+def measure(case, channel, widths, sizes, counts, order):
     """``Waits``; fill, drain, issue, stream and compute cycles; ``TileSums``."""
     rows, spans, sums = np.empty((27, 18), np.int64), np.empty((27, 9), np.int64), np.zeros(15, np.int64)
     along = (counts[order[0]], counts[order[1]], counts[order[2]])
