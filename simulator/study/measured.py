@@ -48,7 +48,7 @@ def measured(gemm: GemmPlan, dram: IdealDram, datapath: Datapath, *, accesses: b
     numbers = case_of(op, gemm.array, gemm.bits)
     shape = (b.m, b.n, b.k), b.counts(op), LOOPS[ORDERS.index(b.order)]
     channel, widths = channel_of(dram, gemm.depths), widths_of(gemm.bits, gemm.memories.burst_bytes)
-    waits, spent, sums = _measure(numbers, channel, widths, *shape)
+    waits, spent, sums = measure(numbers, channel, widths, *shape)
     pads = gemm.accesses if accesses else UNCOUNTED
     return accounted(op, gemm.array, gemm.bits, datapath, waits, spent, sums, pads)
 
@@ -73,7 +73,7 @@ def accounted(
 
 
 @kernel
-def _measure(case, channel, widths, sizes, counts, order):
+def measure(case, channel, widths, sizes, counts, order):
     """``Waits``; fill, drain, issue, stream and compute cycles; ``TileSums``."""
     rows, spans, sums = np.empty((27, 18), np.int64), np.empty((27, 9), np.int64), np.zeros(15, np.int64)
     along = (counts[order[0]], counts[order[1]], counts[order[2]])

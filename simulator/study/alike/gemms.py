@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.study.gemm_batch import Batch, measure_many
+from simulator.study.gemm_batch import Alike, Batch, Machines, measure_many
 from simulator.study.measured import UNCOUNTED, accounted
 from simulator.study.planning import MOST_FOLDS
 from simulator.study.simulate import OpResult
@@ -40,18 +40,10 @@ def measured_shapes(
 def _measured(stacked: SystolicHardware, op: Op, rates: NDArray[np.float64]) -> Batch:
     array, dram, limits = stacked.array, stacked.search_dram, stacked.limits
     assert limits is not None, "groups are of designs whose memory has limits"
-    return measure_many(
-        Op("any", op.M, op.N, op.K),
-        array,
-        stacked.bits,
-        np.stack([limits.act_bits, limits.weight_bits, limits.out_bits], axis=-1),
-        stacked.depths,
-        rates,
-        dram.latency_cycles,
-        dram.burst_bytes,
-        stacked.pinned,
-        stacked.tolerance,
-    )
+    burst_bytes = dram.burst_bytes, stacked.memories.burst_bytes
+    alike = Alike(array, stacked.bits, stacked.depths, *burst_bytes, stacked.pinned, stacked.tolerance)
+    bits = np.stack([limits.act_bits, limits.weight_bits, limits.out_bits], axis=-1)
+    return measure_many(op, alike, Machines(array.rows, array.cols, bits, rates, dram.latency_cycles))
 
 
 def alike_op(stacked: SystolicHardware, op: Op, batch: Batch, runs: NDArray[np.intp]) -> OpResult:
