@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import random
 
-import numpy as np
 import pytest
 
-from simulator import elementwise
 from simulator.config import load_design
 from simulator.config.design import SystolicDesign
-from simulator.engine import timing
-from simulator.errors import ConservationError, OlivineError
+from simulator.errors import OlivineError
 from simulator.resources import shipped_names
-from simulator.study import evaluate as evaluating
 from simulator.study.alike import alike_rows
-from simulator.study.evaluate import evaluate, run_point
+from simulator.study.evaluate import run_point
 from simulator.study.points import Points, open_points
 from simulator.study.rows import Row
 from simulator.study.setup import StudySetup, read_study

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.engine import IdealDram
+from simulator.engine import IdealDram, nest_cycles
 from simulator.errors import MappingError
-from simulator.mapping import ORDERS, BufferLimits, Pinned
+from simulator.mapping import ORDERS, BufferLimits, Pinned, best_blocking
 from simulator.mapping.blocking import LOOPS, axes_of
 from simulator.mapping.blocks import case_of
+from simulator.mapping.scratchpads import Memories, Pad
 from simulator.mapping.tile_sums import widths_of
 from simulator.study.fast_blocking import channel_of, fast_blocking
 from simulator.study.gemm_batch import Alike, Machines, measure_many
@@ -22,11 +24,19 @@ from tests.test_blocking_search import searches
 
 pytestmark = pytest.mark.kernels
 
+MEMORIES = Memories(Pad(64), Pad(64), Pad(64))
+
 
 def alone(op, alike, array, limits, dram):
-    """Blocking, tiles and measurements of one machine, a list; zeros where there is none."""
+    """Blocking, tiles and measurements of one machine, a list; zeros where there is none. Output-stationary folds in
+    chunks of K have no search of their own.
+    """
+    on, how = (op, array, alike.bits, limits, alike.depths), (alike.pinned, alike.tolerance)
     try:
-        b = fast_blocking(op, array, alike.bits, limits, alike.depths, dram, alike.pinned, alike.tolerance)
+        b = fast_blocking(*on, dram, *how)
+        if b is None and array.dataflow == "os" and alike.pinned == Pinned():
+            cycles, rate = partial(_cycles, dram), dram.bytes_per_cycle
+            b = best_blocking(*on, cycles=cycles, bytes_per_cycle=rate, tolerance=alike.tolerance, memories=MEMORIES)
     except MappingError:
         b = None
     if b is None:
@@ -35,6 +45,10 @@ def alone(op, alike, array, limits, dram):
     channel, widths = channel_of(dram, alike.depths), widths_of(alike.bits, alike.access_bytes)
     measurements = measure(case_of(op, array, alike.bits), channel, widths, (b.m, b.n, b.k), counts, LOOPS[order])
     return [b.m, b.n, b.k, order, np.prod(counts), *(number for part in measurements for number in part)]
+
+
+def _cycles(dram, nest):
+    return nest_cycles(nest, dram)
 
 
 def machines_of(arrays, limits, drams):
