@@ -1,4 +1,4 @@
-"""GEMMs of alike points: each shape searched and measured for all of them in one compiled call, then counted at once."""
+"""GEMMs of alike points: each shape is searched and measured for all in one compiled call, then counted at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def _measured(stacked: SystolicHardware, op: Op, rates: NDArray[np.float64]) -> 
 
 
 def alike_op(stacked: SystolicHardware, op: Op, batch: Batch, runs: NDArray[np.intp]) -> OpResult:
-    """Result of an op on all designs, which ``runs`` are in the batch, as ``simulate_op`` has it by its shape. Raises: ConservationError."""
+    """Result of an op on all designs, which are ``runs`` in the batch, as ``simulate_op`` has it by its shape.
+
+    Raises: ConservationError.
+    """
     waits, spent, sums = (tuple(table[runs].T.copy()) for table in (batch.waits, batch.spent, batch.sums))
     how = stacked.array, stacked.bits, stacked.datapath
     one, counts = accounted(op, *how, waits, spent, sums, UNCOUNTED)

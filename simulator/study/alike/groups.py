@@ -71,7 +71,7 @@ def kind_of(point: Point) -> Hashable:
 
 
 def kind_of_passes(point: Point) -> Hashable:
-    """What of it, beside array and memory, passes depend on. What is named by ``id`` must live as long as this is kept."""
+    """What of it, beside array and memory, passes depend on. What is named by ``id`` must live as long."""
     hardware = systolic(point)
     how, unit = hardware.design.quantisation, hardware.design.vector_unit
     return (

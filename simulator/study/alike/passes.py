@@ -63,15 +63,17 @@ class PassRuns:
             found[place] = PassResult(step, tiles, timing, counts, stacked.energy(counts))
         return found
 
-    def _columns(self, like: Sequence[_Run], chosen: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
-        """Every number of the passes in the order in which they are taken up again, one for each design; integers stay
-        exact, being below 2^53.
+    def _columns(self, like: Sequence[_Run], chosen: NDArray[np.intp]) -> Iterator[Any]:
+        """Every number of the passes in the order in which they are taken up again, one for each design, or one for
+        all; integers stay exact, being below 2^53.
         """
-        none = np.zeros(0)
-        rows = [self._numbers[self._memory_of[i]] for i in chosen]
-        table = np.ascontiguousarray(np.array([none if row is None else row for row in rows]).T)
-        for numbers, first in zip(table, _flat(like), strict=True):
-            yield numbers if isinstance(first, float) else numbers.astype(np.int64)
+        memories, which = np.unique(np.array(self._memory_of)[chosen], return_inverse=True)
+        each = np.array([self._numbers[memory] for memory in memories])
+        table = np.ascontiguousarray(each[which].T)
+        as_integers, all_alike = table.astype(np.int64), (each == each[0]).all(axis=0)
+        for place, first in enumerate(_flat(like)):
+            numbers = table[place] if isinstance(first, float) else as_integers[place]
+            yield numbers[0].item() if all_alike[place] else numbers
 
     def _waits(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
         """(passes, designs): cycles that each fused pass adds."""

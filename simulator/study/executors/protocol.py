@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Work = Callable[[list[Any]], list[Any]]
 """A result for each of a few items, in their order. Another process imports it by name."""
-CHUNK_S = 0.25
+CHUNK_S = 0.5
 """Work that is sent at once: long beside the sending, short for whoever waits for a figure or presses Ctrl-C."""
 
 
