@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from simulator.config import load_design
 from simulator.config.design import SystolicDesign
-from simulator.errors import OlivineError
+from simulator.errors import ConservationError, OlivineError
 from simulator.resources import shipped_names
-from simulator.study.alike import alike_rows
-from simulator.study.evaluate import run_point
+from simulator.study.alike import alike_rows, gemms
+from simulator.study.evaluate import evaluate, run_point
 from simulator.study.points import Points, open_points
 from simulator.study.rows import Row
 from simulator.study.setup import StudySetup, read_study
 
+PADS = "memory.act_buffer.capacity_kib, memory.weight_buffer.capacity_kib, memory.out_buffer.capacity_kib"
 AXES = {
     "array.rows": [1, 6, 16, 33],
     "array.cols": [5, 16],
     "array.dataflow": ["os", "ws", "is"],
-    "memory.act_buffer.capacity_kib, memory.weight_buffer.capacity_kib, memory.out_buffer.capacity_kib": [
+    PADS: [
         [8, 8, 8],
         [32, 64, 8],
         [96, 256, 64],
@@ -77,13 +79,66 @@ def compared(points: Points, some: int = MANY) -> tuple[int, int]:
     return len(rows), sum(isinstance(row, str) for row in expected.values())
 
 
-DEPEND_ON_VALUES = {"gobo_array", "gobo_dram_systolic", "llm_int8_systolic", "olaccel_systolic"}
+DEPEND_ON_VALUES = {"biscaled_systolic", "gobo_array", "gobo_dram_systolic", "llm_int8_systolic", "olaccel_systolic"}
 
 
 @pytest.mark.parametrize("design", sorted({*SYSTOLIC} - DEPEND_ON_VALUES))
 def test_rows_of_every_systolic_design_whose_costs_follow_from_shapes(design):
     ran, failed = compared(opened(designs=[design], workloads=["bert_tiny"]))
-    print(design, ran, failed)
+    assert ran == MANY - failed
+
+
+@pytest.mark.parametrize("workload", ["bert_base", "resnet18", "mobilenet_v2", "llama_7b", "mamba_130m"])
+def test_rows_of_transformers_convolutions_and_decoders(workload):
+    points = opened(
+        workloads=[workload], sweep=AXES | {"array.rows": [16, 32], PADS: [[256, 256, 64], [512, 512, 512]]}
+    )
+    ran, failed = compared(points, 4)
+    assert ran == 4 - failed
+    assert ran
+
+
+def test_every_way_to_cut_and_to_wait():
+    """Fold overlaps, scratchpads with one place, pinned tilings, clocks, limits of the DMA: kinds of their own."""
+    axes = {
+        "array.fold_overlap": ["none", "wave", "full", "scalesim"],
+        "array.dataflow": ["os", "ws", "is"],
+        "memory.act_buffer.double_buffer, memory.out_buffer.double_buffer": [[True, False], [False, True]],
+        "memory.dram.outstanding_bursts": [2, 64],
+        "clock_mhz": [100, 940.5],
+        "vector_unit.fused": [[], ["gelu"]],
+        "array.rows": [7, 32],
+    }
+    ran, failed = compared(opened(designs=["int8_systolic"], workloads=["bert_tiny"], sweep=axes), 3 * MANY)
+    assert ran == 3 * MANY - failed
+    assert ran > 2 * MANY
+
+
+def test_points_that_do_not_fit_are_left_to_say_so_alone():
+    axes = {"array.rows, array.cols": [[256, 256], [8, 8]], "memory.out_buffer.capacity_kib": [8, 512]}
+    ran, failed = compared(opened(workloads=["bert_tiny"], sweep=axes), 4)
+    assert (ran, failed) == (3, 1)
+
+
+def test_a_broken_law_is_told_of_the_point_that_breaks_it(monkeypatch):
+    """Run at once, a group that is wrong has no rows; each of its points is then run alone."""
+    points = opened(workloads=["bert_tiny"], sweep={"array.rows": [8, 16, 32]})
+    broken = gemms.accounted
+    monkeypatch.setattr(gemms, "accounted", lambda *a: (broken(*a)[0], replace(broken(*a)[1], macs=1)))
+    with pytest.raises(ConservationError, match="MACs were run"), points.remembering():
+        alike_rows({i: points.point(i) for i in points.indices()}, "pipeline", 0)
+    results = evaluate(points.setup, list(points.indices()))
+    assert [r.failure for r in results] == [None] * 3
+    for result in results:
+        expected = alone(points, result.index)
+        assert isinstance(expected, dict)
+        assert same(result.row, expected)
+
+
+def test_other_engines_and_kept_layers_run_alone():
+    for more in ({"fidelity": "event"}, {"fidelity": "bound"}):
+        points = opened(workloads=["bert_tiny"], sweep={"array.rows": [8, 16]}, **more)
+        assert alike_rows({i: points.point(i) for i in points.indices()}, points.study.fidelity, 0) == {}
 
 
 @pytest.mark.parametrize("design", sorted(DEPEND_ON_VALUES))

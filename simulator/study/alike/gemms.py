@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,9 @@ def measured_shapes(
 
 
 def _measured(stacked: SystolicHardware, op: Op, rates: NDArray[np.float64]) -> Batch:
-    array, dram, limits = stacked.array, stacked.search_dram, stacked.limits
+    array: Any = stacked.array
+    dram: Any = stacked.search_dram
+    limits = stacked.limits
     assert limits is not None, "groups are of designs whose memory has limits"
     burst_bytes = dram.burst_bytes, stacked.memories.burst_bytes
     alike = Alike(array, stacked.bits, stacked.depths, *burst_bytes, stacked.pinned, stacked.tolerance)
@@ -46,14 +49,16 @@ def _measured(stacked: SystolicHardware, op: Op, rates: NDArray[np.float64]) -> 
     return measure_many(op, alike, Machines(array.rows, array.cols, bits, rates, dram.latency_cycles))
 
 
-def alike_op(stacked: SystolicHardware, op: Op, batch: Batch, runs: NDArray[np.intp]) -> OpResult:
+def alike_op(stacked: SystolicHardware, op: Op, batch: Batch, runs: Sequence[int]) -> OpResult:
     """Result of an op on all designs, which are ``runs`` in the batch, as ``simulate_op`` has it by its shape.
 
     Raises: ConservationError.
     """
-    waits, spent, sums = (tuple(table[runs].T.copy()) for table in (batch.waits, batch.spent, batch.sums))
+    chosen = np.array(runs)
+    waits, spent, sums = (tuple(table[chosen].T.copy()) for table in (batch.waits, batch.spent, batch.sums))
+    tiles: Any = batch.tiles[chosen]
     how = stacked.array, stacked.bits, stacked.datapath
     one, counts = accounted(op, *how, waits, spent, sums, UNCOUNTED)
     counts = counts.times(op.count)
     energy, storage = stacked.energy(counts), storage_of(stacked, op, [])
-    return OpResult(op, batch.tiles[runs], scaled(one, op.count), counts, energy, [], [], None, storage)
+    return OpResult(op, tiles, scaled(one, op.count), counts, energy, [], [], None, storage)

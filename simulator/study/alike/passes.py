@@ -49,9 +49,9 @@ class PassRuns:
     def _of(self, i: int, what: Hashable) -> _Of:
         return _Of((self._kind, what), self._many[i], self._steps)
 
-    def results(self, chosen: NDArray[np.intp], stacked: SystolicHardware) -> dict[int, PassResult]:
+    def results(self, chosen: Sequence[int], stacked: SystolicHardware) -> dict[int, PassResult]:
         """Results of some of the designs, of which all fit, by the place of the pass among the steps."""
-        like = _runs(self._of(int(chosen[0]), None))
+        like = _runs(self._of(chosen[0], None))
         columns, waits = self._columns(like, chosen), self._waits(chosen)
         found = {}
         for number, (place, _, timing, counts) in enumerate(like):
@@ -63,7 +63,7 @@ class PassRuns:
             found[place] = PassResult(step, tiles, timing, counts, stacked.energy(counts))
         return found
 
-    def _columns(self, like: Sequence[_Run], chosen: NDArray[np.intp]) -> Iterator[Any]:
+    def _columns(self, like: Sequence[_Run], chosen: Sequence[int]) -> Iterator[Any]:
         """Every number of the passes in the order in which they are taken up again, one for each design, or one for
         all; integers stay exact, being below 2^53.
         """
@@ -75,10 +75,10 @@ class PassRuns:
             numbers = table[place] if isinstance(first, float) else as_integers[place]
             yield numbers[0].item() if all_alike[place] else numbers
 
-    def _waits(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
+    def _waits(self, chosen: Sequence[int]) -> NDArray[np.int64]:
         """(passes, designs): cycles that each fused pass adds."""
         arrays, which = distinct([(self._many[i].array.rows, self._many[i].array.cols) for i in chosen])
-        each = [_waits(self._of(int(chosen[i]), self._many[chosen[i]].array)) for i in arrays]
+        each = [_waits(self._of(chosen[i], self._many[chosen[i]].array)) for i in arrays]
         return np.array(each, np.int64)[which].T
 
 
@@ -116,7 +116,7 @@ def _waits(of: _Of) -> tuple[int, ...]:
     )
 
 
-def _prolonged(timing: Timing, counts: Counts, waited: NDArray[np.int64]) -> tuple[Timing, Counts]:
+def _prolonged(timing: Timing, counts: Counts, waited: Any) -> tuple[Timing, Counts]:
     """A run of one tile that holds the array for so many cycles more."""
     stalls = timing.stalls | {"stall_vector": timing.stalls["stall_vector"] + waited}
     timing = replace(timing, total_cycles=timing.total_cycles + waited, stalls=stalls)

@@ -38,8 +38,8 @@ def _rows(names: Sequence[int], points: Sequence[Point], fidelity: Fidelity, see
     steps = points[0].workload.steps
     batches, runs = measured_shapes(stacked_hardware(many), many, (s for s in steps if isinstance(s, Op)))
     passes = PassRuns(kind_of_passes(points[0]), many, steps)
-    kept = np.flatnonzero(runs & passes.fit)
-    if not len(kept):
+    kept = [int(i) for i in np.flatnonzero(runs & passes.fit)]
+    if not kept:
         return {}
     chosen = [points[i] for i in kept]
     stacked = stacked_hardware([many[i] for i in kept])
