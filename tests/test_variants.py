@@ -12,7 +12,7 @@ from simulator.config import load_design, load_study
 from simulator.config.catalogue import design_of, read_design
 from simulator.config.design import SystolicDesign
 from simulator.config.once import remembering
-from simulator.config.overlays import Laid, lay
+from simulator.config.overlays import lay
 from simulator.config.parts import part_of, texts_of
 from simulator.errors import CostError, OlivineError
 from simulator.study.building import build
@@ -185,12 +185,3 @@ def test_a_record_whose_fields_are_checked_together_is_one_part():
     gpu = type(load_design("a100"))
     assert part_of(gpu, ("clock_mhz",)) == ()
     assert list(texts_of(load_design("a100"))) == [()]
-
-
-def test_where_a_value_was_written_without_laying():
-    source = read_design("int8_systolic")
-    laid = Laid(source, (("sweep", {"array.rows": 3}),), frozenset({"array"}))
-    whole = lay(source, laid.overlays)
-    for path in (("array",), ("array", "rows"), ("array", "cols"), ("memory", "dram"), ("cost",), ("nothing", "at")):
-        assert laid.where(path) == whole.where(path)
-        assert laid.origin(path) == whole.origin(path)
