@@ -153,6 +153,7 @@ class Store:
             try:
                 yield self._db
             except BaseException:
+                self._names.clear()  # what was numbered may be undone
                 with suppress(sqlite3.Error):  # SQLite ended some by itself
                     self._db.execute("ROLLBACK")
                 raise
