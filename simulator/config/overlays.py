@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 from simulator.config.load import Source, apply_overrides
-from simulator.config.yaml_nodes import Steps, place
 
-__all__ = ["Laid", "Overlay", "for_datapath", "for_dram", "lay"]
+__all__ = ["Overlay", "for_datapath", "for_dram", "lay"]
 
 Overlay = tuple[str, Mapping[str, Any]]
 """What to call the changes in a complaint, and value by dotted path."""
@@ -26,31 +24,6 @@ def lay(source: Source, overlays: Iterable[Overlay]) -> Source:
         source = for_datapath(source, changes.get("datapath.name"))
         source = apply_overrides(for_dram(source, changes.get("memory.dram.model")), changes, label=label)
     return source
-
-
-@dataclass(frozen=True)
-class Laid:
-    """Where each value of ``lay(base, overlays)`` was written, laid when someone asks for what may have changed.
-
-    ``touched``: the first steps of all paths of the overlays.
-    """
-
-    base: Source
-    overlays: tuple[Overlay, ...]
-    touched: frozenset[str | int]
-
-    @cached_property
-    def source(self) -> Source:
-        """The document, its changes laid over."""
-        return lay(self.base, self.overlays)
-
-    def origin(self, path: Steps) -> tuple[str, int | None]:
-        """As ``Source.origin``."""
-        return (self.source if path[0] in self.touched else self.base).origin(path)
-
-    def where(self, path: Steps) -> str:
-        """As ``Source.where``."""
-        return place(*self.origin(path), path)
 
 
 def for_datapath(source: Source, name: Any) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from simulator.config import kind_of
@@ -35,7 +36,7 @@ def require_columns(points: Points) -> None:
     """Refuse a constraint on what no result has. Raises: ConfigError."""
     known = [*NAMED_COLUMNS, *points.space.paths]
     for text, where in _written(points):
-        names = parse_condition(text, _Anything(), where).names
+        names = _parsed(text, where).names
         open_ended = [name for name in names if is_column(name)]
         parse_condition(text, [*known, *open_ended], where)
 
@@ -111,7 +112,7 @@ def excesses(points: Points, rows: Sequence[Row], indices: Sequence[int]) -> lis
             (ratios, accuracy) is left out.
     """
     columns = {name for row in rows for name in row} | set(points.space.paths)
-    known = [(parse_condition(text, _Anything(), where), text) for text, where in _written(points)]
+    known = [(_parsed(text, where), text) for text, where in _written(points)]
     known = [(condition, text) for condition, text in known if condition.names <= columns]
     return [
         {
@@ -126,7 +127,7 @@ def excesses(points: Points, rows: Sequence[Row], indices: Sequence[int]) -> lis
 def _breaks(points: Points, row: Row, axes: Mapping[str, Any]) -> bool:
     """Whether what is known breaks a constraint that is about nothing else."""
     known = {*row, *axes}
-    conditions = (parse_condition(text, _Anything(), where) for text, where in _written(points))
+    conditions = (_parsed(text, where) for text, where in _written(points))
     return any(not each.holds(_values(each, row, axes)) for each in conditions if each.names <= known)
 
 
@@ -140,6 +141,12 @@ def _written(points: Points) -> list[tuple[str, str]]:
     """Each constraint and where it is written."""
     source = points.setup.source
     return [(text, source.where(("constraints", i))) for i, text in enumerate(points.study.constraints)]
+
+
+@lru_cache
+def _parsed(text: str, where: str) -> Condition:
+    """A constraint, whatever it looks at, parsed once for all points. Raises: ConfigError."""
+    return parse_condition(text, _Anything(), where)
 
 
 class _Anything(Collection[str]):

@@ -23,7 +23,7 @@ from simulator.mapping import OperandBits
 from simulator.study.drams import search_dram
 from simulator.workload import Op
 
-__all__ = ["Hardware", "make_datapath", "with_layers"]
+__all__ = ["Hardware", "make_datapath", "require_datapaths", "with_layers"]
 
 Path = tuple[str | int, ...]
 _H = TypeVar("_H", bound="Hardware")
@@ -149,3 +149,10 @@ def make_datapath(design: Design, options: dict[str, Any], path: Path) -> Datapa
         raise ConfigError(f"{design.where(*path, error.option)}: {error}") from None
     except UnknownNameError as error:
         raise ConfigError(f"{design.where('datapath', 'name')}: {error}") from None
+
+
+def require_datapaths(design: Design) -> None:
+    """The design's datapath with its options and those of its layers exists. Raises: ConfigError."""
+    make_datapath(design, design.datapath.options, ("datapath",))
+    for i, layer in enumerate(design.layers):
+        make_datapath(design, design.datapath.options | layer.datapath, ("layers", i, "datapath"))

@@ -17,7 +17,7 @@ from simulator.config.sweep import axes_of
 from simulator.errors import ConfigError, CostError
 from simulator.study.building import build
 from simulator.study.conditioned import Conditioned, conditioned
-from simulator.study.hardware import Hardware, make_datapath
+from simulator.study.hardware import Hardware, require_datapaths
 from simulator.study.held import held
 from simulator.study.keys import FILE_FIELDS, content_key, files_content, run_content
 from simulator.study.members import Member, keeps_its_size, resized
@@ -249,7 +249,7 @@ class Points:
     def _files(self, place: int, choices: Choices) -> str:
         """Hash of all that a design's files hold; looks whether its datapaths exist. Raises: ConfigError."""
         design = self.design(place, choices)
-        _require_datapaths(design)
+        require_datapaths(design)
         try:
             return content_key(files_content(design))
         except CostError as error:
@@ -264,13 +264,6 @@ class Points:
         return held(known, key, make(), most)
 
 
-def _require_datapaths(design: Design) -> None:
-    """The design's datapath with its options and those of its layers exists. Raises: ConfigError."""
-    make_datapath(design, design.datapath.options, ("datapath",))
-    for i, layer in enumerate(design.layers):
-        make_datapath(design, design.datapath.options | layer.datapath, ("layers", i, "datapath"))
-
-
 def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _T]) -> _T:
     """``make`` of the reference at ``path``; a name or file that does not exist is a complaint about that line."""
     ref = source.data[path[0]][path[1]]
@@ -279,19 +272,20 @@ def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _
 
 
 @lru_cache(maxsize=4)
-def _opened(token: str) -> dict[str, Points]:
-    """Points by the run they are of: those of other runs are forgotten in time."""
+def _opened(token: str) -> dict[bool, Points]:
+    """Points of a run, by whether rows of layers are kept: those of other runs are forgotten in time."""
     return {}
 
 
 def open_points(setup: StudySetup) -> Points:
     """The points of a setup, opened once in each process. Raises: ConfigError."""
-    known = _opened(f"{setup.token} {setup.keep_layers}")
-    if "points" not in known:
-        space = Space(axes_of(setup.study.sweep, setup.source))
+    known = _opened(setup.token)
+    if setup.keep_layers not in known:
+        same = next(iter(known.values()), None)  # what was found of a point does not depend on what is kept of it
+        space = same.space if same else Space(axes_of(setup.study.sweep, setup.source))
         _require_countable(setup, space)
-        known["points"] = Points(setup, space, {}, {})
-    return known["points"]
+        known[setup.keep_layers] = Points(setup, space, *((same.memory, same.recent) if same else ({}, {})))
+    return known[setup.keep_layers]
 
 
 def _require_countable(setup: StudySetup, space: Space) -> None:

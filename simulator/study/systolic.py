@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from simulator import units
 from simulator.config.cost import CostLibrary
-from simulator.config.design import Memory, Scratchpad, SystolicDesign, Tiling
+from simulator.config.design import Memory, Scratchpad, SystolicDesign, Tiling, VectorUnit
 from simulator.config.once import Same
 from simulator.cost import Bill, make_bill, price_dram
 from simulator.datapath import Datapath
@@ -214,17 +214,17 @@ def _priced(design: SystolicDesign, datapath: Datapath, library: CostLibrary, sc
 
 def _parts(design: SystolicDesign, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:
     """All priced parts of a design whose cores have arrays of ``rows x cols``."""
-    vector = {part: n * design.cores.count for part, n in vector_parts(design.vector_unit).items()}
-    return _core_parts(design, datapath, rows, cols) | vector
-
-
-def _core_parts(design: SystolicDesign, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:
-    return {part: n * design.cores.count for part, n in _area_bill(Same(datapath), rows, cols).items()}
+    return _all_parts(Same(datapath), rows, cols, Same(design.vector_unit), design.cores.count)
 
 
 @lru_cache(maxsize=_KEPT)
-def _area_bill(same: Same[Datapath], rows: int, cols: int) -> dict[str, int]:
-    return same.it.area_bill(rows, cols)
+def _all_parts(datapath: Same[Datapath], rows: int, cols: int, unit: Same[VectorUnit], cores: int) -> dict[str, int]:
+    vector = {part: n * cores for part, n in vector_parts(unit.it).items()}
+    return {part: n * cores for part, n in datapath.it.area_bill(rows, cols).items()} | vector
+
+
+def _core_parts(design: SystolicDesign, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:
+    return {part: n * design.cores.count for part, n in datapath.area_bill(rows, cols).items()}
 
 
 @lru_cache(maxsize=_KEPT)

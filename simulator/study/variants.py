@@ -9,7 +9,7 @@ from typing import Any
 
 from simulator.config import Design, Source
 from simulator.config.catalogue import design_of
-from simulator.config.overlays import Laid, Overlay, lay
+from simulator.config.overlays import Overlay, lay
 from simulator.config.parts import part_of, texts_of, value_at
 from simulator.config.yaml_nodes import Steps
 from simulator.errors import ConfigError
@@ -30,7 +30,8 @@ class Variants:
 
     What it is made of is checked part by part, a part being a field that no other is checked with
     (``config.parts``), each at all of its own values and one of all others. Where one is wrong the combination is
-    checked as a whole, for the complaint.
+    checked as a whole, for the complaint. Where a field was written does not depend on what is written there: all
+    combinations share one ``Origins``.
 
     Attributes:
         document: of the design, which the axes are laid over; ``label``: what complaints call them.
@@ -54,8 +55,6 @@ class Variants:
         if len(checked) < len(parts):
             return self._whole(choices)
         made: Design = _put_together(base.root, checked, choices)
-        if made is not base.design and made._source is base.design._source:
-            made._source = Laid(self.document, self._overlays(choices), base.touched)
         return made
 
     def fields_sha256(self, choices: Choices) -> str:
@@ -90,8 +89,7 @@ class Variants:
             design = self._whole(choices)
             groups = _groups(type(design), self.values)
             tree, watched = _node(design, (), groups), _axes_of(groups, self.watched)
-            touched = frozenset(path.split(".")[0] for own in self.values if own for path in own[0])
-            self._found.append(_Base(design, choices, texts_of(design), groups, tree, watched, touched))
+            self._found.append(_Base(design, choices, texts_of(design), groups, tree, watched))
         return self._found[0]
 
     def _part(self, base: _Base, group: _Group, choices: Choices) -> _Part | None:
@@ -157,7 +155,7 @@ class _Node:
 class _Base:
     """A design at some places of all axes.
 
-    ``watched``: the axes that may change a watched field; ``touched``: the first steps of what any axis sets.
+    ``watched``: the axes that may change a watched field.
     """
 
     design: Design
@@ -166,7 +164,6 @@ class _Base:
     groups: tuple[_Group, ...]
     root: _Node
     watched: tuple[int, ...]
-    touched: frozenset[str | int]
 
 
 def _groups(model: type[Design], values: Sequence[Sequence[Values]]) -> tuple[_Group, ...]:
