@@ -106,7 +106,11 @@ def _in_our_words(complaint: str, arguments: Sequence[str]) -> str:
         return complaint
     options = re.findall(r"'(.*?)'", match["options"])
     pairs = [*itertools.pairwise(arguments), *(argument.partition("=")[::2] for argument in arguments)]
-    option, value = next((pair for pair in pairs if pair[0] in options), (options[0], "X_less_garbage() -> None:
+    option, value = next((pair for pair in pairs if pair[0] in options), (options[0], ""))
+    return f"{option}: expected {expected}, found '{value}'"
+
+
+def _collect_less_garbage() -> None:
     """What a command makes lives to its end; looking through it for garbage takes a tenth of a short one."""
     gc.set_threshold(100_000, *gc.get_threshold()[1:])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
+from simulator.elementwise import everywhere
 from simulator.errors import ConservationError
 
 __all__ = ["Counts", "Traffic", "summed_counts"]
@@ -129,10 +130,10 @@ class Counts:
         for operand, needed in (("act", act_bits), ("weight", weight_bits)):
             held = self.traffic.get(("global_buffer", operand), Traffic())
             moved = self.traffic[("dram", operand)].read_bits + held.read_bits
-            if moved < needed:
+            if not everywhere(moved >= needed):
                 raise ConservationError(f"{operand}: {moved} bits read from DRAM, but the operand has {needed}")
         written = self.traffic[("dram", "out")].write_bits
-        if not out_bits <= written:
+        if not everywhere(written >= out_bits):
             raise ConservationError(f"out: {written} bits written to DRAM, but the results have {out_bits}")
 
 
@@ -146,9 +147,9 @@ def summed_counts(parts: Iterable[Counts]) -> Counts:
     otherwise: dict[tuple[str, str], list[Any]] = {}
     for part in parts:
         macs, cycles, compute = macs + part.macs, cycles + part.cycles, compute + part.compute_cycles
-        active += part.active_sm_cycles
+        active = active + part.active_sm_cycles
         rows_known = rows_known and part.dram_activates is not None
-        activates += part.dram_activates or 0
+        activates = activates + (0 if part.dram_activates is None else part.dram_activates)
         for action, n in part.actions.items():
             actions[action] = actions.get(action, 0) + n
         for sums, moved in ((traffic, part.traffic), (otherwise, part.otherwise)):
@@ -157,13 +158,11 @@ def summed_counts(parts: Iterable[Counts]) -> Counts:
                 if known is None:
                     sums[key] = [t.read_bits, t.write_bits, t.reads, t.writes]
                 else:
-                    known[0] += t.read_bits
-                    known[1] += t.write_bits
-                    known[2] += t.reads
-                    known[3] += t.writes
+                    more = (t.read_bits, t.write_bits, t.reads, t.writes)
+                    sums[key] = [a + b for a, b in zip(known, more, strict=True)]
     whole = ({key: Traffic(*t) for key, t in sums.items()} for sums in (traffic, otherwise))
-    moved, more = whole
-    return Counts(macs, cycles, actions, moved, compute, more, activates if rows_known else None, active)
+    moved, otherwise_moved = whole
+    return Counts(macs, cycles, actions, moved, compute, otherwise_moved, activates if rows_known else None, active)
 
 
 def _sum(one: dict[tuple[str, str], Traffic], other: dict[tuple[str, str], Traffic]) -> dict[tuple[str, str], Traffic]:

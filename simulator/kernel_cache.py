@@ -23,6 +23,7 @@ KERNEL_MODULES = (
     "mapping/tile_sums.py",
     "study/blocking_bounds.py",
     "study/blocking_search.py",
+    "study/gemm_batch.py",
     "study/measured.py",
 )
 """Every module that defines kernels, from the package's folder; a test holds the list."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from simulator.elementwise import whole
+
 __all__ = [
     "bits_to_bytes",
     "cycles_to_s",
@@ -20,7 +22,7 @@ def kib_to_bits(kib: float) -> int:
 
 def bits_to_bytes(bits: float) -> int:
     """Bits to whole bytes, rounded up: sub-byte data is rounded once per transfer."""
-    return int(-(-bits // 8))
+    return whole(-(-bits // 8))
 
 
 def gb_s_to_bytes_per_cycle(gb_s: float, clock_mhz: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import sys
@@ -41,7 +42,7 @@ def address():
 
 def collected(made, work, items):
     with made, contextlib.closing(made.map(work, Listed(items))) as found:
-        return list(found)
+        return list(itertools.chain.from_iterable(found))
 
 
 def test_every_item_comes_once_with_its_own_result(address):

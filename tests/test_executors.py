@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ ITEMS = list(range(40))
 
 def collected(made, work, items=ITEMS):
     with made, contextlib.closing(made.map(work, Listed(items))) as found:
-        return list(found)
+        return list(itertools.chain.from_iterable(found))
 
 
 def inline():
@@ -62,8 +63,9 @@ def test_a_strange_error_comes_with_the_workers_traceback():
 
 def test_workers_stay_between_maps():
     with local() as made:
-        first = {pid for _, pid in made.map(partial(logged, log=None), Listed(ITEMS))}
-        second = {pid for _, pid in made.map(partial(logged, log=None), Listed(ITEMS))}
+        first, second = (
+            {pid for chunk in made.map(partial(logged, log=None), Listed(ITEMS)) for _, pid in chunk} for _ in range(2)
+        )
     assert second <= first
     assert os.getpid() not in first
     assert not [pid for pid in first if alive(pid)]
@@ -81,7 +83,7 @@ def test_a_worker_that_is_killed_from_outside_costs_no_result(tmp_path):
     killed = []
     with local() as made:
         found = {}
-        for item, pid in made.map(partial(naps, seconds=0.02), Listed(range(60))):
+        for item, pid in itertools.chain.from_iterable(made.map(partial(naps, seconds=0.02), Listed(range(60)))):
             found[item] = pid
             if len(found) == 8:
                 killed.append(pid)
@@ -157,7 +159,8 @@ class Scarce:
 @pytest.mark.parametrize("make", [inline, local])
 def test_a_supply_that_has_nothing_for_a_while(make):
     with make() as made:
-        assert sorted(made.map(squares, Scarce(range(5)))) == [(i, i * i) for i in range(5)]
+        found = itertools.chain.from_iterable(made.map(squares, Scarce(range(5))))
+        assert sorted(found) == [(i, i * i) for i in range(5)]
 
 
 def test_in_another_thread():
@@ -169,7 +172,7 @@ def test_in_another_thread():
 
 
 DRIVER = """
-import contextlib, json, sys
+import contextlib, itertools, json, sys
 from functools import partial
 from simulator.study.executors import Inline, Listed, Local
 from tests.executor_work import naps
@@ -179,7 +182,7 @@ made = Local(workers) if workers > 1 else Inline()
 print("started", flush=True)
 try:
     with made, contextlib.closing(made.map(partial(naps, seconds=seconds), Listed(range(1000)))) as found:
-        for item, pid in found:
+        for item, pid in itertools.chain.from_iterable(found):
             print(json.dumps([item, pid]), flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -255,7 +258,7 @@ def test_a_script_without_a_main_guard(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from simulator.study.executors import Listed, Local\nfrom tests.executor_work import squares\n"
-        "with Local(2) as made:\n    print(sum(r for _, r in made.map(squares, Listed(range(10)))))\n"
+        "with Local(2) as made:\n    print(sum(r for c in made.map(squares, Listed(range(10))) for _, r in c))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from simulator.study.run import execute
+
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 120
 
@@ -32,6 +34,26 @@ set: {memory.dram.model: ideal}
 baseline: int8_systolic
 """
 POINTS = 2 * 9 * 5
+
+
+def test_what_is_told_as_done_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr("simulator.report.figures.write_figures", lambda *_: [])
+    (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
+    told = []
+
+    def look(done, total, label):
+        if not done:
+            told.append((0, 0))
+            return
+        with contextlib.closing(sqlite3.connect(tmp_path / "run" / "results.sqlite")) as db:
+            told.append((done, db.execute("SELECT count(*) FROM points").fetchone()[0]))
+
+    for workers in (1, 2):
+        execute(tmp_path / "study.yaml", tmp_path / "run", workers=workers, fresh=True, progress=look)
+        assert [done for done, _ in told] == list(range(POINTS + 1))
+        assert all(stored >= done for done, stored in told)
+        told.clear()
+
 
 NURSERY = """
 import os, sys

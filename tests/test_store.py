@@ -221,6 +221,29 @@ def test_a_limit_on_file_sizes_is_one_line_and_loses_nothing(tmp_path):
         assert store.keys() == stored
 
 
+def test_points_that_are_stored_together_are_stored_all_or_none(tmp_path):
+    long = {str(i): Stored(ROW | {"text": "x" * 500, "new": i}, LAYERS) for i in range(2000)}
+    with Store(tmp_path) as store:
+        store.put("before", ROW)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+        try:
+            with pytest.raises(OutputError, match="finished points are kept"):
+                store.put_many(long)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert store.keys() == ["before"]
+        with pytest.raises(TypeError):
+            store.put_many({"good": Stored(ROW, []), "bad": Stored({"x": object()}, [])})
+        assert store.keys() == ["before"]
+        some = dict(list(long.items())[:3])
+        store.put_many(some)  # names that were numbered above are numbered again
+        store.put_many({})
+    with Store(tmp_path) as store:
+        assert store.keys() == ["before", "0", "1", "2"]
+        assert store.get_many(some) == some
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_rights(tmp_path):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -205,12 +205,12 @@ def find_file(ref: str, near: Path | None = None) -> Path:
 
 
 @contextmanager
-def named_at(where: str) -> Iterator[None]:
+def named_at(where: str | Callable[[], str]) -> Iterator[None]:
     """A name or a file that does not exist becomes a complaint about the field that names it, at ``where``."""
     try:
         yield
     except (UnknownNameError, NoSuchFileError) as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(f"{where if isinstance(where, str) else where()}: {error}") from None
 
 
 def _names_in(folder: Path) -> list[str]:

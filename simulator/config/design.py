@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, PrivateAttr, field_validator
 
 from simulator.config.dram import DramPart
-from simulator.config.load import Source
 from simulator.config.pass_kinds import FusibleKind
 from simulator.config.quantisation import Quantisation
 from simulator.config.record import Record
+from simulator.config.yaml_nodes import Origins
 
 __all__ = [
     "Array",
@@ -255,7 +255,7 @@ class Design(Record):
     node_nm: Annotated[float, Field(gt=0)] | None = None
     """Technology node that prices are scaled to [nm]; null: the price list's own."""
 
-    _source: Source | None = PrivateAttr(default=None)
+    _source: Origins | None = PrivateAttr(default=None)
 
     def for_op(self, workload: str, op: str) -> Design:
         """This design as the first of its layers that fits sets it for one op of a workload; without layers."""

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
-__all__ = ["Memory", "once", "remembering"]
+__all__ = ["Memory", "Same", "once", "remembering"]
 
 Memory = dict[Any, Any]
 """What was read, by what asked for it."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_T = TypeVar("_T")
 _memory: ContextVar[Memory | None] = ContextVar("memory", default=None)
 
 
@@ -36,20 +37,30 @@ def once(function: Callable[_P, _R]) -> Callable[_P, _R]:
     @wraps(function)
     def remembered(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         memory = _memory.get()
-        key = (function.__qualname__, args, tuple(sorted(kwargs.items())))
-        if memory is None or not _is_hashable(key):
+        if memory is None:
             return function(*args, **kwargs)
-        if key not in memory:
-            memory[key] = function(*args, **kwargs)
-        found: _R = memory[key]
+        key = (function.__qualname__, args, tuple(sorted(kwargs.items())) if kwargs else ())
+        try:
+            found: _R = memory[key]
+        except TypeError:  # unhashable
+            return function(*args, **kwargs)
+        except KeyError:
+            found = memory[key] = function(*args, **kwargs)
         return found
 
     return remembered
 
 
-def _is_hashable(key: object) -> bool:
-    try:
-        hash(key)
-    except TypeError:
-        return False
-    return True
+class Same(Generic[_T]):
+    """A frozen object as an argument that a cache tells apart by which object it is, whatever it equals."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: _T) -> None:
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.it is other.it
+
+    def __hash__(self) -> int:
+        return id(self.it)

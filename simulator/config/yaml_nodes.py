@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
 from simulator.errors import ConfigError
 
-__all__ = ["Lines", "Source", "Steps", "check", "dotted", "found", "one_line", "parse", "place", "shorten"]
+__all__ = ["Lines", "Origins", "Source", "Steps", "check", "dotted", "found", "one_line", "parse", "place", "shorten"]
 
 Steps = tuple[str | int, ...]
 """Where a value lies in a document: the keys and list positions that lead to it."""
@@ -33,6 +33,16 @@ _CORE = "tag:yaml.org,2002:"
 _RESOLVER = yaml.resolver.Resolver()
 _CONSTRUCTOR = yaml.constructor.SafeConstructor()
 _NUMBER = re.compile(r"([-+]?)([0-9][0-9_]*)?(?:\.([0-9_]*))?(?:[eE]([-+]?)([0-9]+))?")
+
+
+class Origins(Protocol):
+    """Where each value of a document was written."""
+
+    def origin(self, path: Steps) -> tuple[str, int | None]:
+        """Label and line of ``path``; no line if it was not read from a file."""
+
+    def where(self, path: Steps) -> str:
+        """``label:line: dotted.path``, as every complaint starts."""
 
 
 @dataclass(frozen=True)

@@ -111,34 +111,34 @@ def make_bill(
     dram: DramPrices,
     dram_gb_s: float,
     cores: int = 1,
+    dram_standard: str = "",
+    scaling: str = "",
 ) -> Bill:
     """Look up every part, action and scratchpad; ``parts`` are of all cores, the scratchpads of one. There is one
     global buffer, or none.
 
     Args:
         dram, dram_gb_s: what off-chip memory costs, and its bandwidth.
+        dram_standard, scaling: of the bill.
 
     Raises: CostError naming what has no price, with the scratchpad's field.
     """
-    for part in parts:
-        _require("part", part, library.parts, library.name)
+    _require_all("part", parts, library.parts, library.name)
     charged = tuple(actions) if library.conventions.core_energy == "per_mac" else ()
-    for action in charged:
-        _require("action", action, library.actions, library.name)
+    _require_all("action", charged, library.actions, library.name)
     buffers = {} if memory.global_buffer is None else {"global_buffer": _sram(library, memory, "global_buffer")}
     buffers |= {name: _sram(library, memory, name).times(cores) for name in BUFFERS}
-    return Bill(library, dict(parts), buffers, clock_mhz, dram, dram.channels(dram_gb_s), actions=charged)
+    channels = dram.channels(dram_gb_s)
+    return Bill(library, dict(parts), buffers, clock_mhz, dram, channels, dram_standard, scaling, actions=charged)
 
 
 def make_gpu_bill(
     library: CostLibrary, parts: Mapping[str, int], actions: Iterable[str], sms: int, clock_mhz: float, dram: DramPrices
 ) -> Bill:
     """Look up what a GPU's datapath does, and ``parts`` that it adds to the die. Raises: CostError."""
-    for part in parts:
-        _require("part", part, library.parts, library.name)
+    _require_all("part", parts, library.parts, library.name)
     charged = tuple(actions)
-    for action in charged:
-        _require("action", action, library.actions, library.name)
+    _require_all("action", charged, library.actions, library.name)
     return Bill(library, dict(parts), {}, clock_mhz, dram, sms=sms, actions=charged)
 
 
@@ -160,6 +160,12 @@ def price_dram(library: CostLibrary, standard: str | None) -> DramPrices:
         message = f"cost library '{library.name}' has no DRAM '{standard}'{known}"
         raise CostError(message, ("memory", "dram", "standard"))
     return library.drams[standard]
+
+
+def _require_all(kind: str, names: Iterable[str], priced: Mapping[str, Any], library: str) -> None:
+    if not priced.keys() >= set(names):
+        for name in names:
+            _require(kind, name, priced, library)
 
 
 def _require(kind: str, name: str, priced: Mapping[str, Any], library: str) -> None:
@@ -279,4 +285,4 @@ def by_group(energy: Mapping[str, float]) -> dict[str, float]:
 
 def total(lines: Mapping[str, float]) -> float:
     """Sum of a breakdown."""
-    return float(sum(lines.values()))
+    return sum(lines.values(), 0.0)

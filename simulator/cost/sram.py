@@ -6,8 +6,10 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from simulator.config.cost import SramMacro, SramTable
+from simulator.config.once import Same
 from simulator.errors import CostError
 
 __all__ = ["SramPrice", "macros_used", "price_sram"]
@@ -27,6 +29,8 @@ class SramPrice:
 
     def times(self, count: int) -> SramPrice:
         """That many such scratchpads."""
+        if count == 1:
+            return self
         grown = {name: getattr(self, name) * count for name in ("leakage_mw", "area_um2", "banks")}
         return replace(self, **grown)
 
@@ -41,6 +45,12 @@ def price_sram(table: SramTable, capacity_bytes: float, word_bits: int, banks: i
     nothing is smoothed.
     Raises: CostError if width or size of a bank lies outside the table.
     """
+    return _price(Same(table), capacity_bytes, word_bits, banks)
+
+
+@lru_cache(maxsize=128)
+def _price(same: Same[SramTable], capacity_bytes: float, word_bits: int, banks: int) -> SramPrice:
+    table = same.it
     widths = sorted({m.word_bits for m in table.macros})
     if not widths[0] <= word_bits <= widths[-1]:
         span = f"words from {widths[0]} to {widths[-1]} bits are" if len(widths) > 1 else f"{widths[0]}-bit words are"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.elementwise import anywhere, everywhere
 from simulator.errors import ConservationError
 from simulator.tiles import Tiles, TileTable
 
@@ -76,7 +77,7 @@ class Timing:
 
 def shown(stalls: dict[str, int]) -> dict[str, int]:
     """The causes that an array of its kind has: those of GPUs are left out where none of them took a cycle."""
-    is_gpu = any(stalls.get(cause) for cause in _GPU_CAUSES)
+    is_gpu = any(anywhere(stalls.get(cause, 0)) for cause in _GPU_CAUSES)
     return {cause: cycles for cause, cycles in stalls.items() if is_gpu or cause not in _GPU_CAUSES}
 
 
@@ -168,9 +169,9 @@ def split(spent: Spent, waits: Waits, events: NDArray[np.int64] | None = None) -
     stalls = dict.fromkeys(STALL_CAUSES, 0) | spent.own
     cached = waits.before_unloaded - (0 if spent.first_loads else spent.fill)
     stalls["stall_dram_read"] = waits.before_tiles - spent.fill - cached
-    stalls["stall_l2"] += cached
+    stalls["stall_l2"] = stalls["stall_l2"] + cached
     stalls["stall_epilogue" if spent.frees else "stall_dram_write"] = waits.frozen
-    stalls["stall_dram_write"] += waits.end - waits.results_out
+    stalls["stall_dram_write"] = stalls["stall_dram_write"] + waits.end - waits.results_out
     compute = spent.fill + spent.issue + spent.drain
     timing = Timing(waits.end, compute, stalls, events, spent.fill_drain_cycles)
     _check(timing, spent.compute_cycles, spent.fill_drain_cycles)
@@ -193,16 +194,17 @@ def check(timing: Timing, tiles: Tiles) -> None:
 
 
 def _check(timing: Timing, compute_cycles: int, fill_drain_cycles: int) -> None:
-    if timing.compute_cycles != compute_cycles:
+    if not everywhere(timing.compute_cycles == compute_cycles):
         raise ConservationError(
             f"compute cycles of the tiles are {timing.compute_cycles}, their closed form says {compute_cycles}"
         )
-    if timing.compute_cycles + sum(timing.stalls.values()) != timing.total_cycles or min(timing.stalls.values()) < 0:
+    by_cause = timing.compute_cycles + sum(timing.stalls.values())
+    if not everywhere(by_cause == timing.total_cycles) or any(anywhere(n < 0) for n in timing.stalls.values()):
         raise ConservationError(f"cycles by cause do not sum to the total: {timing.by_cause()}")
-    if timing.fill_drain_cycles != fill_drain_cycles or timing.fill_drain_cycles > timing.compute_cycles:
+    filling = timing.fill_drain_cycles
+    if not everywhere(filling == fill_drain_cycles) or anywhere(filling > timing.compute_cycles):
         raise ConservationError(
-            f"{timing.fill_drain_cycles} cycles of fill and drain, where the tiles have {fill_drain_cycles} "
-            f"of {timing.compute_cycles}"
+            f"{filling} cycles of fill and drain, where the tiles have {fill_drain_cycles} of {timing.compute_cycles}"
         )
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "LOOPS",
     "MOST_TILES",
     "ORDERS",
+    "STREAM_GRANULE",
     "Blocking",
     "BufferLimits",
     "Candidates",
@@ -35,7 +36,7 @@ ORDERS: tuple[Order, ...] = ("mnk", "mkn", "nmk", "nkm", "kmn", "knm")
 """Loops over blocks, outermost first."""
 LOOPS = tuple(tuple("mnk".index(dim) for dim in order) for order in ORDERS)
 """The same as kernels know them: 0, 1, 2 for m, n, k."""
-_STREAM_GRANULE = 16
+STREAM_GRANULE = 16
 """Blocks along a streamed M or N are multiples of this many, so that few are tried."""
 MOST_TILES = 1 << 18
 """Blockings of more tiles are not tried where there are others."""
@@ -215,8 +216,8 @@ def _granules(op: Op, array: ArrayShape, bits: OperandBits) -> tuple[int, int, i
         return array.rows, array.cols, op.K
     down = lcm(bits.k_align, array.rows // gcd(array.rows, array.cycles_per_step))
     if array.dataflow == "ws":
-        return _STREAM_GRANULE, array.cols, down
-    return array.cols, _STREAM_GRANULE, down
+        return STREAM_GRANULE, array.cols, down
+    return array.cols, STREAM_GRANULE, down
 
 
 def _fits(sizes: NDArray[np.int64], bits: OperandBits, limits: BufferLimits) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from simulator.counts import Counts, Traffic
 from simulator.datapath import Datapath, TileCosts
+from simulator.elementwise import everywhere
 from simulator.mapping.accesses import Accesses, PadAccesses
 from simulator.mapping.array_shape import ArrayShape
 from simulator.mapping.blocking import OperandBits
@@ -78,7 +79,7 @@ def count_sums(
     shared: Mapping[tuple[str, str], Traffic] = MappingProxyType({}),
 ) -> Counts:
     """The same from what the tiles add up to."""
-    assert tiles.macs == op.M * op.N * op.K, "tiles must cover the GEMM exactly once"
+    assert everywhere(tiles.macs == op.M * op.N * op.K), "tiles must cover the GEMM exactly once"
     passes = _passes(op, array, tiles)
     sums = _sum_bits(op, tiles, bits, passes)
     act_more, weight_more = (costs.act_buffer_bits, costs.weight_buffer_bits) if costs else ((0, 0), (0, 0))

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import lcm
 from typing import Any
 
@@ -170,6 +171,7 @@ def _too_small(job: VectorJob, limits: BufferLimits, m: int, n: int) -> str:
     return next((pad for pad, bits, most in needed if bits > most), "")
 
 
+@lru_cache(maxsize=4096)
 def _nest(job: VectorJob, lanes: Lanes, m: int, n: int, depths: tuple[int, int, int]) -> LoopNest:
     """The tiles of one block size: a loop over the rows, one over the columns inside."""
     counts = -(-job.rows // m), -(-job.cols // n)

@@ -212,8 +212,10 @@ def layer_times(layers: pd.DataFrame, results: pd.DataFrame, limit: int = MAX_OP
 
 def best_points(results: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
     """Columns design, point, value: the geometric mean of ``values`` over workloads, in the order of the records."""
-    table = _keyed(results).assign(value=values)
-    return table.groupby(["design", "point"], sort=False)["value"].agg(geomean).dropna().reset_index()
+    positive = values.astype(float).where(values.astype(float) > 0)
+    table = _keyed(results).assign(value=np.log(positive))
+    means = table.groupby(["design", "point"], sort=False)["value"].mean().dropna()
+    return np.exp(means).reset_index()
 
 
 def exactness(results: pd.DataFrame) -> tuple[int, int, int]:

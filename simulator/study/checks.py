@@ -10,7 +10,6 @@ from simulator.config import Design, Source, Study
 from simulator.config.catalogue import kind_written
 from simulator.errors import ConfigError, OlivineError, did_you_mean
 from simulator.study.columns import require_drawable
-from simulator.study.point import split_axes
 from simulator.study.points import Points
 from simulator.study.workloads import Workload
 
@@ -30,8 +29,7 @@ def require_sound(points: Points) -> None:
     _require_claims(study, source, designs, gpus, workloads)
     _require_series(study, source, designs, workloads)
     require_drawable(study, source, [path for axis in points.space.axes for path in axis.paths])
-    first = points.space.combination(0)
-    opened = [points.workload(i, first) for i in range(len(workloads))]
+    opened = [points.workload(i, points.space.choices(0)) for i in range(len(workloads))]
     _require_measured(study, source, opened)
     for design in _with_layers(points):
         _require_layers_to_match(design, opened)
@@ -73,9 +71,8 @@ def _with_layers(points: Points) -> Iterator[Design]:
         values = range(1 if axis is None else len(points.space.axes[axis]))
         for value in values:
             choices = [value if i == axis else 0 for i in range(len(points.space.axes))]
-            own = split_axes(points.space.combination(points.space.index_of(choices)))[0]
             try:
-                yield points.design(place, own)
+                yield points.design(place, tuple(choices))
             except ConfigError:
                 continue
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from simulator.config import kind_of
@@ -32,7 +33,13 @@ MEETS = "meets_constraints"
 
 def constraints_of(points: Points) -> list[Condition]:
     """The constraints. Raises: ConfigError."""
-    return [parse_condition(text, ANYTHING, where) for text, where in constraints_as_written(points)]
+    return [_parsed(text, where) for text, where in constraints_as_written(points)]
+
+
+@lru_cache
+def _parsed(text: str, where: str) -> Condition:
+    """A constraint, whatever it looks at, parsed once for all points. Raises: ConfigError."""
+    return parse_condition(text, ANYTHING, where)
 
 
 def breaks_known(points: Points, point: Point) -> Row | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ from simulator import datapath as datapaths
 from simulator.config.study import Fidelity
 from simulator.datapath.blame import TRACEBACK_VARIABLE
 from simulator.errors import OlivineError, OutputError, TraceError
+from simulator.study.alike import alike_rows
 from simulator.study.constraints import breaks_known
 from simulator.study.failure import Failure, Where, unplaced
 from simulator.study.passes import PassResult, simulate_step
-from simulator.study.point import Point, split_axes
+from simulator.study.point import Point
 from simulator.study.points import Points, open_points
 from simulator.study.rows import Row, layer_row, point_row
 from simulator.study.setup import StudySetup
@@ -46,11 +47,23 @@ def evaluate(setup: StudySetup, indices: Sequence[int]) -> list[PointResult]:
     """Run points by number, in their order. Raises: OlivineError if the study itself cannot be opened."""
     points = open_points(setup)
     with points.remembering():
-        return [_evaluated(points, index) for index in indices]
+        begun = [_begun(points, index) for index in indices]
+        asked = {one.index: one.point for one in begun if isinstance(one, _Built)}
+        rows = _at_once(points, asked)
+        return [_finished(points, one, rows) if isinstance(one, _Built) else one for one in begun]
 
 
-def _evaluated(points: Points, index: int) -> PointResult:
-    study = points.study
+@dataclass(frozen=True)
+class _Built:
+    """A point that has to be run."""
+
+    index: int
+    key: str
+    point: Point
+
+
+def _begun(points: Points, index: int) -> PointResult | _Built:
+    """A point built, or what is known of it without running it."""
     key = points.key(index)
     try:
         point = points.point(index)
@@ -59,6 +72,26 @@ def _evaluated(points: Points, index: int) -> PointResult:
     known = breaks_known(points, point)  # what it raises is wrong with the study, not with the point
     if known is not None:
         return PointResult(index, key, known, [], [])
+    return _Built(index, key, point)
+
+
+def _at_once(points: Points, asked: Mapping[int, Point]) -> dict[int, Row]:
+    """Rows of the points that can be run together. Where a law of conservation is broken there are none: each is run
+    alone, and that which breaks it is told.
+    """
+    if points.setup.keep_layers:
+        return {}
+    study = points.study
+    try:
+        return alike_rows(asked, study.fidelity, study.seed)
+    except OlivineError:
+        return {}
+
+
+def _finished(points: Points, built: _Built, rows: Mapping[int, Row]) -> PointResult:
+    index, key, point, study = built.index, built.key, built.point, points.study
+    if index in rows:
+        return PointResult(index, key, rows[index], [], [])
     try:
         row, layers, mismatches = run_point(point, study.fidelity, study.seed, with_layers=points.setup.keep_layers)
     except Exception as error:
@@ -68,7 +101,8 @@ def _evaluated(points: Points, index: int) -> PointResult:
 
 def documents_of(points: Points, index: int) -> dict[str, Where]:
     """Where fields of a point's design and of its study are written."""
-    design = points.design(points.split(index)[0], split_axes(points.axes(index))[0])
+    place, _, combination = points.split(index)
+    design = points.design(place, points.space.choices(combination))
     return {"design": lambda steps: design.where(*steps), "study": points.setup.source.where}
 
 

@@ -12,7 +12,7 @@ from simulator.study.blocking_bounds import Channel
 from simulator.study.blocking_search import Room, search
 from simulator.workload import Op
 
-__all__ = ["channel_of", "fast_blocking", "room_of"]
+__all__ = ["channel_of", "fast_blocking", "orders_of", "room_of"]
 
 
 def fast_blocking(
@@ -33,7 +33,7 @@ def fast_blocking(
     in_parts = pinned.order is not None or (pinned.k is not None and pinned.k < op.K)
     if limits is None or (array.dataflow == "os" and in_parts):
         return None
-    orders = np.array([order in _orders(array, pinned) for order in ORDERS])
+    orders = np.array([order in orders_of(array, pinned) for order in ORDERS])
     found = search(
         case_of(op, array, bits),
         room_of(bits, limits),
@@ -49,7 +49,8 @@ def fast_blocking(
     return Blocking(found.m, found.n, found.k, ORDERS[found.order]) if found.m else None
 
 
-def _orders(array: ArrayShape, pinned: Pinned) -> tuple[str, ...]:
+def orders_of(array: ArrayShape, pinned: Pinned) -> tuple[str, ...]:
+    """Orders of loops that are searched."""
     if pinned.order is not None:
         return (pinned.order,)
     return ("mnk", "nmk") if array.dataflow == "os" else ORDERS

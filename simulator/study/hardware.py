@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from simulator import datapath as datapaths
@@ -22,7 +23,7 @@ from simulator.mapping import OperandBits
 from simulator.study.drams import search_dram
 from simulator.workload import Op
 
-__all__ = ["Hardware", "make_datapath", "with_layers"]
+__all__ = ["Hardware", "make_datapath", "require_datapaths", "with_layers"]
 
 Path = tuple[str | int, ...]
 _H = TypeVar("_H", bound="Hardware")
@@ -106,9 +107,9 @@ class Hardware:
         """Component -> pJ."""
         return energy_pj(self.bill, counts)
 
-    @property
+    @cached_property
     def area(self) -> dict[str, float]:
-        """Component -> um^2; empty where it is not known."""
+        """Component -> um^2; empty where it is not known. No one may change it."""
         return area_um2(self.bill)
 
 
@@ -122,6 +123,8 @@ def with_layers(
         check: raises if a layer's hardware cannot be the design's own.
     """
     base = make(design.datapath.options, ("datapath",))
+    if not design.layers:
+        return base
     layers = []
     for index, layer in enumerate(design.layers):
         path = ("layers", index, "datapath")
@@ -146,3 +149,10 @@ def make_datapath(design: Design, options: dict[str, Any], path: Path) -> Datapa
         raise ConfigError(f"{design.where(*path, error.option)}: {error}") from None
     except UnknownNameError as error:
         raise ConfigError(f"{design.where('datapath', 'name')}: {error}") from None
+
+
+def require_datapaths(design: Design) -> None:
+    """The design's datapath with its options and those of its layers exists. Raises: ConfigError."""
+    make_datapath(design, design.datapath.options, ("datapath",))
+    for i, layer in enumerate(design.layers):
+        make_datapath(design, design.datapath.options | layer.datapath, ("layers", i, "datapath"))

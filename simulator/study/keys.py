@@ -16,6 +16,7 @@ from typing import Any
 from simulator.config import Design
 from simulator.config.design import BankedDramSpec, SystolicDesign
 from simulator.config.once import once
+from simulator.config.yaml_nodes import Steps
 from simulator.datapath.registry import files, package_files, source_file
 from simulator.study.drams import dram_part
 from simulator.study.libraries import prices_sha256
@@ -23,8 +24,8 @@ from simulator.study.programs import kernel_list
 from simulator.study.workloads import Workload
 
 __all__ = [
-    *("NO_NUMBERS", "code_of", "code_sha256", "content_key", "content_of", "datapath_sha256", "design_content"),
-    *("numbers_sha256", "run_content"),
+    *("FILE_FIELDS", "NO_NUMBERS", "code_of", "code_sha256", "content_key", "content_of", "datapath_sha256"),
+    *("files_content", "numbers_sha256", "run_content"),
 ]
 
 SCHEMA_VERSION = 2
@@ -41,7 +42,14 @@ NO_NUMBERS = (
 from which numbers come imports any of it (tests/test_points.py).
 """
 
+FILE_FIELDS: tuple[Steps, ...] = (
+    *(("cost",), ("node_nm",), ("memory", "dram")),
+    *(("datapath",), ("layers",), ("kernels",)),
+)
+"""Fields of a design that decide which files and datapaths it depends on."""
+
 Content = Mapping[str, Any]
+_json = json.JSONEncoder(sort_keys=True).encode
 
 
 @cache
@@ -78,17 +86,12 @@ def datapath_sha256(path: Path) -> str:
 
 def content_key(content: Content) -> str:
     """The address of what depends on ``content`` and nothing else."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_json(content).encode()).hexdigest()
 
 
-def design_content(design: Design) -> dict[str, Any]:
-    """All that a design's results depend on, beside the workload. Raises: ConfigError or CostError."""
-    return {
-        "design": design.model_dump(mode="json", exclude={"description"}),
-        "prices": prices_sha256(design),
-        **_named_files(design),
-        **code_of(design),
-    }
+def files_content(design: Design) -> dict[str, Any]:
+    """What is in the files that a design's results depend on, beside its fields. Raises: ConfigError or CostError."""
+    return {"prices": prices_sha256(design), **_named_files(design), **code_of(design)}
 
 
 def content_of(design: Design, workload: Workload, fidelity: str, seed: int) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from simulator.config import Source, Study
 from simulator.study.checks import require_sound
 from simulator.study.members import Member, keeps_its_size, resized
-from simulator.study.point import Point, split_axes
+from simulator.study.point import Point
 from simulator.study.points import Points, open_points
 from simulator.study.setup import StudySetup
+from simulator.study.space import Choices
 from simulator.study.workloads import Workload
 
 __all__ = ["Layout", "lay_out"]
@@ -24,12 +24,13 @@ class Layout:
 
     Attributes:
         runs: per workload, what it is at each combination of the axes.
-        families: per design, a member for each combination of those axes that are a design's, by their values.
+        families: per design, a member for each combination of those axes that are a design's, by the places of
+            their values.
     """
 
     points_of: Points
     runs: list[list[Workload]]
-    families: list[dict[str, Member]]
+    families: list[dict[Choices, Member]]
 
     @property
     def study(self) -> Study:
@@ -55,9 +56,10 @@ class Layout:
         return [self._point(*self.points_of.split(index)) for index in self.points_of.indices()]
 
     def _point(self, design: int, workload: int, combination: int) -> Point:
-        axes = self.points_of.space.combination(combination)
-        member, ran = self.families[design][_at(axes)], self.runs[workload][combination]
-        return Point(member.hardware.on(ran.name), ran, axes, member.size)
+        points, ran = self.points_of, self.runs[workload][combination]
+        choices = points.space.choices(combination)
+        member = self.families[design][points.own(choices)]
+        return Point(member.hardware.on(ran.name), ran, points.space.at(choices), member.size)
 
 
 def lay_out(study: Study, source: Source, overrides: Mapping[str, Any]) -> Layout:
@@ -65,14 +67,10 @@ def lay_out(study: Study, source: Source, overrides: Mapping[str, Any]) -> Layou
     points = open_points(StudySetup(study, source, overrides))
     require_sound(points)
     with points.remembering():
-        runs = [[points.workload(i, axes) for axes in points.space] for i in range(len(study.workloads))]
-        own = {_at(axes): split_axes(axes)[0] for axes in points.space}
-        families = [{at: points.member(i, values) for at, values in own.items()} for i in range(len(study.designs))]
+        every = [points.space.choices(combination) for combination in range(points.space.size)]
+        runs = [[points.workload(i, choices) for choices in every] for i in range(len(study.workloads))]
+        own = {points.own(choices): choices for choices in every}
+        families = [{at: points.member(i, choices) for at, choices in own.items()} for i in range(len(study.designs))]
         for member in (member for family in families for member in family.values()):
             member.make()  # what is wrong is said at once
     return Layout(points, runs, families)
-
-
-def _at(axes: Mapping[str, Any]) -> str:
-    """What tells combinations apart for a design."""
-    return json.dumps(split_axes(axes)[0])

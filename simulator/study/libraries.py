@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from simulator.config import Design, load_cost, load_scaling, load_sram_at, named_at
@@ -20,7 +21,7 @@ __all__ = ["gpu_library_of", "library_of", "prices_sha256"]
 
 def library_of(design: SystolicDesign) -> tuple[CostLibrary, str]:
     """A systolic design's price list, and how it was scaled. Raises: ConfigError or CostError."""
-    with named_at(design.where("cost")):
+    with named_at(lambda: design.where("cost")):
         return _library_at(design.cost, _near(design), design.node_nm)
 
 
@@ -46,7 +47,7 @@ def gpu_library_of(design: Design, cost: str) -> tuple[CostLibrary, str]:
 
     Raises: ConfigError or CostError.
     """
-    with named_at(design.where("cost")):
+    with named_at(lambda: design.where("cost")):
         return _gpu_library_at(cost, _near(design), design.node_nm)
 
 
@@ -67,7 +68,7 @@ def prices_sha256(design: Design) -> str:
     """Hash of all prices that a design may be charged. Raises: ConfigError or CostError."""
     assert isinstance(design, SystolicDesign | TensorCoreDesign), "a design has one of the kinds of array"
     of = _library_at if isinstance(design, SystolicDesign) else _gpu_library_at
-    with named_at(design.where("cost")):
+    with named_at(lambda: design.where("cost")):
         return _sha256_of(of, design.cost, _near(design), design.node_nm)
 
 
@@ -80,4 +81,9 @@ def _sha256_of(of: Callable[..., tuple[CostLibrary, str]], cost: str, near: Path
 def _near(design: Design) -> Path:
     """The folder of the file that names the price list."""
     label, _ = design._source.origin(("cost",)) if design._source else ("", None)
+    return _folder_of(label)
+
+
+@lru_cache
+def _folder_of(label: str) -> Path:
     return Path(label).parent

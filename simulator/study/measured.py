@@ -7,29 +7,34 @@ are then made as for every other run. Equal to ``run_nest`` and ``CorePlan.count
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from simulator.counts import Counts
 from simulator.datapath import Datapath
+from simulator.elementwise import larger
 from simulator.engine import IdealDram, Timing
 from simulator.engine.loops import ANY_WAITING, DRAIN, FILL, RAN, run_loops
 from simulator.engine.timing import OWN_CAUSES, Spent, Waits, split
 from simulator.kernels import kernel
 from simulator.mapping.accesses import Accesses, PadAccesses
-from simulator.mapping.blocking import LOOPS, ORDERS
+from simulator.mapping.array_shape import ArrayShape
+from simulator.mapping.blocking import LOOPS, ORDERS, OperandBits
 from simulator.mapping.blocks import ISSUE, STREAM, case_of, compute_cycles, fill_rows
 from simulator.mapping.counting import count_sums
 from simulator.mapping.tile_sums import TileSums, add_row, widths_of
 from simulator.study.blocking_search import time_kind
 from simulator.study.fast_blocking import channel_of
 from simulator.study.planning import GemmPlan
+from simulator.workload import Op
 
-__all__ = ["measured"]
+__all__ = ["UNCOUNTED", "accounted", "measured"]
 
 _OWN = dict.fromkeys(OWN_CAUSES.values(), 0)
-_UNCOUNTED = PadAccesses(Accesses(0, 0, 1), Accesses(0, 0, 1), Accesses(0, 0, 1))
+UNCOUNTED = PadAccesses(Accesses(0, 0, 1), Accesses(0, 0, 1), Accesses(0, 0, 1))
 
 
 def measured(gemm: GemmPlan, dram: IdealDram, datapath: Datapath, *, accesses: bool = True) -> tuple[Timing, Counts]:
@@ -43,17 +48,32 @@ def measured(gemm: GemmPlan, dram: IdealDram, datapath: Datapath, *, accesses: b
     numbers = case_of(op, gemm.array, gemm.bits)
     shape = (b.m, b.n, b.k), b.counts(op), LOOPS[ORDERS.index(b.order)]
     channel, widths = channel_of(dram, gemm.depths), widths_of(gemm.bits, gemm.memories.burst_bytes)
-    waits, (fill, drain, issue, stream, compute), sums = _measure(numbers, channel, widths, *shape)
-    spent = Spent(fill, drain, issue, compute, max(compute - stream, 0), _OWN, True, False)
-    timing = split(spent, Waits(*waits))
-    pads = gemm.accesses if accesses else _UNCOUNTED
-    cycles = timing.total_cycles
-    counts = count_sums(op, TileSums(*sums), compute, gemm.array, gemm.bits, datapath, cycles, pads)
+    waits, spent, sums = measure(numbers, channel, widths, *shape)
+    pads = gemm.accesses if accesses else UNCOUNTED
+    return accounted(op, gemm.array, gemm.bits, datapath, waits, spent, sums, pads)
+
+
+def accounted(
+    op: Op,
+    array: ArrayShape,
+    bits: OperandBits,
+    datapath: Datapath,
+    waits: Sequence[Any],
+    spent: Sequence[Any],
+    sums: Sequence[Any],
+    pads: PadAccesses,
+) -> tuple[Timing, Counts]:
+    """Cycles by cause, and counts, from what a compiled run found: ``Waits``; fill, drain, issue, stream and compute
+    cycles; ``TileSums``; each a number, or an array of one for each of many designs. Raises: ConservationError.
+    """
+    fill, drain, issue, stream, compute = spent
+    timing = split(Spent(fill, drain, issue, compute, larger(compute - stream, 0), _OWN, True, False), Waits(*waits))
+    counts = count_sums(op, TileSums(*sums), compute, array, bits, datapath, timing.total_cycles, pads)
     return timing, replace(counts, compute_cycles=timing.compute_cycles)
 
 
 @kernel
-def _measure(case, channel, widths, sizes, counts, order):
+def measure(case, channel, widths, sizes, counts, order):
     """``Waits``; fill, drain, issue, stream and compute cycles; ``TileSums``."""
     rows, spans, sums = np.empty((27, 18), np.int64), np.empty((27, 9), np.int64), np.zeros(15, np.int64)
     along = (counts[order[0]], counts[order[1]], counts[order[2]])

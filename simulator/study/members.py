@@ -28,7 +28,6 @@ class Member:
     """
 
     build: Build
-    axes: dict[str, Any]
     size: str = ""
 
     @cached_property

@@ -43,7 +43,17 @@ from simulator.study.workloads import TensorSource
 from simulator.tiles import TileTable
 from simulator.workload import Op, Pass, Work, work_of
 
-__all__ = ["PassResult", "Step", "plan_step", "repeated_at_once", "simulate_pass", "simulate_step", "time_pass"]
+__all__ = [
+    "PassResult",
+    "Step",
+    "plan_step",
+    "repeated_at_once",
+    "run_pass",
+    "simulate_pass",
+    "simulate_step",
+    "time_pass",
+    "waiting_of",
+]
 
 Step = Op | Pass
 Side = Literal["act", "weight"]
@@ -96,7 +106,7 @@ def simulate_pass(
 ) -> PassResult:
     """Run one pass. Raises: as ``time_pass``."""
     step = cast(Pass, steps[index])
-    run = _run(hardware, steps, index, fidelity)
+    run = run_pass(hardware, steps, index, fidelity)
     times = step.count // repeated_at_once(hardware, steps, index)
     key = "pass", id(run), times  # a run that is met again is the same object, and held with what was made of it
     if key not in hardware.known:
@@ -106,8 +116,20 @@ def simulate_pass(
     return PassResult(step, run.tiles, timing, counts, energy)
 
 
-def _run(hardware: Hardware, steps: Sequence[Step], index: int, fidelity: Fidelity) -> PassRun:
-    """As ``time_pass``, without tables where loops say as much."""
+def waiting_of(hardware: SystolicHardware, steps: Sequence[Step], index: int) -> int | None:
+    """Cycles that one repetition of a fused pass adds to what it is fused with; None for any other pass."""
+    step = cast(Pass, steps[index])
+    special = hardware.named(step.gemm)
+    if _is_nothing(special, step) or not _is_fused(special, step):
+        return None
+    behind = _behind(hardware, steps, index)
+    return _fused_cycles(hardware, step, *behind) if behind else None
+
+
+def run_pass(
+    hardware: Hardware, steps: Sequence[Step], index: int, fidelity: Fidelity, waiting: int | None = None
+) -> PassRun:
+    """As ``time_pass``, without tables where loops say as much; a fused pass waits so long, if that is known."""
     step = cast(Pass, steps[index])
     special = hardware.named(step.gemm)
     if not isinstance(special, SystolicHardware) or not can_loop(special, fidelity) or _is_nothing(special, step):
@@ -119,7 +141,8 @@ def _run(hardware: Hardware, steps: Sequence[Step], index: int, fidelity: Fideli
     (job,), how = _jobs(special, step), (special.dram, special.memories, fidelity)
     behind = _behind(hardware, steps, index) if _is_fused(special, step) else None
     if behind:
-        return fused_on_loops(job, _fused_cycles(hardware, step, *behind), *how)
+        cycles = _fused_cycles(hardware, step, *behind) if waiting is None else waiting
+        return fused_on_loops(job, cycles, *how)
     with _naming(special, step):
         return on_loops(job, _cut(special, 1), *how)
 
@@ -290,10 +313,12 @@ def _fused_cycles(hardware: SystolicHardware, step: Pass, source: Step, between:
     own, before = _all_cycles(hardware, step), sum(_all_cycles(hardware, earlier) for earlier in between)
     if not isinstance(source, Op):
         return own
-    array, plan = hardware.for_op(source).array, plan_cores(hardware, source)
-    if plan.reduction:
-        return own
-    part = plan.parts[0].op
+    array, part = hardware.for_op(source).array, source
+    if hardware.cores > 1:
+        plan = plan_cores(hardware, source)
+        if plan.reduction:
+            return own
+        part = plan.parts[0].op
     return waiting_cycles(part, array, before + own) - waiting_cycles(part, array, before)
 
 

@@ -24,10 +24,10 @@ from simulator.study.systolic import SystolicHardware
 from simulator.tiles import LoopNest, TileTable
 from simulator.workload import Op
 
-__all__ = ["GemmPlan", "plan", "require_affordable", "require_feasible", "require_feasible_op"]
+__all__ = ["MOST_FOLDS", "GemmPlan", "plan", "require_affordable", "require_feasible", "require_feasible_op"]
 
 _MOST_ALONG = 1 << 24  # M, N or K
-_MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
+MOST_FOLDS = 1 << 22  # of the array: beyond it, tables of tiles fill any memory
 _MOST_PE_CYCLES = 1 << 40  # of an op on the register-accurate array: about a quarter of an hour
 _MOST_MACS = 1 << 53  # of an op: counts stay exact as integers of 64 bits and as floats
 
@@ -95,10 +95,10 @@ def require_feasible(hardware: SystolicHardware, op: Op) -> None:
     require_feasible_op(op)
     array = hardware.array
     folds = array.folds(op.M, op.N, op.K)
-    if hardware.limits is not None and folds > _MOST_FOLDS:
+    if hardware.limits is not None and folds > MOST_FOLDS:
         raise WorkloadError(
             f"op '{op.name}': {folds} folds of the {array.rows} x {array.cols} array of '{hardware.design.name}'; "
-            f"at most {_MOST_FOLDS} are simulated; enlarge the array or split the op"
+            f"at most {MOST_FOLDS} are simulated; enlarge the array or split the op"
         )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from simulator.config import Design, Source, Study, named_at
-from simulator.config.catalogue import Reference, design_of, read_design
+from simulator.config.catalogue import Reference, read_design
 from simulator.config.conditions import Condition, parse_condition
 from simulator.config.once import Memory, remembering
 from simulator.config.overlays import Overlay, lay
@@ -17,12 +17,15 @@ from simulator.config.sweep import axes_of
 from simulator.config.yaml_nodes import place
 from simulator.errors import ConfigError, CostError
 from simulator.study.building import build
-from simulator.study.hardware import Hardware, make_datapath
-from simulator.study.keys import content_key, design_content, run_content
+from simulator.study.conditioned import Conditioned, conditioned
+from simulator.study.hardware import Hardware, require_datapaths
+from simulator.study.held import held
+from simulator.study.keys import FILE_FIELDS, content_key, files_content, run_content
 from simulator.study.members import Member, keeps_its_size, resized
 from simulator.study.point import WORKLOAD_PREFIX, Point, label_of, split_axes
 from simulator.study.setup import StudySetup
-from simulator.study.space import Space
+from simulator.study.space import Choices, Space
+from simulator.study.variants import Variants
 from simulator.study.workloads import Workload, resolve_workload
 
 __all__ = ["Points", "open_points"]
@@ -85,9 +88,13 @@ class Points:
         if not self.conditions:
             return True
         design, workload, combination = self.split(index)
-        values = self.space.combination(combination)
-        names = {"design": self.design_names[design], "workload": self.workload_names[workload]}
-        return all(condition.holds(values | names) for condition in self.conditions)
+        choices = self.space.choices(combination)
+
+        def values() -> dict[str, Any]:
+            names = {"design": self.design_names[design], "workload": self.workload_names[workload]}
+            return self.space.at(choices) | names
+
+        return all(each.holds((design, workload, *choices), values) for each in self._conditioned)
 
     def indices(self) -> Iterator[int]:
         """Numbers of all points that exist, in the order of the results."""
@@ -109,6 +116,10 @@ class Points:
         )
 
     @cached_property
+    def _conditioned(self) -> tuple[Conditioned, ...]:
+        return conditioned(self.conditions, self.space)
+
+    @cached_property
     def designs(self) -> tuple[Source, ...]:
         """The documents of the designs, what ``set`` and ``--set`` say laid over. Raises: ConfigError."""
         with self.remembering():
@@ -126,8 +137,7 @@ class Points:
     @cached_property
     def workload_names(self) -> tuple[str, ...]:
         """As they are at the first combination of the axes. Raises: ConfigError."""
-        first = self.space.combination(0)
-        return tuple(self.workload(i, first).name for i in range(len(self.study.workloads)))
+        return tuple(self.workload(i, self.space.choices(0)).name for i in range(len(self.study.workloads)))
 
     @cached_property
     def place_of_baseline(self) -> int:
@@ -139,9 +149,6 @@ class Points:
         set_ = self.setup.source.where(("set",))
         return [(set_, split_axes(self.study.set)[which]), ("--set", split_axes(self.setup.overrides)[which])]
 
-    def _overlay(self, own: Mapping[str, Any], prefix: str = "") -> Overlay:
-        return {path: self._axis_places[prefix + path] for path in own}, own
-
     @cached_property
     def _axis_places(self) -> dict[str, str]:
         """Where the axis of each swept field is written."""
@@ -149,51 +156,71 @@ class Points:
         places = {key: place(*self.setup.source.origin(("sweep", key)), ("sweep",)) for key in self.study.sweep}
         return {path: places[key] for key, axis in keys for path in axis.paths}
 
-    def workload(self, place: int, axes: Mapping[str, Any]) -> Workload:
-        """A workload at a combination of the axes. Raises: ConfigError, TraceError or WorkloadError."""
-        own, steps = split_axes(axes)[1], self.study.steps
+    @cached_property
+    def _split(self) -> list[list[tuple[dict[str, Any], ...]]]:
+        """For each axis what it sets of designs (0) and of workloads (1) at each of its places."""
+        parted = [[split_axes(values) for values in axis] for axis in self.space.values]
+        return [[tuple(own[which] for own in axis) if axis[0][which] else () for axis in parted] for which in (0, 1)]
+
+    @cached_property
+    def _variants(self) -> list[Variants]:
+        return [Variants(document, self._axis_places, tuple(self._split[0]), FILE_FIELDS) for document in self.designs]
+
+    @cached_property
+    def _own_axes(self) -> list[tuple[int, ...]]:
+        """The axes of designs (0) and of workloads (1)."""
+        return [tuple(axis for axis, own in enumerate(which) if own) for which in self._split]
+
+    def own(self, choices: Choices, which: int = 0) -> Choices:
+        """Of the places of all axes those of the axes of designs (``which`` 0) or of workloads (1)."""
+        return tuple([choices[axis] for axis in self._own_axes[which]])
+
+    def workload(self, place: int, choices: Choices) -> Workload:
+        """A workload at the places ``choices`` of the axes. Raises: ConfigError, TraceError or WorkloadError."""
 
         def make(ref: Reference) -> Workload:
-            return resolve_workload(ref, self.setup.near, [*self._set(1), self._overlay(own, WORKLOAD_PREFIX)]).only(
-                steps
-            )
+            places = {path.removeprefix(WORKLOAD_PREFIX): where for path, where in self._axis_places.items()}
+            own = places, split_axes(self.space.at(choices))[1]
+            return resolve_workload(ref, self.setup.near, [*self._set(1), own]).only(self.study.steps)
 
-        key = place, repr(own)
+        key = place, self.own(choices, 1)
         return self._kept("workload", key, lambda: _placed(self.setup.source, ("workloads", place), make))
 
-    def design(self, place: int, own: Mapping[str, Any], *more: Overlay) -> Design:
-        """A design at values of those axes that are a design's, without sizing. Raises: ConfigError."""
-        overlays = [self._overlay(own), *more] if own else more
-        source = self.setup.source
-        return _placed(source, ("designs", place), lambda _: design_of(lay(self.designs[place], overlays)))
+    def design(self, place: int, choices: Choices, *more: Overlay) -> Design:
+        """A design at the places ``choices`` of the axes, without sizing. Raises: ConfigError."""
+        return self._variants[place].design(choices, *more)
 
-    def member(self, place: int, own: Mapping[str, Any]) -> Member:
-        """A design at values of those axes, to be built."""
+    def member(self, place: int, choices: Choices) -> Member:
+        """A design at the places ``choices`` of the axes, to be built."""
 
         def make(*more: Overlay) -> Hardware:
-            design = self.design(place, own, *more)
+            design = self.design(place, choices, *more)
             return _placed(self.setup.source, ("designs", place), lambda _: build(design))
 
-        return self._kept("member", (place, repr(own)), lambda: Member(make, dict(own)))
+        return self._kept(
+            "member",
+            (place, self.own(choices)),
+            lambda: Member(make),
+        )
 
-    def sized(self, place: int, own: Mapping[str, Any]) -> Member:
+    def sized(self, place: int, choices: Choices) -> Member:
         """The same with its array sized. Raises: ConfigError."""
-        member = self.member(place, own)
+        member = self.member(place, choices)
         if keeps_its_size(self.study, place == self.place_of_baseline):
             return member
-        reference = self.member(self.place_of_baseline, own)
+        reference = self.member(self.place_of_baseline, choices)
         make = lambda: resized(self.study, self.setup.source, member, reference.hardware)  # noqa: E731
-        return self._kept("sized", (place, repr(own)), make)
+        return self._kept("sized", (place, self.own(choices)), make)
 
     # Points
 
     def point(self, index: int) -> Point:
         """A point, built. Raises: OlivineError if it cannot be."""
         place, which, combination = self.split(index)
-        axes = self.space.combination(combination)
+        choices = self.space.choices(combination)
         with self.remembering():
-            workload = self.workload(which, axes)
-            member = self.sized(place, split_axes(axes)[0])
+            workload, member = self.workload(which, choices), self.sized(place, choices)
+            axes = self.space.at(choices)
             return Point(member.hardware.on(workload.name), workload, axes, member.size)
 
     def key(self, index: int) -> str:
@@ -201,74 +228,74 @@ class Points:
         DRAM part and datapath. Raises: OlivineError.
         """
         place, which, combination = self.split(index)
-        axes = self.space.combination(combination)
-        own = split_axes(axes)[0]
+        choices = self.space.choices(combination)
         with self.remembering():
-            run = self._kept("run", (which, repr(split_axes(axes)[1])), lambda: self._run(which, axes))
-            content = {"kind": "point", "design": self._content(place, own), "run": run}
+            run = self._kept("run", (which, self.own(choices, 1)), lambda: self._run(which, choices))
+            content: dict[str, Any] = {"kind": "point", "design": self._content(place, choices), "run": run}
             if not keeps_its_size(self.study, place == self.place_of_baseline):
                 sizing = self.study.sizing.model_dump(mode="json")
-                reference = self._content(self.place_of_baseline, own)
+                reference = self._content(self.place_of_baseline, choices)
                 content["sizing"] = {"by": self.study.normalise, "how": sizing, "reference": reference}
         return content_key(content)
 
-    def _run(self, which: int, axes: Mapping[str, Any]) -> dict[str, Any]:
-        workload = self.workload(which, axes)
-        return run_content(workload, self.study.fidelity, self.study.seed) | {"workload_name": workload.name}
+    def _run(self, which: int, choices: Choices) -> str:
+        """Hash of what is run, and how."""
+        workload = self.workload(which, choices)
+        run = run_content(workload, self.study.fidelity, self.study.seed)
+        return content_key(run | {"workload_name": workload.name})
 
-    def _content(self, place: int, own: Mapping[str, Any]) -> str:
+    def _content(self, place: int, choices: Choices) -> str:
         """Hash of all that the results of a design depend on."""
 
         def make() -> str:
-            design = self.design(place, own)
-            _require_datapaths(design)
-            try:
-                return content_key(design_content(design))
-            except CostError as error:
-                raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
+            variants = self._variants[place]
+            fields = variants.fields_sha256(choices)
+            key = place, variants.places_of_watched(choices)
+            files = self._kept("files", key, lambda: self._files(place, choices), _KEPT_HASHES)
+            return content_key({"fields": fields, "files": files})
 
-        return self._kept("content", (place, repr(own)), make, _KEPT_HASHES)
+        return self._kept("content", (place, self.own(choices)), make, _KEPT_HASHES)
+
+    def _files(self, place: int, choices: Choices) -> str:
+        """Hash of all that a design's files hold; looks whether its datapaths exist. Raises: ConfigError."""
+        design = self.design(place, choices)
+        require_datapaths(design)
+        try:
+            return content_key(files_content(design))
+        except CostError as error:
+            raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
 
     def _kept(self, kind: str, key: Hashable, make: Callable[[], _T], most: int = _KEPT) -> _T:
         """``make``, unless it is among the last that were made of this kind."""
         known = self.recent.setdefault(kind, {})
-        if key not in known:
-            made = make()
-            if len(known) >= most:
-                del known[next(iter(known))]
-            known[key] = made
-        found: _T = known[key]
-        return found
-
-
-def _require_datapaths(design: Design) -> None:
-    """The design's datapath with its options and those of its layers exists. Raises: ConfigError."""
-    make_datapath(design, design.datapath.options, ("datapath",))
-    for i, layer in enumerate(design.layers):
-        make_datapath(design, design.datapath.options | layer.datapath, ("layers", i, "datapath"))
+        if key in known:
+            found: _T = known[key]
+            return found
+        return held(known, key, make(), most)
 
 
 def _placed(source: Source, path: tuple[str, int], make: Callable[[Reference], _T]) -> _T:
     """``make`` of the reference at ``path``; a name or file that does not exist is a complaint about that line."""
     ref = source.data[path[0]][path[1]]
-    with named_at(source.where(path)):
+    with named_at(lambda: source.where(path)):
         return make(source.part(path) if isinstance(ref, dict) else ref)
 
 
 @lru_cache(maxsize=4)
-def _opened(token: str) -> dict[str, Points]:
-    """Points by the run they are of: those of other runs are forgotten in time."""
+def _opened(token: str) -> dict[bool, Points]:
+    """Points of a run, by whether rows of layers are kept: those of other runs are forgotten in time."""
     return {}
 
 
 def open_points(setup: StudySetup) -> Points:
     """The points of a setup, opened once in each process. Raises: ConfigError."""
-    known = _opened(f"{setup.token} {setup.keep_layers}")
-    if "points" not in known:
-        space = Space(axes_of(setup.study.sweep, setup.source))
+    known = _opened(setup.token)
+    if setup.keep_layers not in known:
+        same = next(iter(known.values()), None)  # what was found of a point does not depend on what is kept of it
+        space = same.space if same else Space(axes_of(setup.study.sweep, setup.source))
         _require_countable(setup, space)
-        known["points"] = Points(setup, space, {}, {})
-    return known["points"]
+        known[setup.keep_layers] = Points(setup, space, *((same.memory, same.recent) if same else ({}, {})))
+    return known[setup.keep_layers]
 
 
 def _require_countable(setup: StudySetup, space: Space) -> None:

@@ -50,10 +50,10 @@ class Means:
     judge: Callable[[Sequence[Finished]], Sequence[Row]] | None = None
     begin: Callable[[Mapping[int, str]], None] | None = None
 
-    def tell(self, done: int, total: int, label: str = "") -> None:
+    def tell(self, done: int, total: int, label: str | Callable[[], str] = "") -> None:
         """Tell whoever wants to know."""
         if self.progress:
-            self.progress(done, total, label)
+            self.progress(done, total, label if isinstance(label, str) else label())
 
 
 def run_points(points: Points, means: Means) -> Ran:
@@ -108,7 +108,7 @@ def _run_round(points: Points, indices: Sequence[int], means: Means, number: int
         for result in evaluated(points, missing, again, means, keeps_layers(points)):
             stored[result.key] = Stored(result.row, result.layers, result.failure)
             mismatches[result.index] = result.mismatches
-            means.tell(len(stored), total, points.label(result.index))
+            means.tell(len(stored), total, partial(points.label, result.index))
         missing = {key: index for key, index in missing.items() if key not in stored}
         known = _from_others(means.store, list(missing), layers=keeps_layers(points))
         stored |= usable(points, keys, known)  # another study may have had other wishes
@@ -121,6 +121,8 @@ def _run_round(points: Points, indices: Sequence[int], means: Means, number: int
 
 def _counting_on(means: Means, run: Sequence[Ran], most: int) -> Means:
     """The same, whose progress counts rounds that were run already and ``most`` points in rounds to come."""
+    if means.progress is None:
+        return means
     before = sum(len(each.finished) for each in run)
     more = max(before, most)
     return replace(means, progress=lambda done, total, label: means.tell(before + done, more + total, label))
@@ -151,13 +153,25 @@ def evaluated(
     ordered = {keys[index]: index for index in sorted(keys)}
     work = partial(evaluate, replace(points.setup, keep_layers=keep_layers))
     with Claims(means.store, ordered, again) as claims, closing(means.executor.map(work, claims)) as found:
-        for index, result in found:
+        for chunk in found:
+            yield from _stored(points, means.store, chunk, keys)
+
+
+def _stored(
+    points: Points, store: Store, chunk: Sequence[tuple[int, PointResult | Died]], keys: Mapping[int, str]
+) -> list[PointResult]:
+    """Results that came together, stored together before anybody is told of one."""
+    results: list[PointResult] = []
+    try:
+        for index, result in chunk:
             if isinstance(result, Died):
                 result = PointResult(index, keys[index], {}, [], [], Failure(result.reason, final=False))
             require_same_files(points, result, keys[index])
-            if result.failure is None or result.failure.final:
-                means.store.put(result.key, result.row, result.layers, result.failure)
-            yield result
+            results.append(result)
+    finally:
+        to_keep = (each for each in results if each.failure is None or each.failure.final)
+        store.put_many({each.key: Stored(each.row, each.layers, each.failure) for each in to_keep})
+    return results
 
 
 def _from_others(store: Store, keys: Sequence[str], layers: bool) -> dict[str, Stored]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from simulator import units
@@ -12,17 +13,30 @@ from simulator.config.design import SystolicDesign
 from simulator.config.tensor_core import TensorCoreDesign
 from simulator.cost import by_category, by_group, total
 from simulator.counts import Counts, summed_counts
+from simulator.elementwise import everywhere, is_close, ratio
 from simulator.engine import STALL_CAUSES, shown
 from simulator.errors import ConservationError
 from simulator.reference import sqnr_db
 from simulator.study.drams import dram_charged
+from simulator.study.hardware import Hardware
 from simulator.study.passes import PassResult
 from simulator.study.point import Point
 from simulator.study.quality import Quality
 from simulator.study.simulate import OpResult
+from simulator.study.workloads import Workload
 from simulator.workload import Op
 
-__all__ = ["CONTRACT_COLUMNS", "SHAPE_COLUMNS", "geometry", "layer_row", "point_row", "with_axes"]
+__all__ = [
+    "CONTRACT_COLUMNS",
+    "SHAPE_COLUMNS",
+    "Subject",
+    "geometry",
+    "layer_row",
+    "point_row",
+    "sizes_of",
+    "subject_row",
+    "with_axes",
+]
 
 Row = dict[str, Any]
 Result = OpResult | PassResult
@@ -94,7 +108,7 @@ def layer_row(point: Point, result: Result) -> Row:
         **_count_columns(result.counts),
         "mapping_util": point.hardware.mapping_util(op) if isinstance(op, Op) else math.nan,
         "peak_tops": point.hardware.for_op(op).peak_tops if isinstance(op, Op) else math.nan,
-        "compute_util": _compute_util(point, [result]) if isinstance(op, Op) else math.nan,
+        "compute_util": _compute_util(point.hardware, [result]) if isinstance(op, Op) else math.nan,
         **_energy(op.name, result.energy),
         "sqnr_db": quality.sqnr_db if quality else math.nan,
         **{column: _sqnr([quality], kind) if quality else math.nan for column, kind in _ERRORS.items()},
@@ -103,49 +117,78 @@ def layer_row(point: Point, result: Result) -> Row:
 
 
 def point_row(point: Point, results: Sequence[Result], fidelity: str, seed: int) -> Row:
-    """One point, without axes: the sum of its ops and passes.
+    """One point, without axes: the sum of its ops and passes. Raises: as ``subject_row``."""
+    return subject_row(subject_of(point), results, fidelity, seed)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a row is of: a point, or many points that are alike (``study.alike``), with arrays for numbers.
+
+    Attributes:
+        sizes: columns of the design alone, ``dram_gb_s`` and those of ``geometry``.
+    """
+
+    label: str
+    hardware: Hardware
+    workload: Workload
+    sizes: Row
+
+
+def subject_of(point: Point) -> Subject:
+    """A point as what a row is of."""
+    return Subject(point.label, point.hardware, point.workload, sizes_of(point.hardware.design))
+
+
+def sizes_of(design: Design) -> Row:
+    """Columns of a design alone."""
+    return {"dram_gb_s": _dram_gb_s(design), **geometry(design)}
+
+
+def subject_row(subject: Subject, results: Sequence[Result], fidelity: str, seed: int) -> Row:
+    """The sum of ops and passes.
 
     Raises: ConservationError if MACs, cycles by cause or energy by part do not add up.
     """
+    hardware = subject.hardware
     counts = summed_counts(r.counts for r in results)
     gemms = [r for r in results if isinstance(r, OpResult)]
     stalls = {cause: sum(r.timing.stalls[cause] for r in results) for cause in STALL_CAUSES}
     compute = sum(r.timing.compute_cycles for r in results)
     energy = _summed([r.energy for r in results])
-    area = point.hardware.area
-    design = point.hardware.design
+    area = hardware.area
+    design = hardware.design
     latency_s = units.cycles_to_s(counts.cycles, design.clock_mhz)
-    _require_conserved(point, counts, compute + sum(stalls.values()), energy)
+    _require_conserved(subject, counts, compute + sum(stalls.values()), energy)
     return {
         "design": design.name,
-        "workload": point.workload.name,
+        "workload": subject.workload.name,
         "array_kind": kind_of(design),
         "datapath": design.datapath.name,
-        "dataflow": point.hardware.dataflow,
+        "dataflow": hardware.dataflow,
         "total_cycles": counts.cycles,
         "compute_cycles": compute,
         "latency_s": latency_s,
         "macs": counts.macs,
-        "mapping_util": sum(point.hardware.mapping_util(r.op) * r.op.macs for r in gemms) / counts.macs,
-        "compute_util": _compute_util(point, results),
+        "mapping_util": sum(hardware.mapping_util(r.op) * r.op.macs for r in gemms) / counts.macs,
+        "compute_util": _compute_util(hardware, results),
         **_dram_bytes(counts),
-        **_energy(point.label, energy),
+        **_energy(subject.label, energy),
         "area_total_um2": total(area) if area else math.nan,
         "edp_js": total(energy) * 1e-12 * latency_s if energy else math.nan,
         **_quality(gemms),
         "fidelity": fidelity,
         "seed": seed,
         "clock_mhz": design.clock_mhz,
-        "peak_tops": point.hardware.peak_tops,
-        "dram_gb_s": _dram_gb_s(design),
-        **geometry(design),
+        "peak_tops": hardware.peak_tops,
+        **subject.sizes,
         "fill_drain_cycles": sum(r.timing.fill_drain_cycles for r in results),
         **_stalls(stalls),
         **_banks(results),
         **{f"energy_part_{part}_pj": pj for part, pj in energy.items()},
         **{f"area_part_{part}_um2": um2 for part, um2 in area.items()},
         **_bits_per_value(gemms),
-        **_per_token(point, gemms, counts, latency_s, total(energy)),
+        **_per_token(subject, gemms, counts, latency_s, total(energy)),
     }
 
 
@@ -163,15 +206,16 @@ def geometry(design: Design) -> Row:
     return {"rows": design.array.rows, "cols": design.array.cols, "cores": design.cores.count}
 
 
-def _require_conserved(point: Point, counts: Counts, cycles: int, energy: Row) -> None:
-    macs = sum(step.macs for step in point.workload.steps)
-    at_once = total(point.hardware.energy(counts))
-    if counts.macs != macs:
-        raise ConservationError(f"{point.label}: {counts.macs} MACs were run, the workload has {macs}")
-    if cycles != counts.cycles:
-        raise ConservationError(f"{point.label}: cycles by cause sum to {cycles}, the total is {counts.cycles}")
-    if not math.isclose(at_once, total(energy), rel_tol=1e-9):
-        raise ConservationError(f"{point.label}: ops sum to {total(energy)} pJ, all counts priced at once to {at_once}")
+def _require_conserved(subject: Subject, counts: Counts, cycles: int, energy: Row) -> None:
+    macs = sum(step.macs for step in subject.workload.steps)
+    at_once = total(subject.hardware.energy(counts))
+    if not everywhere(counts.macs == macs):
+        raise ConservationError(f"{subject.label}: {counts.macs} MACs were run, the workload has {macs}")
+    if not everywhere(cycles == counts.cycles):
+        raise ConservationError(f"{subject.label}: cycles by cause sum to {cycles}, the total is {counts.cycles}")
+    if not is_close(at_once, total(energy), 1e-9):
+        why = f"ops sum to {total(energy)} pJ, all counts priced at once to {at_once}"
+        raise ConservationError(f"{subject.label}: {why}")
 
 
 def _stalls(stalls: dict[str, int]) -> Row:
@@ -221,17 +265,18 @@ def _energy(name: str, energy: Row) -> Row:
     if not energy:
         return {"energy_total_pj": math.nan, **{f"energy_{group}_pj": math.nan for group in groups}}
     for split in (groups, categories):
-        if split and not math.isclose(total(split), whole, rel_tol=1e-9):
+        if split and not is_close(total(split), whole, 1e-9):
             raise ConservationError(f"{name}: {', '.join(split)} sum to {total(split)} pJ, the total is {whole}")
     row = {"energy_total_pj": whole, **{f"energy_{group}_pj": pj for group, pj in groups.items()}}
     return row | {f"energy_gpu_{category}_pj": pj for category, pj in categories.items()}
 
 
-def _compute_util(point: Point, results: Sequence[Result]) -> float:
+def _compute_util(hardware: Hardware, results: Sequence[Result]) -> float:
     """Useful MACs over what the array could have done in the time, each op at its own precision."""
-    own = (point.hardware.for_op(r.op) if isinstance(r.op, Op) else point.hardware for r in results)
-    places = sum(hardware.macs_per_cycle * r.counts.cycles for hardware, r in zip(own, results, strict=True))
-    return sum(r.counts.macs for r in results) / places if places else 0.0
+    own = (hardware.for_op(r.op) if isinstance(r.op, Op) else hardware for r in results)
+    places = sum(its.macs_per_cycle * r.counts.cycles for its, r in zip(own, results, strict=True))
+    util: float = ratio(sum(r.counts.macs for r in results), places, 0.0)
+    return util
 
 
 def _summed(breakdowns: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -254,23 +299,25 @@ def _sqnr(checked: Sequence[Quality], kind: str) -> float:
     return sqnr_db(1.0, sum(noise) / len(noise)) if noise else math.nan
 
 
-def _per_token(point: Point, results: Sequence[OpResult], counts: Counts, latency_s: float, energy_pj: float) -> Row:
+def _per_token(
+    subject: Subject, results: Sequence[OpResult], counts: Counts, latency_s: float, energy_pj: float
+) -> Row:
     """Throughput and energy of a token, what DRAM alone would allow, and bytes of second operands: of weights, and of
     keys and values. Nothing where the workload does not say how many tokens it runs.
     """
-    tokens = point.workload.tokens
+    tokens, hardware = subject.workload.tokens, subject.hardware
     if tokens is None:
         return {}
     read = {
         kv: sum(r.counts.traffic["dram", "weight"].read_bits for r in results if (r.op.kind == "bmm") == kv)
         for kv in (False, True)
     }
-    moved, rate = counts.level("dram"), float(point.hardware.search_dram.bytes_per_cycle)
-    dram_s = units.cycles_to_s(1, point.hardware.design.clock_mhz) * (moved.read_bits + moved.write_bits) / 8 / rate
+    moved, rate = counts.level("dram"), hardware.search_dram.bytes_per_cycle
+    dram_s = units.cycles_to_s(1, hardware.design.clock_mhz) * (moved.read_bits + moved.write_bits) / 8 / rate
     return {
         "tokens": tokens,
-        "tokens_per_s": tokens / latency_s if latency_s else math.nan,
-        "dram_bound_tokens_per_s": tokens / dram_s if dram_s else math.nan,
+        "tokens_per_s": ratio(tokens, latency_s, math.nan),
+        "dram_bound_tokens_per_s": ratio(tokens, dram_s, math.nan),
         "pj_per_token": energy_pj / tokens,
         "weight_read_bytes": units.bits_to_bytes(read[False]),
         "kv_read_bytes": units.bits_to_bytes(read[True]),

@@ -19,7 +19,7 @@ from simulator.study.folders import own_folder
 from simulator.study.front_layers import with_front
 from simulator.study.joined import accuracy_of, bench_of, seeks_accuracy
 from simulator.study.manifest import manifest_of
-from simulator.study.point import require_runnable, split_axes
+from simulator.study.point import require_runnable
 from simulator.study.points import Points, open_points
 from simulator.study.possible import require_columns
 from simulator.study.rounds import Means, Progress, Ran, require_possible, run_points
@@ -27,6 +27,7 @@ from simulator.study.rows import Row
 from simulator.study.sampling.record import search_notes, search_record
 from simulator.study.sampling.searching import require_searchable
 from simulator.study.setup import StudySetup, read_study
+from simulator.study.space import Choices
 from simulator.study.store import Store
 from simulator.study.tables import Finished, layers_of, results_of
 from simulator.study.timeline import TIMELINE_NAME, require_timeline, save_timeline, timelines
@@ -163,10 +164,13 @@ def _accuracy(points: Points, bench: Bench, store: Store, finished: Sequence[Fin
 
 def _designs(points: Points, finished: Sequence[Finished]) -> list[Any]:
     """The design of each point, None of those that failed."""
-    return [
-        None if one.failure else points.design(points.split(one.index)[0], split_axes(points.axes(one.index))[0])
-        for one in finished
-    ]
+    return [None if one.failure else points.design(*_place(points, one)) for one in finished]
+
+
+def _place(points: Points, one: Finished) -> tuple[int, Choices]:
+    """Which design, and where on the axes."""
+    design, _, combination = points.split(one.index)
+    return design, points.space.choices(combination)
 
 
 def _mismatches(ran: Sequence[Ran]) -> list[str]:

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,7 +239,7 @@ def _simulated(
     """Counts as they come, stored; not those of points that another analysis in the same folder is at."""
     work = partial(count_points, fidelity=study.fidelity, seed=study.seed)
     with Claims(means.store, missing) as claims, closing(means.executor.map(work, claims)) as found:
-        for (key, point), record in found:
+        for (key, point), record in chain.from_iterable(found):
             if isinstance(record, Died):
                 raise OlivineError(f"{point.label}: {record.reason}, perhaps for lack of memory; run with --workers 1")
             means.store.put(key, record)

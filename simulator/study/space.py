@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from simulator.config.sweep import Axis
 
-__all__ = ["Space"]
+__all__ = ["Choices", "Space"]
+
+Choices = tuple[int, ...]
+"""For each axis, or some of them, the place of its value on it."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Space:
 
     axes: tuple[Axis, ...]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Combinations, however many."""
         return math.prod(map(len, self.axes))
@@ -34,15 +38,22 @@ class Space:
         """Every field that changes, in the order of the axes."""
         return tuple(path for axis in self.axes for path in axis.paths)
 
-    def choices(self, index: int) -> tuple[int, ...]:
+    def choices(self, index: int) -> Choices:
         """For each axis the place of its value in a combination. Raises: IndexError."""
         if not 0 <= index < self.size:
             raise IndexError(f"combination {index} of {self.size}")
-        places = []
-        for axis in reversed(self.axes):
-            index, place = divmod(index, len(axis))
-            places.append(place)
-        return tuple(reversed(places))
+        return tuple(index // step % count for step, count in self._steps)
+
+    @cached_property
+    def _steps(self) -> list[tuple[int, int]]:
+        """For each axis by how much its next value is further, and its values."""
+        counts = list(map(len, self.axes))
+        return [(math.prod(counts[axis + 1 :]), count) for axis, count in enumerate(counts)]
+
+    @cached_property
+    def values(self) -> tuple[tuple[dict[str, Any], ...], ...]:
+        """For each axis what it sets at each of its places: path -> value."""
+        return tuple(tuple(axis.at(place) for place in range(len(axis))) for axis in self.axes)
 
     def index_of(self, choices: Sequence[int]) -> int:
         """The number of the combination that takes those places of the axes: the inverse of ``choices``."""
@@ -55,8 +66,11 @@ class Space:
 
     def combination(self, index: int) -> dict[str, Any]:
         """Path -> value."""
-        return {
-            path: value
-            for axis, place in zip(self.axes, self.choices(index), strict=True)
-            for path, value in axis.at(place).items()
-        }
+        return self.at(self.choices(index))
+
+    def at(self, choices: Choices) -> dict[str, Any]:
+        """Path -> value at the places ``choices`` of the axes."""
+        found: dict[str, Any] = {}
+        for values, place in zip(self.values, choices, strict=True):
+            found |= values[place]
+        return found

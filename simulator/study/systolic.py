@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Self
 
 from simulator import units
 from simulator.config.cost import CostLibrary
-from simulator.config.design import Scratchpad, SystolicDesign
+from simulator.config.design import Memory, Scratchpad, SystolicDesign, Tiling, VectorUnit
+from simulator.config.once import Same
 from simulator.cost import Bill, make_bill, price_dram
 from simulator.datapath import Datapath
 from simulator.engine import NO_MEMORY_LIMIT, GlobalBuffer
@@ -23,6 +25,9 @@ from simulator.study.vector_parts import vector_parts
 from simulator.workload import Op
 
 __all__ = ["SystolicHardware", "build_systolic"]
+
+_KEPT = 256
+"""Of what designs have in common; objects that are not used any more are let go in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +94,7 @@ class SystolicHardware(Hardware):
 
     def repriced(self, change: Callable[[CostLibrary], CostLibrary]) -> Self:
         """The same hardware under changed prices. Raises: ConfigError."""
-        bill = replace(_priced(self.design, self.datapath, change(self.bill.library)), scaling=self.bill.scaling)
+        bill = _priced(self.design, self.datapath, change(self.bill.library), self.bill.scaling)
         layers = tuple((pattern, layer.repriced(change)) for pattern, layer in self.layers)
         return replace(self, bill=bill, layers=layers)
 
@@ -118,7 +123,6 @@ def _require_same_parts(base: SystolicHardware, variant: SystolicHardware, where
 def _build(design: SystolicDesign, options: dict[str, Any], path: tuple[str | int, ...]) -> SystolicHardware:
     datapath = make_datapath(design, options, path)
     memory, array = design.memory, design.array
-    pads = (memory.act_buffer, memory.weight_buffer, memory.out_buffer)
     limited = memory.dram.model != "none"
     dram = make_dram(design)
     if array.dataflow not in datapath.dataflows:
@@ -129,20 +133,21 @@ def _build(design: SystolicDesign, options: dict[str, Any], path: tuple[str | in
     rows, cols = datapath.logical_array(array.rows, array.cols)
     if rows < 1 or cols < 1:
         raise ConfigError(f"{design.where('array')}: {array.rows} x {array.cols} PEs make no MAC at this precision")
+    limits, depths, memories = _on_chip(Same(memory), dram.burst_bytes)
     return SystolicHardware(
         design=design,
         datapath=datapath,
         array=ArrayShape(
             rows, cols, array.fold_overlap, datapath.cycles_per_step(), datapath.result_words, array.dataflow
         ),
-        bits=_operand_bits(datapath, memory.output_bits, array.dataflow),
-        limits=BufferLimits(*(_usable_bits(p) for p in pads)) if limited else None,
-        depths=tuple(2 if p.double_buffer else 1 for p in pads) if limited else (0, 0, 0),  # type: ignore[arg-type]
+        bits=_operand_bits(Same(datapath), memory.output_bits, array.dataflow),
+        limits=limits,
+        depths=depths,
         dram=dram if limited else NO_MEMORY_LIMIT,
         bill=_bill(design, datapath),
-        pinned=Pinned(design.tiling.m, design.tiling.n, design.tiling.k, design.tiling.order),
+        pinned=_pinned(Same(design.tiling)),
         tolerance=design.tiling.tolerance,
-        memories=_memories(design, dram.burst_bytes),
+        memories=memories,
         global_buffer=_global_buffer(design, limited),
     )
 
@@ -155,16 +160,29 @@ def _global_buffer(design: SystolicDesign, limited: bool) -> GlobalBuffer | None
     return GlobalBuffer(units.kib_to_bits(buffer.capacity_kib) // 8, buffer.word_bits, rate)
 
 
-def _memories(design: SystolicDesign, burst_bytes: int) -> Memories:
-    memory = design.memory
+@lru_cache(maxsize=_KEPT)
+def _on_chip(same: Same[Memory], burst_bytes: int) -> tuple[BufferLimits | None, tuple[int, int, int], Memories]:
+    """What scratchpads hold, how many tiles, and how they are made; no limits without limits of DRAM."""
+    memory = same.it
+    pads = (memory.act_buffer, memory.weight_buffer, memory.out_buffer)
     act, weight = (Pad(p.word_bits, p.banks, p.layout) for p in (memory.act_buffer, memory.weight_buffer))
     out = Pad(memory.out_buffer.word_bits, memory.out_buffer.banks)
-    conflicts = memory.bank_conflicts and memory.dram.model != "none"
-    return Memories(act, weight, out, burst_bytes, conflicts)
+    if memory.dram.model == "none":
+        return None, (0, 0, 0), Memories(act, weight, out, burst_bytes, False)
+    limits = BufferLimits(*(_usable_bits(pad) for pad in pads))
+    tiles = [2 if pad.double_buffer else 1 for pad in pads]
+    return limits, (tiles[0], tiles[1], tiles[2]), Memories(act, weight, out, burst_bytes, memory.bank_conflicts)
 
 
-def _operand_bits(datapath: Datapath, output_bits: int, dataflow: str) -> OperandBits:
-    how = datapath.accumulation
+@lru_cache(maxsize=_KEPT)
+def _pinned(same: Same[Tiling]) -> Pinned:
+    tiling = same.it
+    return Pinned(tiling.m, tiling.n, tiling.k, tiling.order)
+
+
+@lru_cache(maxsize=_KEPT)
+def _operand_bits(same: Same[Datapath], output_bits: int, dataflow: str) -> OperandBits:
+    datapath, how = same.it, same.it.accumulation
     unfinished = None if dataflow == "os" else datapath.unfinished_bits  # ``os`` leaves nothing unfinished
     return OperandBits(datapath.width("act"), datapath.width("weight"), how.bits, output_bits, unfinished)
 
@@ -178,35 +196,43 @@ def _bill(design: SystolicDesign, datapath: Datapath) -> Bill:
         library, scaling = library_of(design)
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
-    return replace(_priced(design, datapath, library), scaling=scaling)
+    return _priced(design, datapath, library, scaling)
 
 
-def _priced(design: SystolicDesign, datapath: Datapath, library: CostLibrary) -> Bill:
+def _priced(design: SystolicDesign, datapath: Datapath, library: CostLibrary, scaling: str) -> Bill:
     parts = _parts(design, datapath, design.array.rows, design.array.cols)
     standard, gb_s = dram_charged(design)
     memory, clock_mhz, cores = design.memory, design.clock_mhz, design.cores.count
     try:
         dram = price_dram(library, standard)
-        bill = make_bill(library, parts, _actions(datapath), memory, clock_mhz, dram, gb_s, cores)
+        return make_bill(
+            library, parts, _actions(Same(datapath)), memory, clock_mhz, dram, gb_s, cores, standard or "", scaling
+        )
     except CostError as error:
         raise ConfigError(f"{design.where(*(error.field or ('cost',)))}: {error}") from None
-    return replace(bill, dram_standard=standard or "")
 
 
 def _parts(design: SystolicDesign, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:
     """All priced parts of a design whose cores have arrays of ``rows x cols``."""
-    vector = {part: n * design.cores.count for part, n in vector_parts(design.vector_unit).items()}
-    return _core_parts(design, datapath, rows, cols) | vector
+    return _all_parts(Same(datapath), rows, cols, Same(design.vector_unit), design.cores.count)
+
+
+@lru_cache(maxsize=_KEPT)
+def _all_parts(datapath: Same[Datapath], rows: int, cols: int, unit: Same[VectorUnit], cores: int) -> dict[str, int]:
+    vector = {part: n * cores for part, n in vector_parts(unit.it).items()}
+    return {part: n * cores for part, n in datapath.it.area_bill(rows, cols).items()} | vector
 
 
 def _core_parts(design: SystolicDesign, datapath: Datapath, rows: int, cols: int) -> dict[str, int]:
     return {part: n * design.cores.count for part, n in datapath.area_bill(rows, cols).items()}
 
 
-def _actions(datapath: Datapath) -> list[str]:
+@lru_cache(maxsize=_KEPT)
+def _actions(same: Same[Datapath]) -> tuple[str, ...]:
     """Every action that a run of this datapath can count, sorted: its own, the hops of results on their way out, and
     those of the vector unit beside it.
     """
+    datapath = same.it
     own = {*datapath.actions_per_mac(), *datapath.actions_per_output(), *datapath.data_dependent_actions()}
     edges = {*datapath.actions_per_operand("act"), *datapath.actions_per_operand("weight")}
-    return sorted(own | edges | {"reg_bit"} | set(VECTOR_ACTIONS.values()))
+    return tuple(sorted(own | edges | {"reg_bit"} | set(VECTOR_ACTIONS.values())))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from simulator.errors import OlivineError
 from simulator.study.executors.inline import Inline
 from simulator.study.executors.local import Local
-from simulator.study.executors.protocol import Executor, Item, Supply, Work
+from simulator.study.executors.protocol import Executor, Finds, Item, Supply, Work
 
 __all__ = ["executor"]
 
@@ -49,7 +49,7 @@ class _Automatic:
     def __exit__(self, *_: object) -> None:
         self._local.__exit__()
 
-    def map(self, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
+    def map(self, work: Work, supply: Supply[Item]) -> Finds[Item]:
         """As ``Executor.map``."""
 
         def enough(item_s: float) -> bool:

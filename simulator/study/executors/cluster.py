@@ -6,7 +6,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import chdir, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from simulator.errors import OlivineError
 from simulator.study.executors.dispatch import Finished, dispatch
-from simulator.study.executors.protocol import Item, Supply, Work
+from simulator.study.executors.protocol import Finds, Item, Supply, Work
 from simulator.study.executors.shipping import Shipped, load_shipped, shipped
 from simulator.study.keys import code_sha256
 
@@ -70,7 +70,7 @@ class Cluster:
         with suppress(Exception):  # a scheduler that has gone cannot be told
             self._client.close(timeout=_CONNECT_S)
 
-    def map(self, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
+    def map(self, work: Work, supply: Supply[Item]) -> Finds[Item]:
         """As ``Executor.map``."""
         return dispatch(self, work, supply)
 

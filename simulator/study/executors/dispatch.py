@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from simulator.errors import OlivineError
 from simulator.study.executors.inline import WAIT_S
 from simulator.study.executors.interrupts import Interrupts
-from simulator.study.executors.protocol import ChunkSize, Died, Item, Supply, Work
+from simulator.study.executors.protocol import ChunkSize, Died, Finds, Item, Supply, Work
 
 __all__ = ["Finished", "Pool", "dispatch"]
 
@@ -49,7 +49,7 @@ class Pool(Protocol):
         """Stop whatever is under way."""
 
 
-def dispatch(pool: Pool, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
+def dispatch(pool: Pool, work: Work, supply: Supply[Item]) -> Finds[Item]:
     """As ``Executor.map``."""
     flight = _Flight(pool, work)
     alone: deque[Item] = deque()
@@ -62,7 +62,7 @@ def dispatch(pool: Pool, work: Work, supply: Supply[Item]) -> Generator[tuple[It
                     time.sleep(WAIT_S)  # others are at what is left
                 for items, done in flight.landed(WAIT_S):
                     alone.extend(items if done.died else ())
-                    yield from zip(items, done.results, strict=bool(done.results))
+                    yield _paired(items, done)
                 if interrupts.asked or flight.error:
                     break
             while alone and not interrupts.asked and not flight.error:  # one by one: perhaps memory was short
@@ -110,6 +110,11 @@ class _Flight:
             yield items, done
 
 
+def _paired(items: Sequence[Item], done: Finished) -> list[tuple[Item, Any]]:
+    """Items with their results; none of a chunk that has none."""
+    return list(zip(items, done.results, strict=bool(done.results)))
+
+
 def _send(flight: _Flight, supply: Supply[Any]) -> bool:
     """Fill the slots; False when the supply is at its end."""
     while not flight.full:
@@ -120,19 +125,19 @@ def _send(flight: _Flight, supply: Supply[Any]) -> bool:
     return True
 
 
-def _alone(flight: _Flight, item: Item, interrupts: Interrupts) -> Generator[tuple[Item, Any]]:
+def _alone(flight: _Flight, item: Item, interrupts: Interrupts) -> Finds[Item]:
     """An item whose process died, when nothing else is under way."""
     flight.send([item])
     while flight.chunks and not interrupts.asked:
         for items, done in flight.landed(WAIT_S):
             if done.died:
-                yield item, Died(done.died)
-            yield from zip(items, done.results, strict=bool(done.results))
+                yield [(item, Died(done.died))]
+            yield _paired(items, done)
 
 
-def _remains(flight: _Flight) -> Generator[tuple[Any, Any]]:
+def _remains(flight: _Flight) -> Finds[Any]:
     """What finishes soon after an interrupt or an error."""
     deadline = time.monotonic() + _GRACE_S
     while flight.chunks and (left := deadline - time.monotonic()) > 0:
         for items, done in flight.landed(left):
-            yield from zip(items, done.results, strict=bool(done.results))
+            yield _paired(items, done)

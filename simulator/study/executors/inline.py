@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 
 from simulator.study.executors.interrupts import Interrupts
-from simulator.study.executors.protocol import ChunkSize, Item, Supply, Work
+from simulator.study.executors.protocol import ChunkSize, Finds, Item, Supply, Work
 
 __all__ = ["WAIT_S", "Inline"]
 
@@ -26,7 +26,7 @@ class Inline:
 
     def map(
         self, work: Work, supply: Supply[Item], enough: Callable[[float], bool] = lambda item_s: False
-    ) -> Generator[tuple[Item, Any]]:
+    ) -> Finds[Item]:
         """As ``Executor.map``; stops early when ``enough`` says so of the time of an item."""
         size = ChunkSize()
         with Interrupts() as interrupts:
@@ -43,5 +43,5 @@ class Inline:
                 results = work(items)
                 interrupts.at_once(False)
                 size.measured(len(items), time.perf_counter() - began)
-                yield from zip(items, results, strict=True)
+                yield list(zip(items, results, strict=True))
             interrupts.check()

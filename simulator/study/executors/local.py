@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from simulator.errors import OlivineError
 from simulator.study.executors.dispatch import Finished, dispatch
-from simulator.study.executors.protocol import Item, Supply, Work
+from simulator.study.executors.protocol import Finds, Item, Supply, Work
 
 __all__ = ["Local"]
 
@@ -50,7 +50,7 @@ class Local:
     def __exit__(self, *_: object) -> None:
         self._stop(self._workers)
 
-    def map(self, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
+    def map(self, work: Work, supply: Supply[Item]) -> Finds[Item]:
         """As ``Executor.map``."""
         return dispatch(self, work, supply)
 

@@ -8,13 +8,15 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-__all__ = ["ChunkSize", "Died", "Executor", "Listed", "Supply", "Work"]
+__all__ = ["ChunkSize", "Died", "Executor", "Finds", "Item", "Listed", "Supply", "Work"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Work = Callable[[list[Any]], list[Any]]
 """A result for each of a few items, in their order. Another process imports it by name."""
-CHUNK_S = 0.25
+Finds = Generator[list[tuple[Item, Any]]]
+"""Items with their results, a few at a time."""
+CHUNK_S = 0.5
 """Work that is sent at once: long beside the sending, short for whoever waits for a figure or presses Ctrl-C."""
 
 
@@ -61,8 +63,9 @@ class Executor(Protocol):
     def __exit__(self, *_: object) -> None:
         """Whatever is still at work is stopped."""
 
-    def map(self, work: Work, supply: Supply[Item]) -> Generator[tuple[Item, Any]]:
-        """Each item with its result (or ``Died``), as soon as it is there, in any order.
+    def map(self, work: Work, supply: Supply[Item]) -> Finds[Item]:
+        """Each item with its result (or ``Died``), in any order; those that were worked on together come together, as
+        soon as they are there.
 
         Ctrl-C and an error stop the work; what is finished by then still comes, and only then is it raised.
         Close the iterator (``contextlib.closing``) if you leave it early.

@@ -29,6 +29,9 @@ FROM json_each(?) AS asked JOIN points ON points.key = asked.value JOIN names ON
 """
 
 
+_PUT = "INSERT OR REPLACE INTO points (key, names, result, crc, failure, layers) VALUES (?, ?, ?, ?, ?, ?)"
+
+
 class Stored(NamedTuple):
     """A point's result as it was put: its row and those of its layers, or why it has none."""
 
@@ -104,17 +107,18 @@ class Store:
             return dict(db.execute(query, (json.dumps(list(keys)),)))
 
     def put(self, key: str, row: Row, layers: Sequence[Row] = (), failure: Failure | None = None) -> None:
-        """Store a finished point, as one transaction: no kill of this process loses it once this returns."""
-        names, values = pack_row(row)
-        why = json.dumps(asdict(failure)) if failure else None
-        crc = checksum(key, names, values, why or "")
-        packed = pack_layers(layers)
-        with self._opened() as db:
-            number = self._names.get(names) or self._number(db, names)
-            db.execute(
-                "INSERT OR REPLACE INTO points (key, names, result, crc, failure, layers) VALUES (?, ?, ?, ?, ?, ?)",
-                (key, number, values, crc, why, packed),
-            )
+        """Store a finished point: no kill of this process loses it once this returns."""
+        self.put_many({key: Stored(row, list(layers), failure)})
+
+    def put_many(self, points: Mapping[str, Stored]) -> None:
+        """Store finished points by key, as one transaction: no kill of this process loses one once this returns."""
+        packed = [_packed(key, point) for key, point in points.items()]
+        if not packed:
+            return
+        with self.transaction() as db:
+            for key, names, *more in packed:
+                number = self._names.get(names) or self._number(db, names)
+                db.execute(_PUT, (key, number, *more))
 
     def save(self, documents: Mapping[str, bytes], instead_of: Iterable[str] = ()) -> None:
         """Keep documents by name, all or none of them, and remove those that they replace; all others stay."""
@@ -172,6 +176,7 @@ class Store:
             try:
                 yield self._db
             except BaseException:
+                self._names.clear()  # what was numbered may be undone
                 with suppress(sqlite3.Error):  # SQLite ended some by itself
                     self._db.execute("ROLLBACK")
                 raise
@@ -199,6 +204,13 @@ def _closed_if_it_fails(store: Store) -> Iterator[None]:
     except BaseException:
         store.close()
         raise
+
+
+def _packed(key: str, point: Stored) -> tuple[str, str, str, int, str | None, bytes | None]:
+    """Key, names and values, checksum, failure and layers."""
+    names, values = pack_row(point.row)
+    why = json.dumps(asdict(point.failure)) if point.failure else None
+    return key, names, values, checksum(key, names, values, why or ""), why, pack_layers(point.layers)
 
 
 def _unpacked(key: str, names: str, values: str, crc: int, failure: str | None, layers: bytes | None) -> Stored:

@@ -6,6 +6,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from simulator.study.store.complaints import DamagedError
@@ -19,7 +20,12 @@ _LEVEL = 1
 
 def pack_row(row: Row) -> tuple[str, str]:
     """Names and values, as JSON lists."""
-    return _text(list(row)), _text(list(row.values()))
+    return _names(tuple(row)), _text(list(row.values()))
+
+
+@lru_cache
+def _names(names: tuple[str, ...]) -> str:
+    return _text(list(names))
 
 
 def unpack_row(names: Sequence[str], values: str) -> Row:
@@ -85,5 +91,4 @@ def _alike(values: list[Any]) -> bool:
     return first != 0 or type(first) is not float or len({math.copysign(1, value) for value in values}) == 1
 
 
-def _text(content: Any) -> str:
-    return json.dumps(content, separators=(",", ":"))
+_text = json.JSONEncoder(separators=(",", ":")).encode

@@ -1,0 +1,96 @@
+"""Which points can be run at once, and which are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+from simulator.config.study import Fidelity
+from simulator.datapath import Datapath
+from simulator.engine import IdealDram
+from simulator.study.point import Point
+from simulator.study.programs import program_hardware
+from simulator.study.systolic import SystolicHardware
+from simulator.study.workloads import Workload
+from simulator.workload import Op
+
+__all__ = ["distinct", "groups_of", "kind_of_passes", "systolic"]
+
+_MOST_MACS = 1 << 48
+"""Of a workload: sums of its bits stay exact as integers of 64 bits."""
+
+
+def groups_of(points: Mapping[int, Point], fidelity: Fidelity) -> list[list[int]]:
+    """Names of points in groups of those that are alike; those that have to be run alone are in none."""
+    groups: dict[Hashable, list[int]] = {}
+    fit: dict[int, bool] = {}
+    for name, point in points.items():
+        workload = point.workload
+        if id(workload) not in fit:
+            fit[id(workload)] = _is_plain(workload)
+        if fidelity == "pipeline" and fit[id(workload)] and _is_plain_hardware(point):
+            groups.setdefault(kind_of(point), []).append(name)
+    return list(groups.values())
+
+
+def systolic(point: Point) -> SystolicHardware:
+    """The hardware of a point that is in a group."""
+    hardware = point.hardware
+    assert isinstance(hardware, SystolicHardware), "groups are of systolic arrays"
+    return hardware
+
+
+def _is_plain(workload: Workload) -> bool:
+    """Whether nothing but shapes is known of it, and its counts are exact as integers of 64 bits."""
+    macs = sum(step.macs for step in workload.steps if isinstance(step, Op))
+    return workload.trace is None and workload.drawn is None and 0 < macs <= _MOST_MACS
+
+
+def _is_plain_hardware(point: Point) -> bool:
+    """Whether nothing asks for its tiles one by one."""
+    hardware = point.hardware
+    if not isinstance(hardware, SystolicHardware) or hardware.layers or program_hardware(hardware):
+        return False
+    datapath = type(hardware.datapath)
+    alone = hardware.cores == 1 and hardware.global_buffer is None and not hardware.launch_cycles
+    ideal = isinstance(hardware.dram, IdealDram) and hardware.limits is not None
+    of_shape = datapath.tile_costs is Datapath.tile_costs and not hardware.datapath.assumed_distribution
+    return alone and ideal and of_shape and not hardware.memories.bank_conflicts
+
+
+def kind_of(point: Point) -> Hashable:
+    """What alike points share: all but the sizes of the array and its scratchpads, and the speed of DRAM."""
+    hardware = systolic(point)
+    design, array, bill = hardware.design, hardware.array, hardware.bill
+    return (
+        kind_of_passes(point),
+        (design.name, point.workload.name, point.workload.tokens, design.clock_mhz),
+        (array.dataflow, array.overlap, array.cycles_per_step, array.result_words),
+        (hardware.pinned, hardware.tolerance),
+        (id(bill.library), bill.dram_standard, tuple(bill.parts), tuple(bill.buffers)),
+    )
+
+
+def kind_of_passes(point: Point) -> Hashable:
+    """What of it, beside array and memory, passes depend on. What is named by ``id`` must live as long."""
+    hardware = systolic(point)
+    how, unit = hardware.design.quantisation, hardware.design.vector_unit
+    return (
+        (id(point.workload.steps), id(hardware.datapath)),
+        (hardware.bits, hardware.depths, hardware.memories),
+        (unit.lanes, unit.special_cycles, tuple(unit.fused)),
+        (how.activations.granularity, how.weights.granularity),
+    )
+
+
+def distinct(keys: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+    """The first place of each distinct key, and for each key which of them it is."""
+    known: dict[Hashable, int] = {}
+    firsts: list[int] = []
+    which = []
+    for place, key in enumerate(keys):
+        number = known.get(key)
+        if number is None:
+            number = known[key] = len(firsts)
+            firsts.append(place)
+        which.append(number)
+    return firsts, which
