@@ -28,7 +28,7 @@ from simulator.study.planning import GemmPlan
 from simulator.study.point import Point
 from simulator.study.points import Points, open_points
 from simulator.study.setup import StudySetup, read_study
-from simulator.study.store import Store
+from simulator.study.store import Store, Stored
 from simulator.workload import Op
 
 GENERAL = 4
@@ -84,15 +84,23 @@ def passes_of(point: Point, *, fast: bool) -> list[Any]:
     return [time_pass(point.hardware, steps, i, "pipeline")[1].total_cycles * steps[i].count for i in places]
 
 
-def stages(points: Points, some: Sequence[int]) -> None:
-    """Each stage alone."""
+def opened(points: Points, some: Sequence[int], how: str) -> list[Point]:
+    """Keys and hardware, neither found in what was made before."""
     points.recent.clear()
     with points.remembering():
         keyed, _ = timed(lambda: [points.key(i) for i in some])
         built, made = timed(lambda: [points.point(i) for i in some])
+    show(f"key, {how}", len(some), keyed)
+    show(f"build hardware, {how}", len(some), built)
+    return made
+
+
+def stages(points: Points, some: Sequence[int], successive: Sequence[int]) -> None:
+    """Each stage alone."""
+    opened(points, successive, "in order")
+    made = opened(points, some, "drawn")
+    with points.remembering():
         whole = [p for p in made if None not in search_of(p, fast=True)]
-        show("key", len(some), keyed)
-        show("build hardware", len(some), built)
         compare("search of blockings", whole, lambda p, fast: search_of(p, fast=fast))
         tilings = {id(p): search_of(p, fast=True) for p in whole}
         compare("GEMMs run and counted", whole, lambda p, fast: gemms_of(p, tilings[id(p)], fast=fast))
@@ -112,7 +120,7 @@ def compare(name: str, made: Sequence[Point], work: Callable[[Point, bool], Any]
 def show(name: str, points: int, seconds: float, ratio: float | None = None) -> None:
     """One line."""
     beside = f"   {ratio:6.0f} x the general path" if ratio else ""
-    print(f"{name:24s} {points / seconds:9.0f} points/s  {seconds / points * 1e3:8.3f} ms{beside}")
+    print(f"{name:26s} {points / seconds:9.0f} points/s  {seconds / points * 1e3:8.3f} ms{beside}")
 
 
 def main() -> None:
@@ -125,13 +133,15 @@ def main() -> None:
     drawn = random.Random(0).sample(every, 2 * number)
     warm, some = drawn[:number], drawn[number:]
     evaluate(setup, warm)
-    stages(points, warm[: number // 2])
+    stages(points, warm[: number // 2], every[len(every) // 2 :][:number])
     points.recent.clear()
     seconds, results = timed(lambda: evaluate(setup, some))
     show("evaluate", len(some), seconds)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        stored, _ = timed(lambda: [store.put(r.key, r.row, r.layers) for r in results])
+        found = {r.key: Stored(r.row, r.layers) for r in results}
+        store.save({})
+        stored, _ = timed(lambda: store.put_many(found))
         show("store", len(some), stored)
         show("evaluated and stored", len(some), seconds + stored)
 

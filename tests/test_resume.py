@@ -236,21 +236,21 @@ def test_a_point_that_kills_its_worker_is_recorded_and_tried_again_by_the_next_r
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_point_that_fails_keeps_those_before(workers, whole, tmp_path, monkeypatch, capsys):
-    """The third point meets a full disk."""
+    """Those that come second meet a full disk."""
     study, files = whole
     out = tmp_path / "run"
-    right, calls = run.Store.put, []
+    right, calls = run.Store.put_many, []
 
-    def put(self, *args):
-        calls.append(args)
-        if len(calls) == 3:
+    def put_many(self, points):
+        calls.append(points)
+        if len(calls) == 2:
             raise OutputError(f"{out}: cannot be written: No space left on device")
-        right(self, *args)
+        right(self, points)
 
-    monkeypatch.setattr(run.Store, "put", put)
+    monkeypatch.setattr(run.Store, "put_many", put_many)
     assert cli.main(["run", str(study), "--out", str(out), "--workers", str(workers)]) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", f"olivine: {out}: cannot be written: No space left on device\n")
     monkeypatch.undo()
-    assert finish(study, out, capsys)["points_reused"] == 2
+    assert finish(study, out, capsys)["points_reused"] == len(calls[0]) < 6
     require_whole(out, files)

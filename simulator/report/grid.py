@@ -115,7 +115,7 @@ def data_of(grid: Grid) -> dict[str, Any]:
     """The table as JSON can hold it: columns of values, or of few distinct values and where each of them stands."""
     return {
         "columns": [
-            {"name": c.name, "kind": c.kind, "shown": c.shown} | _packed([_plain(v, c.numeric) for v in c.values])
+            {"name": c.name, "kind": c.kind, "shown": c.shown} | _packed(_plains(c.values, c.numeric))
             for c in grid.columns
         ]
     }
@@ -126,6 +126,15 @@ def _packed(values: list[Any]) -> dict[str, Any]:
     if len(places) * 2 > len(values):
         return {"values": values}
     return {"of": list(places), "at": [places[value] for value in values]}
+
+
+def _plains(values: Sequence[Any], numeric: bool) -> list[Any]:
+    """``_plain`` of each value, once for equal ones where these are written the same."""
+    kinds = {type(value) for value in values}
+    if kinds - {int, float, str} or (len(kinds) > 1 and not numeric):
+        return [_plain(value, numeric) for value in values]
+    known = {value: _plain(value, numeric) for value in set(values)}
+    return [known[value] for value in values]
 
 
 def _plain(value: Any, numeric: bool) -> Any:

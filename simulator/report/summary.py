@@ -114,9 +114,9 @@ def _others(results: pd.DataFrame) -> list[GridColumn]:
     found = []
     for name in (c for c in results.columns if c not in shown):
         values = results[name]
-        if values.astype(str).nunique() < 2:
-            continue
         numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        if (values if numeric else values.astype(str)).nunique(dropna=False) < 2:
+            continue
         found.append(GridColumn(name, "number" if numeric else "text", values.tolist(), False))
     return found
 

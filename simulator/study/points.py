@@ -245,14 +245,14 @@ class Points:
         return content_key(run | {"workload_name": workload.name})
 
     def _content(self, place: int, choices: Choices) -> str:
-        """Hash of all that the results of a design depend on."""
+        """Hashes of all that the results of a design depend on: of its fields, and of what they name."""
 
         def make() -> str:
             variants = self._variants[place]
             fields = variants.fields_sha256(choices)
             key = place, variants.places_of_watched(choices)
             files = self._kept("files", key, lambda: self._files(place, choices), _KEPT_HASHES)
-            return content_key({"fields": fields, "files": files})
+            return f"{fields} {files}"
 
         return self._kept("content", (place, self.own(choices)), make, _KEPT_HASHES)
 

@@ -1,4 +1,4 @@
-"""The points of a study, run: what the store does not have is evaluated and stored, each as soon as it is there."""
+"""The points of a study, run: what the store does not have is evaluated and stored as soon as it is there."""
 
 from __future__ import annotations
 

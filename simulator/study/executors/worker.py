@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -49,6 +50,8 @@ def _serve(link: Connection) -> None:
             continue
         assert work is not None
         link.send(_done(number, work, content))
+        if not gc.get_freeze_count():
+            gc.freeze()  # modules and compiled kernels stay: no need to look at them again and again
 
 
 def _done(number: int, work: Work, items: list[Any]) -> tuple[int, list[Any], float, BaseException | None]:

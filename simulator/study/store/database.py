@@ -1,6 +1,6 @@
 """The SQLite file of a run folder: opened, of the right kind and version, and closed so that one file is left.
 
-While a run is under way the file has a write-ahead log beside it: a point costs one append, readers and a second run
+While a run is under way the file has a write-ahead log beside it: points cost an append, readers and a second run
 do not wait for each other, and a process that is killed at any moment loses nothing that was stored. ``synchronous =
 NORMAL``: a power cut may take the last points with it (those since the last checkpoint), never the file's soundness.
 When the last process closes the store it becomes one plain file again, which also opens on read-only media.
@@ -30,7 +30,7 @@ STORE_NAME = "results.sqlite"
 Kind = Literal["run", "sensitivity", "accuracy"]
 """What made a folder."""
 PATIENCE_S = 60.0
-"""How long to wait for another process's transaction; ours take well below a millisecond."""
+"""How long to wait for another process's transaction; ours take milliseconds, for a quarter of a second of work."""
 _VERSION = 3
 _APPLICATION = 0x4F6C6976
 """``Oliv``, in the file's header."""
