@@ -19,7 +19,7 @@ from simulator.mapping.blocks import IS, OS, WS, Case, case_of
 from simulator.mapping.loop_orders import block_sizes
 from simulator.mapping.tile_sums import widths_of
 from simulator.study.blocking_bounds import Channel
-from simulator.study.blocking_search import Room, search
+from simulator.study.blocking_search import Room, new_work, search
 from simulator.study.fast_blocking import orders_of
 from simulator.study.measured import measure
 from simulator.workload import Op
@@ -110,7 +110,7 @@ def measure_many(op: Op, alike: Alike, machines: Machines) -> Batch:
 @kernel
 def _each(case, machines, shared, widths, k_align, pins, orders, rules, found):
     """Fill a row of ``found`` for each machine: of blocks, of cycles, of sums."""
-    tried = np.zeros(3, np.int64)
+    work, tried, hint = new_work(), np.zeros(3, np.int64), (0, 0, 0)
     for p in range(len(machines.rows)):
         mine = Case(
             case.M, case.N, case.K, machines.rows[p], machines.cols[p], case.overlap, case.steps, case.words,
@@ -131,8 +131,9 @@ def _each(case, machines, shared, widths, k_align, pins, orders, rules, found):
             _axis(mine.N, granules[1], pins[1]),
             _axis(mine.K, granules[2], pins[2]),
         )
-        best = search(mine, room, channel, axes, orders, LOOPS, rules[0], rules[1], rules[2], tried)
+        best = search(mine, room, channel, axes, orders, LOOPS, rules[0], rules[1], rules[2], hint, work, tried)
         if best.m > 0:
+            hint = (best.m, best.n, best.k)
             _measured(mine, channel, widths, best, found[p])
 
 
