@@ -2,8 +2,9 @@
 (``engine.loops``) in one call, for a core with ideal DRAM whose scratchpads make nothing wait.
 
 Of all blockings that fit it finds those of least cycles, then of least traffic, tiles, order of loops, sizes. Each has
-a bound that no pipeline can beat, those of the least bounds are run first, and a run is left as soon as the array has waited for longer than the best one
-allows; neither changes what is found (tests/test_blocking_search.py compares it with trying all of them).
+a bound that no pipeline can beat, those of the least bounds are run first, and a run is left as soon as the array has
+waited for longer than the best one allows; none of it changes what is found (tests/test_blocking_search.py compares it
+with trying all of them).
 """
 
 from __future__ import annotations
