@@ -21,7 +21,7 @@ from simulator.mapping.tile_sums import widths_of
 from simulator.study.blocking_bounds import Channel
 from simulator.study.blocking_search import Room, new_work, search
 from simulator.study.fast_blocking import orders_of
-from simulator.study.measured import measure
+from simulator.study.measured import tally
 from simulator.workload import Op
 
 __all__ = ["Alike", "Batch", "Machines", "measure_many"]
@@ -134,17 +134,18 @@ def _each(case, machines, shared, widths, k_align, pins, orders, rules, found):
         best = search(mine, room, channel, axes, orders, LOOPS, rules[0], rules[1], rules[2], hint, work, tried)
         if best.m > 0:
             hint = (best.m, best.n, best.k)
-            _measured(mine, channel, widths, best, found[p])
+            _measured(mine, channel, widths, best, work, found[p])
 
 
 @kernel
-def _measured(case, channel, widths, best, row):
+def _measured(case, channel, widths, best, work, row):
+    """``work``: of the search, which keeps how the best blocking ran."""
     sizes = best.m, best.n, best.k
     counts = (-(-case.M // best.m), -(-case.N // best.n), -(-case.K // best.k))
-    waits, spent, sums = measure(case, channel, widths, sizes, counts, LOOPS[best.order])
+    spent, sums = tally(case, channel, widths, sizes, counts, LOOPS[best.order], work.rows, work.spans)
     row[0], row[1], row[2], row[3], row[4] = best.m, best.n, best.k, best.order, best.tiles
     for i in range(5):
-        row[5 + i], row[10 + i] = waits[i], spent[i]
+        row[5 + i], row[10 + i] = work.waits[i], spent[i]
     for i in range(15):
         row[15 + i] = sums[i]
 
