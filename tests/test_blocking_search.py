@@ -28,7 +28,8 @@ from simulator.mapping import (
 )
 from simulator.mapping.blocking import LOOPS, axes_of
 from simulator.mapping.blocks import case_of
-from simulator.study.blocking_bounds import around, moving, waiting
+from simulator.mapping.loop_orders import innermost
+from simulator.study.blocking_bounds import after_load, first_load, moving, waiting, whole_bits
 from simulator.study.blocking_search import makespan, new_work, search
 from simulator.study.fast_blocking import channel_of, fast_blocking, room_of
 from simulator.tiles import TILE_DTYPE, LoopNest, TileTable
@@ -127,15 +128,18 @@ def test_no_blocking_is_faster_than_its_bounds(case, dram, seed):
     for i in np.random.default_rng(seed).integers(0, len(choices), 12):
         b = choices[int(i)]
         sizes, counts, order = (b.m, b.n, b.k), b.counts(op), LOOPS[ORDERS.index(b.order)]
-        exact, _ = makespan(numbers, channel, sizes, counts, order, 1 << 60, work.rows, work.spans)
+        exact = makespan(numbers, channel, sizes, counts, order, 1 << 60, work)[END]
         assert exact == nest_cycles(nest_of(op, array, bits, b, depths), dram)
         if b.k == op.K or array.dataflow != "os":
-            least = around(numbers, channel, *sizes) + waiting(numbers, channel, sizes, counts, order)
-            assert max(least, moving(numbers, channel, counts, order)[1]) <= exact
+            loads = b.m * bits.act.dram_row_bits(b.k), b.n * bits.weight.dram_row_bits(b.k)
+            least = first_load(channel, *loads) + after_load(numbers, channel, b.m, b.n)
+            least += waiting(numbers, channel, sizes, counts, order)
+            _, moved = moving(numbers, channel, whole_bits(numbers), counts, innermost(counts, order))
+            assert max(least, moved) <= exact
         for most in (exact - 1, exact, exact + 1):
-            cycles, _ = makespan(numbers, channel, sizes, counts, order, most, work.rows, work.spans)
-            assert (cycles <= most) == (exact <= most)
-            assert cycles in (exact, most + 1)
+            cycles = makespan(numbers, channel, sizes, counts, order, most, work)[END]
+            assert (0 <= cycles <= most) == (exact <= most)
+            assert cycles in (exact, -1)
 
 
 @st.composite
@@ -183,7 +187,9 @@ def test_few_of_many_blockings_are_run():
     how = hardware.array, hardware.bits
     assert len(candidates(op, *how, hardware.limits)) > 1500
     asked = case_of(op, *how), room_of(hardware.bits, hardware.limits), channel_of(hardware.dram, hardware.depths)
-    search(*asked, axes_of(op, *how, Pinned()), np.ones(6, np.bool_), LOOPS, True, True, 0.0, tried)
+    search(
+        *asked, axes_of(op, *how, Pinned()), np.ones(6, np.bool_), LOOPS, True, True, 0.0, (0, 0, 0), new_work(), tried
+    )
     bounded, run, tiles = tried.tolist()
     assert bounded <= 300
     assert run <= 40

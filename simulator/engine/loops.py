@@ -46,10 +46,11 @@ def run_loops(counts, spans, latency, depth, out_depth, most_waiting):
     channel = end = gaps = unloaded = frozen = finish = ran = 0
     before = -1  # the kind of the tile whose results are next on the channel
     x_due = y_due = z_due = _FIRST_MARK
-    x = y = z = 0
+    x = y = z = first_kind = 0
     while x < counts[0]:
-        kind = (_third(x, counts[0]) * min(counts[1], 3) + _third(y, counts[1])) * min(counts[2], 3)
-        kind += _third(z, counts[2])
+        if z == 0:
+            first_kind = (_third(x, counts[0]) * min(counts[1], 3) + _third(y, counts[1])) * min(counts[2], 3)
+        kind = first_kind + _third(z, counts[2])
         arrived = left[oldest]
         if spans[kind, LOAD] > 0:
             channel = max(arrived, channel) + spans[kind, LOAD]

@@ -14,7 +14,7 @@ from simulator.datapath import Width
 from simulator.errors import MappingError
 from simulator.kernels import kernel
 from simulator.mapping.array_shape import ArrayShape
-from simulator.mapping.loop_orders import block_sizes, is_canonical, traffic_bits
+from simulator.mapping.loop_orders import block_sizes, innermost, is_canonical, traffic_bits
 from simulator.workload import Op
 
 __all__ = [
@@ -283,6 +283,6 @@ def _are_canonical(counts, order, found):
 @kernel
 def _each_traffic(act, weight, outputs, output, sums, counts, orders, order_of, read, write):
     for i in range(len(counts)):
-        order = order_of[orders[i]]
         along = (counts[i, 0], counts[i, 1], counts[i, 2])
-        read[i], write[i] = traffic_bits(act, weight, outputs, output, sums, along, order)
+        last = innermost(along, order_of[orders[i]])
+        read[i], write[i] = traffic_bits(act, weight, outputs, output, sums, along, last)

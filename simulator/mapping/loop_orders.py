@@ -35,22 +35,18 @@ def is_canonical(counts, order):
 
 
 @kernel
-def visits(counts, order, other):
-    """How often a block of an operand becomes another one's place: all loops down to the innermost one that is not
-    along ``other``, the dimension that the operand does not have.
-    """
-    total = here = 1
-    for loop in range(3):
-        here *= counts[order[loop]]
-        if order[loop] != other and counts[order[loop]] > 1:
-            total = here
-    return total
+def innermost(counts, order):
+    """Of m, n, k (0, 1, 2) the one that the innermost loop of several blocks is along."""
+    if counts[order[2]] > 1:
+        return order[2]
+    return order[1] if counts[order[1]] > 1 else order[0]
 
 
 @kernel
-def traffic_bits(act, weight, outputs, output, sums, counts, order):
-    """Bits read from and written to DRAM; an operand block that stays from one tile to the next is read once. Sums of
-    an output block that is left before its K is done are written and read back as they are.
+def traffic_bits(act, weight, outputs, output, sums, counts, last):
+    """Bits read from and written to DRAM. A block stays where it is from one tile to the next if the innermost loop,
+    along ``last``, is the one that it does not depend on; else another one takes its place, until it comes back. Sums
+    of an output block that is left before its K is done are written and read back as they are.
 
     Products are kept as float64: traffic is compared, not counted, here.
 
@@ -58,6 +54,6 @@ def traffic_bits(act, weight, outputs, output, sums, counts, order):
         act, weight: bits of the operands; outputs: M * N; output, sums: bits of one, finished and not.
     """
     m, n, k = counts
-    spills = outputs * sums * (visits(counts, order, 2) / (m * n) - 1)
-    read = act * visits(counts, order, 1) / (m * k) + weight * visits(counts, order, 0) / (n * k) + spills
-    return read, outputs * output + spills
+    spills = 0.0 if last == 2 else float(outputs) * sums * (k - 1)
+    read = float(act) * (1 if last == 1 else n) + float(weight) * (1 if last == 0 else m) + spills
+    return read, float(outputs) * output + spills

@@ -26,14 +26,19 @@ class Channel(NamedTuple):
 
 
 @kernel
-def around(case, channel, m, n, k):
-    """Cycles at least, whatever the order: the first tile's load, the array, the last tile's store."""
-    act = load_bytes(m, k, case.act_values, case.act_dram_bits)
-    weight = load_bytes(n, k, case.weight_values, case.weight_dram_bits)
-    first = transfer_cycles(act + weight, channel.burst_bytes, channel.read_bytes_per_cycle)
+def after_load(case, channel, m, n):
+    """Cycles at least from when the first tile is there, whatever the order: the array, the last tile's store."""
     outputs = ((case.M - 1) % m + 1) * ((case.N - 1) % n + 1)
     stored = transfer_cycles(-(-outputs * case.output // 8), channel.burst_bytes, channel.bytes_per_cycle)
-    return first + channel.latency * (first > 0) + compute_cycles(case, m, n) + stored
+    return compute_cycles(case, m, n) + stored
+
+
+@kernel
+def first_load(channel, act_bits, weight_bits):
+    """Cycles until a first tile of so many bits is there."""
+    loaded = -(-act_bits // 8) - (-weight_bits // 8)
+    first = transfer_cycles(loaded, channel.burst_bytes, channel.read_bytes_per_cycle)
+    return first + channel.latency * (first > 0)
 
 
 @kernel
@@ -157,11 +162,16 @@ def _length(case, dim):
 
 
 @kernel
-def moving(case, channel, counts, order):
-    """Traffic, and the cycles that moving it takes at least."""
+def whole_bits(case):
+    """Bits of the operands in DRAM."""
     act = case.M * (-(-case.K // case.act_values) * case.act_dram_bits)
-    weight = case.N * (-(-case.K // case.weight_values) * case.weight_dram_bits)
-    read, write = traffic_bits(act, weight, case.M * case.N, case.output, case.sums, counts, order)
+    return act, case.N * (-(-case.K // case.weight_values) * case.weight_dram_bits)
+
+
+@kernel
+def moving(case, channel, whole, counts, last):
+    """Traffic, and the cycles that moving it takes at least; ``last``: see ``traffic_bits``."""
+    read, write = traffic_bits(whole[0], whole[1], case.M * case.N, case.output, case.sums, counts, last)
     cycles = read / (8 * channel.read_bytes_per_cycle) + write / (8 * channel.bytes_per_cycle)
     rounding = 1e-12 * cycles + 4e-9 * counts[0] * counts[1] * counts[2]
     return read + write, floor(cycles - rounding)

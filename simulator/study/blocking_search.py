@@ -2,8 +2,9 @@
 (``engine.loops``) in one call, for a core with ideal DRAM whose scratchpads make nothing wait.
 
 Of all blockings that fit it finds those of least cycles, then of least traffic, tiles, order of loops, sizes. Each has
-a bound that no pipeline can beat, and a run is left as soon as the array has waited for longer than the best one
-allows; neither changes what is found (tests/test_blocking_search.py compares it with trying all of them).
+a bound that no pipeline can beat, those of the least bounds are run first, and a run is left as soon as the array has
+waited for longer than the best one allows; none of it changes what is found (tests/test_blocking_search.py compares it
+with trying all of them).
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from simulator.kernels import kernel
 from simulator.mapping import blocks
 from simulator.mapping.blocking import MOST_TILES
 from simulator.mapping.blocks import compute_cycles, fill_rows
-from simulator.mapping.loop_orders import is_canonical, visits
-from simulator.study.blocking_bounds import around, moving, waiting
+from simulator.mapping.loop_orders import innermost, is_canonical
+from simulator.study.blocking_bounds import after_load, first_load, moving, waiting, whole_bits
 
 __all__ = ["Choice", "Room", "Work"]
+
+_ROOM = 256  # blockings that are put off
+_SLACK = 1.05  # of bounds: blockings above are tried if those below take longer than that
 
 
 class Room(NamedTuple):
@@ -55,37 +59,56 @@ class Choice(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays of one run."""
+    """Arrays of a search.
+
+    Attributes:
+        rows, spans: of the kinds of tiles of one run; waits: of the run of the best blocking.
+        put_off: (``_ROOM``, 5) blockings that are yet to be run: their bound, sizes and order.
+    """
 
     rows: NDArray[np.int64]
     spans: NDArray[np.int64]
+    waits: NDArray[np.int64]
+    put_off: NDArray[np.int64]
 
 
 @kernel
 def new_work():
     """See ``Work``."""
-    return Work(np.empty((27, 18), np.int64), np.empty((27, 9), np.int64))
+    rows, spans = np.empty((27, 18), np.int64), np.empty((27, 9), np.int64)
+    return Work(rows, spans, np.zeros(6, np.int64), np.empty((_ROOM, 5), np.int64))
 
 
 @kernel
-def fits(room, m, n, k):
+def lines_of(case, axis):
+    """Of each k its units of act and of weight, and blocks of it."""
+    lines = np.empty((len(axis), 3), np.int64)
+    for i in range(len(axis)):
+        lines[i, 0] = -(-axis[i] // case.act_values)
+        lines[i, 1] = -(-axis[i] // case.weight_values)
+        lines[i, 2] = -(-case.K // axis[i])
+    return lines
+
+
+@kernel
+def fits(room, m, n, line):
     """Whether the scratchpads hold a tile."""
-    act = m * (-(-k // room.act_values) * room.act_bits)
-    weight = n * (-(-k // room.weight_values) * room.weight_bits)
+    act, weight = m * line[0] * room.act_bits, n * line[1] * room.weight_bits
     return act <= room.act_limit and weight <= room.weight_limit and m * n * room.sums <= room.out_limit
 
 
 @kernel
-def makespan(case, channel, sizes, counts, order, most, rows, spans):
-    """Cycles of one blocking on this memory; more than ``most``: some number that is, too."""
-    kinds = fill_rows(case, sizes, counts, order, True, rows)
+def makespan(case, channel, sizes, counts, order, most, work):
+    """``Waits`` of one blocking on this memory, and tiles that were run; an ``END`` of -1 if it takes more than
+    ``most`` cycles, or of some number that is more, too.
+    """
+    kinds = fill_rows(case, sizes, counts, order, True, work.rows)
     for i in range(kinds):
-        time_kind(channel, i, rows, spans)
-    compute = compute_cycles(case, sizes[0], sizes[1]) - spans[0, FILL]
-    waiting = most - compute - spans[kinds - 1, STORE]
+        time_kind(channel, i, work.rows, work.spans)
+    compute = compute_cycles(case, sizes[0], sizes[1]) - work.spans[0, FILL]
+    waiting = most - compute - work.spans[kinds - 1, STORE]
     along = (counts[order[0]], counts[order[1]], counts[order[2]])
-    waits = run_loops(along, spans, channel.latency, channel.depth, channel.out_depth, waiting)
-    return (waits[END] if waits[END] >= 0 else most + 1), waits[RAN]
+    return run_loops(along, work.spans, channel.latency, channel.depth, channel.out_depth, waiting)
 
 
 @kernel
@@ -118,122 +141,145 @@ def is_before(a, b):
 
 
 @kernel
-def sweep(case, room, channel, axes, orders, loops, rules, best, most, work, tried):
-    """The best of ``best`` and all blockings: of least cycles if ``most`` is 0, else of those of at most that many.
+def sweep(case, room, channel, axes, orders, loops, rules, best, most, slack, work, tried):
+    """The best of ``best`` and all blockings: of least cycles if ``most`` is 0, else of those of at most that many. And
+    cycles below which none was left out: blockings of more than ``slack`` times the least bound are.
 
     Args:
         axes: sizes to try along m, n, k, ascending; orders: which of ``loops``.
         rules: whether orders that differ in nothing are tried once; whether sums may be left unfinished; most tiles.
         tried: blockings that were bounded, run; tiles that were run.
     """
-    for m in axes[0]:
-        for n in axes[1]:
-            for k in axes[2]:
-                if not fits(room, m, n, k):
+    whole, lines, waiting = whole_bits(case), lines_of(case, axes[2]), 0
+    ceiling = np.int64(1 << 61)
+    for m in axes[0][::-1]:
+        for n in axes[1][::-1]:
+            across, after = (-(-case.M // m), -(-case.N // n)), after_load(case, channel, m, n)
+            for i in range(len(lines)):
+                enough = min(ceiling, most if most else best.cycles)
+                if after > enough or not fits(room, m, n, lines[i]):
                     break
-                counts = (-(-case.M // m), -(-case.N // n), -(-case.K // k))
+                counts = (across[0], across[1], lines[i, 2])
                 if counts[0] * counts[1] * counts[2] > rules[2]:
                     continue
-                enough = most if most else best.cycles
-                least = around(case, channel, m, n, k)
+                act, weight = m * lines[i, 0] * case.act_dram_bits, n * lines[i, 1] * case.weight_dram_bits
+                least = after + first_load(channel, act, weight)
                 tried[0] += 1
                 if least > enough:
                     break
-                for o in range(6):
-                    if orders[o] and (not rules[0] or is_canonical(counts, loops[o])):
-                        found = _tried(
-                            case, channel, (m, n, k), counts, o, loops, least, rules, best, most, work, tried
-                        )
-                        best = found
-    return best
+                if waiting > _ROOM - 6:
+                    best = _run(case, channel, whole, loops, best, most, waiting, work, tried)
+                    waiting, enough = 0, min(ceiling, most if most else best.cycles)
+                sizes = (m, n, axes[2][i])
+                waiting, lowest = _put_off(
+                    case, channel, whole, sizes, counts, orders, loops, least, rules, enough, waiting, work
+                )
+                if lowest * slack < ceiling:
+                    ceiling = np.int64(lowest * slack)
+    return _run(case, channel, whole, loops, best, most, waiting, work, tried), ceiling
 
 
 @kernel
-def _tried(case, channel, sizes, counts, o, loops, least, rules, best, most, work, tried):
-    """The better of ``best`` and one blocking."""
-    traffic, moved = moving(case, channel, counts, loops[o])
-    m, n, k = sizes
+def _put_off(case, channel, whole, sizes, counts, orders, loops, least, rules, enough, waiting_for, work):
+    """Add the blockings of these sizes whose bounds are not above ``enough``; how many there are, and the least."""
     tiles = counts[0] * counts[1] * counts[2]
-    mine = Choice(0, traffic, tiles, o, m, n, k)
-    ahead = is_before(mine, best)
-    enough = most if most else best.cycles - (not ahead)
-    if (most and not ahead) or moved > enough or not (rules[1] or _stays(counts, loops[o])):
-        return best
-    if least + waiting(case, channel, sizes, counts, loops[o]) > enough:
-        return best
-    cycles, ran = makespan(case, channel, sizes, counts, loops[o], enough, work.rows, work.spans)
-    tried[1] += 1
-    tried[2] += ran
-    return Choice(cycles, traffic, tiles, o, m, n, k) if cycles <= enough else best
+    lowest = 1 << 61
+    for last in range(3):
+        if (counts[last] == 1 and tiles > 1) or not (rules[1] or last == 2 or counts[2] == 1):
+            continue
+        _, moved = moving(case, channel, whole, counts, last)
+        if moved > enough:
+            continue
+        for o in range(6):
+            if not orders[o] or innermost(counts, loops[o]) != last:
+                continue
+            if rules[0] and not is_canonical(counts, loops[o]):
+                continue
+            bound = max(moved, least + waiting(case, channel, sizes, counts, loops[o]))
+            if bound <= enough:
+                work.put_off[waiting_for, 0], work.put_off[waiting_for, 4] = bound, o
+                for dim in range(3):
+                    work.put_off[waiting_for, 1 + dim] = sizes[dim]
+                waiting_for, lowest = waiting_for + 1, min(lowest, bound)
+    return waiting_for, lowest
 
 
 @kernel
-def _stays(counts, order):
-    """Whether no output block is left before its K is done: no loop of several blocks inside that over K."""
-    return counts[2] == 1 or visits(counts, order, 2) == counts[0] * counts[1]
-
-
-@kernel
-def easiest(case, room, channel, axes, orders, loops, rules):
-    """The blocking of the least bound, that is tried first."""
-    least = Choice(1 << 62, inf, 0, 0, 0, 0, 0)
-    for m in axes[0]:
-        for n in axes[1]:
-            for k in axes[2]:
-                if not fits(room, m, n, k):
-                    break
-                counts = (-(-case.M // m), -(-case.N // n), -(-case.K // k))
-                tiles = counts[0] * counts[1] * counts[2]
-                if tiles > rules[2]:
-                    continue
-                cycles = around(case, channel, m, n, k)
-                if cycles > least.cycles:
-                    break
-                for o in range(6):
-                    if not orders[o] or (rules[0] and not is_canonical(counts, loops[o])):
-                        continue
-                    traffic, moved = moving(case, channel, counts, loops[o])
-                    if max(moved, cycles) > least.cycles or not (rules[1] or _stays(counts, loops[o])):
-                        continue
-                    bound = max(moved, cycles + waiting(case, channel, (m, n, k), counts, loops[o]))
-                    mine = Choice(bound, traffic, tiles, o, m, n, k)
-                    if bound < least.cycles or (bound == least.cycles and is_before(mine, least)):
-                        least = mine
-    return least
+def _run(case, channel, whole, loops, best, most, count, work, tried):
+    """The better of ``best`` and the blockings that were put off, run from the one of the least bound on."""
+    while count > 0:
+        first = 0
+        for i in range(1, count):
+            if work.put_off[i, 0] < work.put_off[first, 0]:
+                first = i
+        bound, m, n, k, o = work.put_off[first]
+        count -= 1
+        work.put_off[first] = work.put_off[count]
+        if bound > (most if most else best.cycles):
+            break
+        counts = (-(-case.M // m), -(-case.N // n), -(-case.K // k))
+        traffic, _ = moving(case, channel, whole, counts, innermost(counts, loops[o]))
+        mine = Choice(bound, traffic, counts[0] * counts[1] * counts[2], o, m, n, k)
+        ahead = is_before(mine, best)
+        enough = most if most else best.cycles - (not ahead)
+        if (most and not ahead) or bound > enough:
+            continue
+        waits = makespan(case, channel, (m, n, k), counts, loops[o], enough, work)
+        tried[1] += 1
+        tried[2] += waits[RAN]
+        if 0 <= waits[END] <= enough:
+            best = Choice(waits[END], traffic, mine.tiles, o, m, n, k)
+            for i in range(6):
+                work.waits[i] = waits[i]
+    return best
 
 
 @kernel
 def fewest_tiles(case, room, axes):
     """Of the blockings that fit; 0 if none does."""
-    fewest = 0
+    fewest, lines = 0, lines_of(case, axes[2])
     for m in axes[0]:
         for n in axes[1]:
-            for k in axes[2]:
-                if not fits(room, m, n, k):
+            for i in range(len(lines)):
+                if not fits(room, m, n, lines[i]):
                     break
-                tiles = -(-case.M // m) * -(-case.N // n) * -(-case.K // k)
+                tiles = -(-case.M // m) * -(-case.N // n) * lines[i, 2]
                 fewest = tiles if fewest == 0 else min(fewest, tiles)
     return fewest
 
 
 @kernel
-def search(case, room, channel, axes, orders, loops, canonical, spills, tolerance, tried):
-    """The choice of ``best_blocking``; its ``m`` is 0 if nothing fits."""
-    fewest = fewest_tiles(case, room, axes)
-    none = Choice(0, 0.0, 0, 0, 0, 0, 0)
-    if fewest == 0:
-        return none
-    most_tiles = MOST_TILES if fewest <= MOST_TILES else 1 << 62
-    rules = (int(canonical), int(spills), most_tiles)
-    first = easiest(case, room, channel, axes, orders, loops, rules)
-    if first.m == 0:
-        return none
-    work, most = new_work(), np.int64(0)
-    best = Choice(np.int64(1 << 61), inf, 1 << 62, 6, 0, 0, 0)
-    alone = (np.full(1, first.m), np.full(1, first.n), np.full(1, first.k))
-    for turn in range(3 if tolerance > 0 else 2):  # the first one, all of them, those that tie: one call, compiled once
-        if turn == 2:
+def nearest(axis, size):
+    """The largest size of an axis that is not above another; the least if all are."""
+    found = 0
+    for i in range(len(axis)):
+        if axis[i] <= size:
+            found = i
+    return axis[found : found + 1]
+
+
+@kernel
+def search(case, room, channel, axes, orders, loops, canonical, spills, tolerance, hint, work, tried):
+    """The choice of ``best_blocking``; its ``m`` is 0 if nothing fits. ``work.waits``: of its run.
+
+    Args:
+        hint: sizes of a blocking that may be about as good, which is tried first; 0 for none.
+    """
+    best, most, ceiling, most_tiles = Choice(np.int64(1 << 61), inf, 1 << 62, 6, 0, 0, 0), np.int64(0), 0, MOST_TILES
+    for turn in range(4):  # the hint; those of about the least bound; all; those that tie: one call, compiled once
+        if (turn == 0 and hint[0] == 0) or (turn == 2 and best.cycles <= ceiling) or (turn == 3 and tolerance == 0):
+            continue
+        if turn == 1 and best.m == 0:
+            fewest = fewest_tiles(case, room, axes)
+            if fewest == 0:
+                return Choice(0, 0.0, 0, 0, 0, 0, 0)
+            most_tiles = MOST_TILES if fewest <= MOST_TILES else 1 << 62
+        if turn == 3:
             most = np.int64(floor(best.cycles * (1 + tolerance)))
-        tries = alone if turn == 0 else axes
-        best = sweep(case, room, channel, tries, orders, loops, rules, best, most, work, tried)
-    return best
+        tries = axes
+        if turn == 0:
+            tries = (nearest(axes[0], hint[0]), nearest(axes[1], hint[1]), nearest(axes[2], hint[2]))
+        rules = (int(canonical), int(spills), most_tiles)
+        slack = _SLACK if turn == 1 else inf
+        best, ceiling = sweep(case, room, channel, tries, orders, loops, rules, best, most, slack, work, tried)
+    return best if best.m > 0 else Choice(0, 0.0, 0, 0, 0, 0, 0)

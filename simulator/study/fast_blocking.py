@@ -9,7 +9,7 @@ from simulator.mapping import ORDERS, ArrayShape, Blocking, BufferLimits, Operan
 from simulator.mapping.blocking import LOOPS, axes_of
 from simulator.mapping.blocks import case_of
 from simulator.study.blocking_bounds import Channel
-from simulator.study.blocking_search import Room, search
+from simulator.study.blocking_search import Room, new_work, search
 from simulator.workload import Op
 
 __all__ = ["channel_of", "fast_blocking", "orders_of", "room_of"]
@@ -44,6 +44,8 @@ def fast_blocking(
         pinned.order is None,
         depths[2] != 1,
         tolerance,
+        (0, 0, 0),
+        new_work(),
         np.zeros(3, np.int64),
     )
     return Blocking(found.m, found.n, found.k, ORDERS[found.order]) if found.m else None

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.engine.loops import ANY_WAITING, run_loops
 from simulator.kernels import kernel
 from simulator.mapping import ORDERS, ArrayShape, OperandBits, Pinned
 from simulator.mapping.blocking import LOOPS, STREAM_GRANULE
@@ -19,9 +20,9 @@ from simulator.mapping.blocks import IS, OS, WS, Case, case_of
 from simulator.mapping.loop_orders import block_sizes
 from simulator.mapping.tile_sums import widths_of
 from simulator.study.blocking_bounds import Channel
-from simulator.study.blocking_search import Choice, Room, fits, search
+from simulator.study.blocking_search import Choice, Room, fits, new_work, search
 from simulator.study.fast_blocking import orders_of
-from simulator.study.measured import measure
+from simulator.study.measured import tally
 from simulator.workload import Op
 
 __all__ = ["Alike", "Batch", "Machines", "measure_many"]
@@ -110,7 +111,7 @@ def measure_many(op: Op, alike: Alike, machines: Machines) -> Batch:
 @kernel
 def _each(case, machines, shared, widths, k_align, pins, orders, rules, found):
     """Fill a row of ``found`` for each machine: of blocks, of cycles, of sums."""
-    tried = np.zeros(3, np.int64)
+    work, tried, hint = new_work(), np.zeros(3, np.int64), (0, 0, 0)
     for p in range(len(machines.rows)):
         mine = Case(
             case.M, case.N, case.K, machines.rows[p], machines.cols[p], case.overlap, case.steps, case.words,
@@ -131,11 +132,14 @@ def _each(case, machines, shared, widths, k_align, pins, orders, rules, found):
             _axis(mine.N, granules[1], pins[1]),
             _axis(mine.K, granules[2], pins[2]),
         )
-        best = search(mine, room, channel, axes, orders, LOOPS, rules[0], rules[1], rules[2], tried)
-        if best.m == 0 and mine.dataflow == OS:
-            best = _in_chunks(mine, room, k_align, pins)
+        best = search(mine, room, channel, axes, orders, LOOPS, rules[0], rules[1], rules[2], hint, work, tried)
         if best.m > 0:
-            _measured(mine, channel, widths, best, found[p])
+            hint = (best.m, best.n, best.k)
+            _measured(mine, channel, widths, best, True, work, found[p])
+        elif mine.dataflow == OS:
+            best = _in_chunks(mine, room, k_align, pins)
+            if best.m > 0:
+                _measured(mine, channel, widths, best, False, work, found[p])
 
 
 @kernel
@@ -144,7 +148,8 @@ def _in_chunks(case, room, k_align, pins):
     or if sizes are pinned.
     """
     m, n = min(case.rows, case.M), min(case.cols, case.N)
-    if pins[0] or pins[1] or pins[2] or not fits(room, m, n, k_align):
+    units = (-(-k_align // room.act_values), -(-k_align // room.weight_values))
+    if pins[0] or pins[1] or pins[2] or not fits(room, m, n, units):
         return Choice(0, 0.0, 0, 0, 0, 0, 0)
     act = room.act_limit // m // room.act_bits * room.act_values
     weight = room.weight_limit // n // room.weight_bits * room.weight_values
@@ -154,13 +159,20 @@ def _in_chunks(case, room, k_align, pins):
 
 
 @kernel
-def _measured(case, channel, widths, best, row):
+def _measured(case, channel, widths, best, was_run, work, row):
+    """``work``: of the search, which keeps how the best blocking ran, if it ran it."""
     sizes = best.m, best.n, best.k
     counts = (-(-case.M // best.m), -(-case.N // best.n), -(-case.K // best.k))
-    waits, spent, sums = measure(case, channel, widths, sizes, counts, LOOPS[best.order])
+    spent, sums = tally(case, channel, widths, sizes, counts, LOOPS[best.order], work.rows, work.spans)
+    if not was_run:
+        order = LOOPS[best.order]
+        along = (counts[order[0]], counts[order[1]], counts[order[2]])
+        waits = run_loops(along, work.spans, channel.latency, channel.depth, channel.out_depth, ANY_WAITING)
+        for i in range(5):
+            work.waits[i] = waits[i]
     row[0], row[1], row[2], row[3], row[4] = best.m, best.n, best.k, best.order, best.tiles
     for i in range(5):
-        row[5 + i], row[10 + i] = waits[i], spent[i]
+        row[5 + i], row[10 + i] = work.waits[i], spent[i]
     for i in range(15):
         row[15 + i] = sums[i]
 

@@ -75,8 +75,17 @@ def accounted(
 @kernel
 def measure(case, channel, widths, sizes, counts, order):
     """``Waits``; fill, drain, issue, stream and compute cycles; ``TileSums``."""
-    rows, spans, sums = np.empty((27, 18), np.int64), np.empty((27, 9), np.int64), np.zeros(15, np.int64)
+    rows, spans = np.empty((27, 18), np.int64), np.empty((27, 9), np.int64)
+    spent, added = tally(case, channel, widths, sizes, counts, order, rows, spans)
     along = (counts[order[0]], counts[order[1]], counts[order[2]])
+    waits = run_loops(along, spans, channel.latency, channel.depth, channel.out_depth, ANY_WAITING)
+    return waits[:RAN], spent, added
+
+
+@kernel
+def tally(case, channel, widths, sizes, counts, order, rows, spans):
+    """What ``measure`` says, but for waiting, which it leaves ``spans`` for."""
+    sums, along = np.zeros(15, np.int64), (counts[order[0]], counts[order[1]], counts[order[2]])
     kinds = fill_rows(case, sizes, counts, order, True, rows)
     issue = stream = 0
     for i in range(kinds):
@@ -85,13 +94,12 @@ def measure(case, channel, widths, sizes, counts, order):
         issue += times * rows[i, ISSUE]
         stream += times * rows[i, STREAM]
         add_row(sums, rows, i, 0, 0, times, widths)
-    waits = run_loops(along, spans, channel.latency, channel.depth, channel.out_depth, ANY_WAITING)
     spent = (spans[0, FILL], spans[kinds - 1, DRAIN], issue, stream, compute_cycles(case, sizes[0], sizes[1]))
     added = (
         sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7], sums[8], sums[9], sums[10], sums[11],
         sums[12], sums[13], sums[14],
     )  # fmt: skip
-    return waits[:RAN], spent, added
+    return spent, added
 
 
 @kernel
