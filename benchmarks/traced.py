@@ -38,13 +38,12 @@ SWEEP: dict[str, list[Any]] = {
     "memory.act_buffer.capacity_kib": [64, 256],
     "memory.weight_buffer.capacity_kib": [32, 128],
     "memory.dram.bandwidth_gb_s": [16.0, 32.0, 64.0, 128.0],
-    "memory.dram.latency_ns": [50, 100],
     "clock_mhz": [500, 1000],
 }
 
 
 def study_of(design: str) -> dict[str, Any]:
-    """A sweep of 1,024 points for each dataflow that the design's datapath runs."""
+    """A sweep of 512 points for each dataflow that the design's datapath runs."""
     flows = build(sim.load_design(design)).datapath.dataflows
     return {"name": design, "designs": [design], "workloads": [TRACE], "sweep": SWEEP | {"array.dataflow": [*flows]}}
 
