@@ -26,6 +26,8 @@ from simulator.mapping.tile_sums import added_sums, sums_of
 from simulator.resources import shipped_dir
 from simulator.study import judged as judging
 from simulator.study.building import build
+from simulator.study.likeness import likeness
+from simulator.study.passes import simulate_pass
 from simulator.study.simulate import simulate_op
 from simulator.study.workloads import TensorSource, resolve_workload
 from simulator.tiles import TILE_DTYPE
@@ -350,3 +352,15 @@ def test_a_memory_holds_no_more_than_it_may():
 def test_bytes_of_records_are_those_of_their_arrays():
     operand = Encoded(np.zeros((4, 1000), np.uint8), np.ones(4, np.float32), 1000, {"list": np.zeros(500)})
     assert 8016 < bytes_of((operand, [operand])) / 2 < 10_000
+
+
+@pytest.mark.parametrize("name", ["int8_systolic", "fp16_systolic", "gobo_array"])
+def test_passes_that_are_alike_take_what_each_takes_alone(name):
+    """Every pass of the sample trace, on hardware that has met the others and on hardware that has met none."""
+    steps, hardware = resolve_workload("minilm-l6-sample").steps, build(sim.load_design(name))
+    places = [i for i, step in enumerate(steps) if not isinstance(step, Op)]
+    for i in places:
+        assert simulate_pass(hardware, steps, i) == simulate_pass(replace(hardware), steps, i)
+    tokens = {likeness(steps)[i] for i in places}
+    assert len(tokens) < len(places) / 2
+    assert likeness(list(steps)) == likeness(steps), "by what they are, not by which list they are in"
