@@ -20,7 +20,7 @@ from benchmarks.measure import ROOT, Line, machine
 from benchmarks.page import write_page
 
 Part = Callable[[int], list[Line]]
-MODULES = ("startup", "bench", "arrays", "growth", "opt", "sweep", "peers")
+MODULES = ("startup", "bench", "arrays", "growth", "opt", "sweep", "traced", "peers")
 """Each has parts in ``PARTS``, and in ``PEERS`` those that need another simulator."""
 
 

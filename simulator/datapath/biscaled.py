@@ -27,7 +27,6 @@ from simulator.datapath.base import Accumulation, Datapath, Operand
 from simulator.datapath.distinct import distinct_rows
 from simulator.datapath.exponent_integer import mac, values, words
 from simulator.datapath.job import Job, TileCosts
-from simulator.datapath.memory import Remembers
 from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import register
 from simulator.datapath.remembered import lists_of
@@ -179,7 +178,7 @@ class BiScaled(Datapath):
         else:
             found = []
             for first, lines, k0, k in ranges:
-                before = _masks_before(job.memory, operand, encoded, (k0, k))
+                before = _masks_before(job, operand, encoded, (k0, k))
                 found.append(int(before[first + lines] - before[first]))
         return np.array(found, np.int64)[which]
 
@@ -191,7 +190,7 @@ class BiScaled(Datapath):
         return int(rng.binomial(lines * whole, 1 - fine**_BLOCK) + rng.binomial(lines, 1 - fine**rest))
 
 
-def _masks_before(memory: Remembers, operand: Operand, encoded: Encoded, steps: tuple[int, int]) -> NDArray[np.int64]:
+def _masks_before(job: Job, operand: Operand, encoded: Encoded, steps: tuple[int, int]) -> NDArray[np.int64]:
     """Blocks with wide values at some steps in all lines before each, (lines + 1,)."""
     k0, k = steps
     lines, blocks = len(encoded.codes), -(-encoded.length // _BLOCK)
@@ -201,4 +200,4 @@ def _masks_before(memory: Remembers, operand: Operand, encoded: Encoded, steps: 
         here = np.count_nonzero(full[:, k0 // _BLOCK : -(-(k0 + k) // _BLOCK)], axis=1)
         return np.concatenate([[0], np.cumsum(here)])
 
-    return memory.get(("masks", operand, steps), count)
+    return job.of_operands(("masks", operand, steps), count)

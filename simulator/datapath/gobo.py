@@ -322,4 +322,4 @@ class Gobo(Datapath):
                 folds.append(np.stack([np.diff(first), cycles["total_cycles"] - cycles["steps"]], axis=1))
             return np.cumsum(np.concatenate(folds), axis=0)
 
-        return job.memory.get(("coordinator", *unit, k0, k, drawn), count)
+        return job.of_operands(("coordinator", *unit, k0, k, drawn), count)

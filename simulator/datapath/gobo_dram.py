@@ -125,5 +125,5 @@ class GoboDram(Fp16Mac):
         """Outliers among the weights of each tile."""
         outliers = WeightOutliers.of(job, self.outlier_share)
         drawn = None if job.weight is not None else (self.outlier_share, job.seed, job.N, job.K)
-        before = lambda k0, k: job.memory.get(("listed", k0, k, drawn), lambda: outliers.before_rows(k0, k))  # noqa: E731
+        before = lambda k0, k: job.of_operands(("listed", k0, k, drawn), lambda: outliers.before_rows(k0, k))  # noqa: E731
         return per_tile(job, 1, before)

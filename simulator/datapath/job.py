@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.datapath.memory import Memory, Remembers
+from simulator.datapath.memory import Remembers
 from simulator.formats import Encoded
 
 __all__ = ["Job", "KernelJob", "TileCosts"]
 
 
-_ALONE_BYTES = 64 << 20
-"""What a job keeps that was made without a memory."""
+_T = TypeVar("_T")
+
+
+class _Notes:
+    """What was found of some objects, as long as it is them that are asked about: a job may be made of another one."""
+
+    def __init__(self) -> None:
+        self._owners: tuple[Any, ...] = ()
+        self._found: dict[Hashable, Any] = {}
+
+    def get(self, owners: tuple[Any, ...], key: Hashable, make: Callable[[], _T]) -> _T:
+        if len(owners) != len(self._owners) or any(a is not b for a, b in zip(owners, self._owners, strict=True)):
+            self._owners, self._found = owners, {}
+        if key not in self._found:
+            self._found[key] = make()
+        return cast(_T, self._found[key])
 
 
 def _no_timing(steps: int, rows: int, cols: int) -> tuple[int, int]:
@@ -40,8 +54,7 @@ class Job:
         fold_beside: of folds of that many steps on an array of ``rows x cols`` PEs of one MAC and one result word each
             that overlaps its folds as the main array does: cycles from one to the next, and from there until the last
             result of the last one has left. For arrays beside the main one.
-        memory: keeps what was found of these operands, whatever the tiles; that a key says all it depends on is up to
-            the datapath. of_tiles: keeps what was found of these tiles and this array, whatever the operands.
+        memory: keeps what was found of these operands; the job itself does where it is None.
     """
 
     M: int
@@ -57,8 +70,19 @@ class Job:
     dataflow: str = "os"
     dram_bytes_per_cycle: float = math.inf
     cores: tuple[int, ...] = (0,)
-    memory: Remembers = field(default_factory=lambda: Memory(_ALONE_BYTES), repr=False, compare=False)
-    of_tiles: Remembers = field(default_factory=lambda: Memory(_ALONE_BYTES), repr=False, compare=False)
+    memory: Remembers | None = field(default=None, repr=False, compare=False)
+    _of_tiles: _Notes = field(default_factory=_Notes, repr=False, compare=False)
+    _of_operands: _Notes = field(default_factory=_Notes, repr=False, compare=False)
+
+    def of_tiles(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What follows from the tiles, and from what the key names besides: made once for all jobs made of this one."""
+        return self._of_tiles.get((self.tiles,), key, make)
+
+    def of_operands(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What follows from the operands, and from what the key names besides (tiles, the array, a seed ...)."""
+        if self.memory is not None:
+            return self.memory.get(key, make)
+        return self._of_operands.get((self.act, self.weight), key, make)
 
     def per_core(self) -> Iterator[Job]:
         """What each core runs, as a GEMM of its own that begins at 0 along M and N."""
@@ -67,7 +91,7 @@ class Job:
             for line in "mn":
                 tiles[f"{line}0"] -= tiles[f"{line}0"].min()
             M, N = (int((tiles[f"{line}0"] + tiles[line]).max()) for line in "mn")
-            yield replace(self, M=M, N=N, tiles=tiles, cores=(0,), of_tiles=Memory(_ALONE_BYTES))
+            yield replace(self, M=M, N=N, tiles=tiles, cores=(0,))
 
     @property
     def reads(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

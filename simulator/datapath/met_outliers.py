@@ -122,7 +122,9 @@ class MetOutliers:
         return (tables[0][None], 0) if len(tables) == 1 else (np.stack(tables), blocks.which)
 
     def _blocks(self, operand: Operand) -> _Blocks:
-        return self.job.of_tiles.get(("blocks", operand, self.turned), lambda: self._find_blocks(operand))
+        return self.job.of_tiles(
+            ("blocks", operand, self.turned, self._side(operand)), lambda: self._find_blocks(operand)
+        )
 
     def _find_blocks(self, operand: Operand) -> _Blocks:
         tiles, side = self.job.tiles, self._side(operand)
@@ -161,4 +163,4 @@ class MetOutliers:
         """``make``, unless the job's memory has it of these operands."""
         job = self.job
         drawn = (self.share, job.seed, job.M, job.N, job.K) if job.act is None else None
-        return job.memory.get(("met", what, self.turned, self.group, drawn), make)
+        return job.of_operands(("met", what, self.turned, self.group, drawn), make)

@@ -31,7 +31,7 @@ def per_tile(job: Job, side: int, before: Callable[[int, int], NDArray[np.int64]
         before: from first step and steps to the sums of all before each ``side`` columns.
     Returns: int64, (tiles,) and what axes ``before`` has behind its first.
     """
-    first, end, steps, which = job.of_tiles.get(("columns", side), lambda: _columns(job.tiles, side))
+    first, end, steps, which = job.of_tiles(("columns", side), lambda: _columns(job.tiles, side))
     if len(steps) == 1:
         sums = before(*steps[0])
         return np.asarray(sums[end] - sums[first])

@@ -33,6 +33,7 @@ from simulator.study.cores import plan_cores
 from simulator.study.gpu import GpuHardware, is_batched
 from simulator.study.gpu_passes import time_gpu_pass
 from simulator.study.hardware import Hardware
+from simulator.study.likeness import likeness
 from simulator.study.pass_loops import Cut, PassRun, can_loop, fused_on_loops, on_loops, pass_nest
 from simulator.study.plans import plan_op
 from simulator.study.programs import program_hardware
@@ -105,6 +106,17 @@ def simulate_pass(
     hardware: Hardware, steps: Sequence[Step], index: int, *, fidelity: Fidelity = "pipeline"
 ) -> PassResult:
     """Run one pass. Raises: as ``time_pass``."""
+    step = cast(Pass, steps[index])
+    if not isinstance(hardware, SystolicHardware) or hardware.layers:
+        return _simulated(hardware, steps, index, fidelity)
+    key = "alike", likeness(steps)[index], fidelity
+    if key not in hardware.known:
+        hardware.known[key] = _simulated(hardware, steps, index, fidelity)
+    found: PassResult = hardware.known[key]
+    return PassResult(step, found.tiles, found.timing, found.counts, found.energy)
+
+
+def _simulated(hardware: Hardware, steps: Sequence[Step], index: int, fidelity: Fidelity) -> PassResult:
     step = cast(Pass, steps[index])
     run = run_pass(hardware, steps, index, fidelity)
     times = step.count // repeated_at_once(hardware, steps, index)

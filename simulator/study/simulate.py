@@ -89,7 +89,7 @@ def simulate_op(
     hardware = hardware.for_op(op)
     plan = plan_op(hardware, op)
     if isinstance(tensors, TensorSource) and is_judged_alone(fidelity):
-        return _by_source(hardware, op, plan, tensors, fidelity, accesses)
+        return _by_source(hardware, op, plan, tensors, fidelity, seed, accesses)
     if isinstance(tensors, TensorSource):
         tensors = tensors.load()
     if fidelity == "pe_array":
@@ -111,13 +111,13 @@ def simulate_op(
 
 
 def _by_source(
-    hardware: Hardware, op: Op, plan: Plan, source: TensorSource, fidelity: Fidelity, accesses: bool
+    hardware: Hardware, op: Op, plan: Plan, source: TensorSource, fidelity: Fidelity, seed: int, accesses: bool
 ) -> OpResult:
     """``simulate_op`` of tensors that may have been met before."""
     known = judged(hardware, op, plan, source)
     each = _each_of(hardware, op, plan, known, fidelity, accesses)
     if each is None:
-        timing, counts, tiles = _timed(hardware, op, plan, known.operands or None, fidelity, 0, accesses)
+        timing, counts, tiles = _timed(hardware, op, plan, known.operands or None, fidelity, seed, accesses)
     else:
         timing, counts, tiles = *each, plan.tiles
     _require_all_macs(op, counts)
