@@ -45,7 +45,7 @@ def growth(rounds: int) -> list[Line]:
         _best_plan.cache_clear()
         fresh = replace(hardware)
         for i in range(count):
-            n, m = divmod(i * 7919 % 10_000, 100)  # as large on average, however many
+            n, m = divmod((i * 7919 + 5050) % 10_000, 100)  # as large on average, however many; the first one, too
             simulate_op(fresh, Op(f"layer.{i}", SIDE * (1 + m), SIDE * (1 + n), DEPTH))
 
     lines = series("tiles, one by one", "tiles", table, [100 * 10**d for d in DECADES], rounds)

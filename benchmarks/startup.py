@@ -25,6 +25,7 @@ def commands(rounds: int) -> list[Line]:
         nothing = _cpu([sys.executable, "-c", "pass"], rounds)
         command(GEMM)
         command(GEMM, env=COMPILED)
+        command(GEMM, env=COMPILED)
         command(demo)
         found = {
             ("olivine --help", 0.3): _cpu([OLIVINE, "--help"], rounds),
