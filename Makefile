@@ -36,7 +36,7 @@ slow: $(INSTALLED_DEV)  ## the long exhaustive tests
 
 nojit: $(INSTALLED_DEV)  ## kernels as plain Python, then compiled with bounds checks
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n auto --dist loadfile -m kernels
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/boundscheck $(BIN)/python -m pytest -n auto --dist loadfile -m kernels
+	OLIVINE_INTERPRET_S=0 NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/boundscheck $(BIN)/python -m pytest -n auto --dist loadfile -m kernels
 
 replay: $(INSTALLED_DEV)  ## run every shipped study again and compare with the checked-in results
 	$(BIN)/python benchmarks/replay.py

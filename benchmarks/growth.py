@@ -19,6 +19,9 @@ SIDE, DEPTH = 56, 256
 
 DECADES = range(5)
 
+LINEAR = 0.9
+"""The largest size costs no more than linear growth from the smallest, but for a tenth."""
+
 
 def design() -> sim.Design:
     """``int8_systolic`` with tiles of one fold."""
@@ -45,7 +48,7 @@ def growth(rounds: int) -> list[Line]:
         _best_plan.cache_clear()
         fresh = replace(hardware)
         for i in range(count):
-            n, m = divmod(i * 7919 % 10_000, 100)  # as large on average, however many
+            n, m = divmod((i * 7919 + 5050) % 10_000, 100)  # as large on average, however many; the first one, too
             simulate_op(fresh, Op(f"layer.{i}", SIDE * (1 + m), SIDE * (1 + n), DEPTH))
 
     lines = series("tiles, one by one", "tiles", table, [100 * 10**d for d in DECADES], rounds)
@@ -57,9 +60,12 @@ def series(what: str, unit: str, work: Callable[[int], object], sizes: list[int]
     """CPU seconds at each size; the yardstick is the cost of linear growth from the smallest."""
     took = [seconds(lambda n=n: work(n), rounds if n < sizes[-1] else 1) for n in sizes]
     return [
-        Line(f"{what}: {n} {unit}", "CPU s", cost, "linear growth", took[0] * n / sizes[0], lower=True, size=n)
+        Line(
+            f"{what}: {n} {unit}", "CPU s", cost, "linear growth", took[0] * n / sizes[0],
+            lower=True, size=n, goal=LINEAR if n == sizes[-1] else None,
+        )
         for n, cost in zip(sizes, took, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 PARTS = {"growth": growth}

@@ -49,7 +49,7 @@ def _goals(parts: list[tuple[dict[str, Any], list[Line]]]) -> str:
             if line.limit is not None:
                 rows.append(f"| {line.what} | under {line.limit:g} {line.unit} | {_number(line.rate)} | {verdict} |")
             else:
-                aim, found = f"{line.goal:,.0f}×", f"{_number(line.ratio)}×"
+                aim, found = f"{_number(line.goal)}×", f"{_number(line.ratio)}×"
                 rows.append(f"| {line.what}, {line.unit}, over {line.yardstick} | {aim} | {found} | {verdict} |")
     return "\n".join(rows) + "\n"
 

@@ -24,6 +24,8 @@ def commands(rounds: int) -> list[Line]:
         new_demo = [OLIVINE, "run", "demo", "--out", folder / "new", "--fresh", "--json"]
         nothing = _cpu([sys.executable, "-c", "pass"], rounds)
         command(GEMM)
+        command(GEMM, env=COMPILED)
+        command(GEMM, env=COMPILED)
         command(demo)
         found = {
             ("olivine --help", 0.3): _cpu([OLIVINE, "--help"], rounds),

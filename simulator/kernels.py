@@ -74,7 +74,20 @@ _interpreter = _Interpreter()
 
 
 class Kernel(Compiled):
-    """One that is interpreted at first."""
+    """One that is interpreted at first.
+
+    Called by another, it becomes a part of that one's machine code, without what Python would call it by and without a
+    place in the cache, which takes half of compiling.
+    """
+
+    @cached_property
+    def inner(self) -> Any:
+        """What other kernels call."""
+        return _jit(self.py_func, {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True})
+
+    @property
+    def _numba_type_(self) -> Any:
+        return self.inner._numba_type_
 
     def _first(self, *args: Any) -> Any:
         if _interpreter.busy:

@@ -291,6 +291,20 @@ def test_fresh_runs_again(small, undrawn):
     assert (folder / "results.csv").read_bytes() == before
 
 
+def test_results_without_a_report(small, tmp_path):
+    study, folder = small
+    run = ("run", study, "--out", tmp_path / "run", "--no-report")
+    assert ok(*run).endswith(f"results: {tmp_path / 'run'}\n")
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {"results.csv", "results.parquet", "layers.parquet", "results.sqlite", "manifest.json"}
+    assert (tmp_path / "run" / "results.csv").read_bytes() == (folder / "results.csv").read_bytes()
+    ok("report", tmp_path / "run")
+    assert (tmp_path / "run" / "index.html").exists()
+    assert parsed(*run)["page"] is None
+    assert not (tmp_path / "run" / "index.html").exists(), "a page would show an earlier run"
+    assert not any((tmp_path / "run" / "figures").iterdir())
+
+
 def test_two_workers_give_the_same_bytes(small, undrawn, tmp_path):
     study, folder = small
     data = parsed("run", study, "--out", tmp_path / "run", "--workers", 2)
