@@ -837,7 +837,7 @@ def test_a_folder_in_the_place_of_the_store(tmp_path, capsys, monkeypatch):
     Path("out/results.sqlite").mkdir()
     assert cli.main(["run", "study.yaml", "--out", "out"]) == 2
     printed = capsys.readouterr()
-    message = "out/results.sqlite: cannot be opened (unable to open database file): *; name another --out"
+    message = "out/results.sqlite: cannot be written: Is a directory; name another --out"
     require_refusal(2, printed.out, printed.err, message, tmp_path)
 
 
