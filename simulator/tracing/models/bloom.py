@@ -42,8 +42,10 @@ def read_config(path: Path, data: dict[str, Any]) -> BloomConfig:
     """From BLOOM's keys, older ones as well. Raises: TraceError for a wrong number or an unsupported variant."""
     older = {"n_head": "num_attention_heads", "hidden_size": "n_embed"}
     keys = ("n_layer", "n_head", "hidden_size", "vocab_size")
-    sizes = [positive_int(path, data, key if key in data else older.get(key, key)) for key in keys]
-    config = BloomConfig(*sizes, positive_float(path, data, "layer_norm_epsilon", 1e-5))
+    layers, heads, hidden, vocab = (
+        positive_int(path, data, key if key in data else older.get(key, key)) for key in keys
+    )
+    config = BloomConfig(layers, heads, hidden, vocab, positive_float(path, data, "layer_norm_epsilon", 1e-5))
     usual = {"apply_residual_connection_post_layernorm": False, "tie_word_embeddings": True}
     for key, value in usual.items():
         if data.get(key, value) != value:
@@ -89,7 +91,8 @@ def _attention(net: Net, config: BloomConfig, prefix: str, x: F32) -> F32:
     fused = net.linear(f"{prefix}self_attention.query_key_value", x, 3 * d)
     q, k, v = (part.transpose(1, 0, 2) for part in np.moveaxis(fused.reshape(tokens, config.heads, 3, width), 2, 0))
     scores = net.bmm(f"{prefix}qk", q, k) / np.float32(math.sqrt(width))
-    scores = scores + slopes(config.heads)[:, None, None] * np.arange(tokens, dtype=np.float32)
+    nearness = slopes(config.heads)[:, None, None] * np.arange(tokens, dtype=np.float32)
     future = np.triu(np.full(scores.shape[1:], -np.inf, np.float32), 1)
-    context = net.bmm(f"{prefix}pv", softmax(scores + future), v.transpose(0, 2, 1))
+    seen = (scores + nearness + future).astype(np.float32)
+    context = net.bmm(f"{prefix}pv", softmax(seen), v.transpose(0, 2, 1))
     return net.linear(f"{prefix}self_attention.dense", merge_heads(context), d)
