@@ -52,7 +52,8 @@ def terminal_table(results: pd.DataFrame) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", collapse_padding=True)
     for name in summary.columns:
         left = name in _NAMES
-        table.add_column(Text(_head(name)), justify="left" if left else "right", overflow="fold", no_wrap=not left)
+        table.add_column(Text(_head(name)), justify="left" if left else "right", overflow="fold", no_wrap=not left,
+                         min_width=12 if left else None)  # fmt: skip
     for row in cells_of(summary):
         table.add_row(*(Text(cell, style="bold red" if cell == "NO" else "") for cell in row))
     return table
@@ -62,7 +63,7 @@ def _fitted(summary: pd.DataFrame) -> pd.DataFrame:
     """The table without the columns that matter least until it is no wider than 80 characters; what is left out is in
     ``results.csv`` and on the page.
     """
-    spare = ["Exact", "Area", "Energy ratio", "Speedup", "SQNR"]
+    spare = ["Exact", "Area", "Energy ratio", "Speedup", "SQNR", "Tokens/s"]
     if (summary.get("Exact", pd.Series(dtype=object)) == "NO").any():
         spare.remove("Exact")
     while spare and _width(summary) > _WIDE:
