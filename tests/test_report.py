@@ -21,6 +21,7 @@ from simulator.report.figures import per_op_figure, write_figures
 from simulator.report.page import flat_items, write_page
 from simulator.report.run_folder import read_run, write_report
 from simulator.report.tradeoff import tradeoff_points
+from simulator.report.zipped import with_zipped
 
 DESIGNS = {  # name: (PE cycles per MAC, bits per value, SQNR in dB, share of outlier stalls)
     "fp16_systolic": (4.0, 16, 62.4, 0.0),
@@ -354,7 +355,24 @@ def test_axis_names_stay_distinct():
         "axis:array.cols": "cols",
     }
     same = ["axis:memory.weight_buffer.capacity_kib", "axis:memory.act_buffer.capacity_kib"]
-    assert list(plotted.axis_names(same).values()) == [name.removeprefix("axis:") for name in same]
+    assert list(plotted.axis_names(same).values()) == ["weight_buffer.capacity_kib", "act_buffer.capacity_kib"]
+    assert plotted.axis_names(["axis:a.bits", "axis:b.a.bits"]) == {
+        "axis:a.bits": "a.bits",
+        "axis:b.a.bits": "b.a.bits",
+    }
+    zipped = "axis:memory.act_buffer.capacity_kib, memory.weight_buffer.capacity_kib"
+    assert plotted.axis_names([zipped])[zipped] == "act / weight_buffer.capacity_kib"
+    assert plotted.axis_names(["axis:array.rows, array.cols"]) == {"axis:array.rows, array.cols": "rows / cols"}
+
+
+def test_fields_that_a_study_changes_together_are_one_axis_of_figures():
+    manifest = {"study_resolved": {"sweep": {"array.rows, array.cols": [[8, 16], [16, 8]], "clock_mhz": [1, 2]}}}
+    rows = {"design": "a", "axis:array.rows": [8, 16], "axis:array.cols": [16, 8], "axis:clock_mhz": [1, 2]}
+    table = with_zipped(pd.DataFrame(rows), manifest)
+    assert list(table.columns) == ["design", "axis:array.rows, array.cols", "axis:clock_mhz"]
+    assert table["axis:array.rows, array.cols"].tolist() == ["8 / 16", "16 / 8"]
+    asked = manifest | {"figures": {"heatmaps": [{"x": "array.rows", "y": "clock_mhz", "value": "edp_js"}]}}
+    assert with_zipped(pd.DataFrame(rows), asked).equals(pd.DataFrame(rows))
 
 
 def test_exactness_counts_what_was_checked():

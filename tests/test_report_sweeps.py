@@ -101,7 +101,7 @@ def test_a_front_is_named_in_order_with_its_settings(sweep):
     assert lines[0] == ["1", "a", "64", "15.6", "6.72"]
     caption = fronts._caption(sweep[0], found)
     assert "4 points that no other beats in latency or area" in caption
-    assert "memory.act_buffer.capacity_kib=32, dataflow=os" in caption
+    assert "act_buffer.capacity_kib=32, dataflow=os" in caption
 
 
 def test_axes_that_change_together_are_one(sweep):
@@ -116,12 +116,12 @@ def test_the_strongest_axis_comes_first_and_its_ranges_are_those_of_the_points(s
     assert [axes.get_xlabel() for axes in drawing.figure.axes] == [
         "rows",
         "dataflow",
-        "memory.act_buffer.\ncapacity_kib",
+        "act_buffer.capacity_\nkib",
     ]
     ranges = effects.effect_ranges(results, "axis:array.rows", "latency_s")
     assert ranges["value"].tolist() == ["8", "16", "32", "64"]
     np.testing.assert_allclose(ranges[["low", "median", "high"]].iloc[0], [1e-3 / 8, 1.5e-3 / 8, 2e-3 / 8])
-    assert "go memory.out_buffer.capacity_kib" in drawing.caption
+    assert "go out_buffer.capacity_kib" in drawing.caption
 
 
 def test_a_heat_map_holds_the_best_over_all_other_fields(sweep):
@@ -196,6 +196,12 @@ def test_failures_are_counted_by_reason_and_constraints_told(sweep):
     results.loc[:2, "failure"] = "no tile fits"
     results.loc[5, "failure"] = "<b>other</b>"
     results.loc[8:11, "meets_constraints"] = False
+    several = {
+        "study_resolved": {"constraints": ["a <= 1", "b <= 1"]},
+        "constraints": [{"text": "a <= 1", "met": 43, "broken": 1}, {"text": "b <= 1", "met": 41, "broken": 3}],
+    }
+    told = problems.problems(results, several)["constraints"]
+    assert told.to_numpy().tolist() == [["a <= 1", "43", "1"], ["b <= 1", "41", "3"], ["all of them", "40", "4"]]
     found = problems.problems(results, {"study_resolved": {"constraints": ["area_total_um2 <= 1e7"]}})
     assert found["failures"]["Points"].tolist() == ["3", "1"]
     assert found["failures"]["First point"].iloc[0].startswith("a on minilm-l6-sample, rows=8")
@@ -217,7 +223,7 @@ def test_a_large_sweep_is_reported_by_its_best(tmp_path, sweep):
     assert {"pareto_latency_s_area_total_um2.svg", "effects_latency_s.svg", "roofline.svg", "energy.svg"} <= names
     assert any(name.startswith("heat_latency_s") for name in names)
     assert "speedup.svg" not in names
-    assert "<title>a, rows=64, memory.act_buffer.capacity_kib=32, dataflow=os, latency 15.6" in page
+    assert "<title>a, rows=64, act_buffer.capacity_kib=32, dataflow=os, latency 15.6" in page
     assert "Letters are those of the table of best points." in page
     assert len((tmp_path / "tables/summary.md").read_text().splitlines()) == 2 + len(points.shortlist(results))
     assert (tmp_path / "tables/pareto.tex").exists()
@@ -278,3 +284,17 @@ def test_an_unknown_column_is_one_line_and_nothing_is_written(figures, complaint
 def test_what_is_asked_for_and_not_known_is_said(sweep):
     asked = {"pareto": [["latency_s", "tokens_per_s"]], "heatmaps": None, "effects": None}
     assert undrawn(sweep[0], asked) == ["tokens_per_s"]
+
+
+def test_effects_compare_points_that_are_there_at_every_value(sweep):
+    results = sweep[0][sweep[0]["design"] == "a"]
+    whole = effects.paired(results, "axis:array.rows")
+    assert len(whole) == len(results)
+    rows = results["axis:array.rows"]
+    gone = results[~((rows == 64) & (results["axis:array.dataflow"] == "os"))]
+    left = effects.paired(gone, "axis:array.rows")
+    assert set(left["axis:array.dataflow"]) == {"ws"}, "of os there is nothing to compare with at 64 rows"
+    assert left.groupby("axis:array.rows").size().nunique() == 1
+    drawn = next(effects.effect_drawings(gone, {"effects": ["latency_s"]}))
+    assert "so that its medians compare the same points" in drawn.caption
+    assert len(effects.paired(gone.assign(search_round=1), "axis:array.rows")) == len(gone)

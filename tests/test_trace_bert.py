@@ -302,7 +302,8 @@ def test_other_activations(model: Path, activation: str, formula: Callable[[np.n
 BAD_CONFIGS = [
     (
         {"model_type": "t5"},
-        "model_type 't5' is not supported; known: bert, llama, gpt2, opt, albert, deit, resnet_cifar, rwkv, dvmsr",
+        "model_type 't5' is not supported; known: bert, llama, gpt2, opt, bloom, albert, deit, resnet_cifar, rwkv, "
+        "dvmsr",
     ),
     ({"num_attention_heads": 3}, "hidden_size 16 is not a multiple of 3 attention heads"),
     ({"hidden_act": "swish"}, "hidden_act 'swish' is not supported; known: gelu, gelu_new, relu"),

@@ -214,3 +214,85 @@ def test_other_variants_are_refused(config: dict, change: dict, message: str, tm
     with pytest.raises(TraceError) as caught:
         open_model(folder_of(tmp_path / "m", config | change, {"x": np.zeros(1, np.float32)}))
     assert message in str(caught.value)
+
+
+# BLOOM
+
+
+def drawn_bloom(heads: int, d: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(4)
+    parts = {"self_attention.query_key_value": (3 * d, d), "self_attention.dense": (d, d),
+             "mlp.dense_h_to_4h": (4 * d, d), "mlp.dense_4h_to_h": (d, 4 * d)}  # fmt: skip
+    names = [f"h.{i}.{name}" for i in range(LAYERS) for name in ("input_layernorm", "post_attention_layernorm")]
+    weights = {
+        f"{name}.weight": 1 + rng.standard_normal(d) / 3 for name in [*names, "ln_f", "word_embeddings_layernorm"]
+    }
+    weights |= {f"h.{i}.{name}.weight": rng.standard_normal(s) / 3 for i in range(LAYERS) for name, s in parts.items()}
+    weights |= {
+        name.removesuffix("weight") + "bias": rng.standard_normal(x.shape[0]) / 3 for name, x in weights.items()
+    }
+    weights["word_embeddings.weight"] = rng.standard_normal((VOCAB, d))
+    return {f"transformer.{name}": x.astype(np.float32) for name, x in weights.items()}
+
+
+def bloom_by_hand(w: dict[str, np.ndarray], ids: list[int], heads: int, steepness: list[float]) -> np.ndarray:
+    """Logits in float64, head by head and pair by pair; the bias of a pair is its distance times the head's slope."""
+    w = {name.removeprefix("transformer."): x.astype(np.float64) for name, x in w.items()}
+    d = w["ln_f.weight"].size
+    width = d // heads
+
+    def norm(z: np.ndarray, name: str) -> np.ndarray:
+        rows = [(row - row.mean()) / np.sqrt(row.var() + EPS) for row in z]
+        return np.array(rows) * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def layer(z: np.ndarray, name: str) -> np.ndarray:
+        return z @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    x = norm(w["word_embeddings.weight"][ids], "word_embeddings_layernorm")
+    for i in range(LAYERS):
+        fused = layer(norm(x, f"h.{i}.input_layernorm"), f"h.{i}.self_attention.query_key_value")
+        out = np.zeros_like(x)
+        for head in range(heads):
+            start = 3 * head * width
+            q, k, v = (fused[:, start + j * width : start + (j + 1) * width] for j in range(3))
+            for t in range(len(ids)):
+                scores = [q[t] @ k[s] / np.sqrt(width) - steepness[head] * (t - s) for s in range(t + 1)]
+                shares = np.exp(scores) / np.exp(scores).sum()
+                out[t, head * width : (head + 1) * width] = shares @ v[: t + 1]
+        x = x + layer(out, f"h.{i}.self_attention.dense")
+        up = layer(norm(x, f"h.{i}.post_attention_layernorm"), f"h.{i}.mlp.dense_h_to_4h")
+        gelu = 0.5 * up * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up**3)))
+        x = x + layer(gelu, f"h.{i}.mlp.dense_4h_to_h")
+    return norm(x, "ln_f") @ w["word_embeddings.weight"].T
+
+
+@pytest.mark.parametrize(
+    ("heads", "steepness"),
+    [(4, [2.0**-2, 2.0**-4, 2.0**-6, 2.0**-8]), (6, [2.0**-2, 2.0**-4, 2.0**-6, 2.0**-8, 2.0**-1, 2.0**-3])],
+)
+def test_bloom_is_its_formulas(heads: int, steepness: list[float], tmp_path: Path) -> None:
+    d = heads * WIDTH
+    weights = drawn_bloom(heads, d)
+    sizes = {"n_layer": LAYERS, "vocab_size": VOCAB, "layer_norm_epsilon": EPS}
+    new = {"model_type": "bloom", "n_head": heads, "hidden_size": d} | sizes
+    old = {"model_type": "bloom", "num_attention_heads": heads, "n_embed": d} | sizes
+    want = bloom_by_hand(weights, IDS, heads, steepness)
+    for name, config in (("new", new), ("old", old)):
+        model = open_model(folder_of(tmp_path / name, config, weights))
+        seen = []
+        logits = model.run(np.array(IDS), lambda product, seen=seen: seen.append(product.op) or multiply(product))
+        assert np.abs(logits - want).max() <= 4e-6 * np.abs(want).max()
+        assert [op.name for op in seen] == model.architecture.op_names(model.config)
+        macs = LAYERS * len(IDS) * (12 * d * d + 2 * len(IDS) * d) + len(IDS) * d * VOCAB
+        assert sum(op.macs for op in seen) == macs
+
+
+def test_variants_of_bloom_that_are_not_known_are_refused(tmp_path: Path) -> None:
+    config = {"model_type": "bloom", "n_layer": 1, "n_head": 4, "hidden_size": 10, "vocab_size": VOCAB}
+    with pytest.raises(TraceError, match="4 heads do not divide the hidden size 10"):
+        open_model(folder_of(tmp_path / "a", config, drawn_bloom(4, 24)))
+    odd = config | {"hidden_size": 24, "apply_residual_connection_post_layernorm": True}
+    with pytest.raises(
+        TraceError, match="apply_residual_connection_post_layernorm True is not supported; known: False"
+    ):
+        open_model(folder_of(tmp_path / "b", odd, drawn_bloom(4, 24)))

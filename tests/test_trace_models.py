@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simulator.errors import TraceError
 from simulator.tracing import Trace, open_trace
 from simulator.tracing.extract import extract
 from simulator.tracing.model import Model, open_model
@@ -250,3 +251,11 @@ def test_a_trace_runs_again_from_its_folder(tmp_path: Path) -> None:
     ]
     assert trace.load("conv1")[0].shape == (1, 1024, 27)
     assert trace.stored("conv1", "a").shape == (1, 50, 27)
+
+
+def test_a_folder_whose_model_is_a_graph_names_the_graph(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "tflite"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "net.tflite").write_bytes(b"")
+    with pytest.raises(TraceError, match=r"model_type 'tflite' is not supported; trace its graph, .*/net\.tflite$"):
+        open_model(tmp_path)

@@ -44,10 +44,12 @@ def shown_panels(table: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
 def _panels(table: pd.DataFrame, keys: list[str], notes: pd.Series) -> list[Panel]:
     table = table.assign(note=notes)
     panels = []
-    for workload, point in shown_panels(table)[0]:
+    pairs = shown_panels(table)[0]
+    alone = len({workload for workload, _ in pairs}) == 1 and all(point for _, point in pairs)
+    for workload, point in pairs:
         chosen = table[(table["workload"] == workload) & (table["point"] == point)].to_dict("records")
         rows = [Row(row["design"], {key: row[key] for key in keys}, row["note"]) for row in chosen]
-        panels.append(Panel(" · ".join(part for part in (workload, point) if part), rows))
+        panels.append(Panel(" · ".join(part for part in ("" if alone else workload, point) if part), rows))
     return panels
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from simulator.report.drawing import Drawing, axis_label, scale, unit_of
 from simulator.report.formatting import elide, field_text, plural, wrapped
 from simulator.report.pareto import Objective, usable, varying
-from simulator.report.plotted import field_texts, uniques
+from simulator.report.plotted import axes_of, field_texts, uniques
 from simulator.report.points import column_of, names_of, objective_of, over_workloads, swept_axes, swept_together
 from simulator.report.style import WIDTH_IN, design_colours, styled
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["effect_drawings", "effect_ranges", "effect_strength", "in_order"]
+__all__ = ["effect_drawings", "effect_ranges", "effect_strength", "in_order", "paired"]
 
 _MAX_AXES, _MAX_DESIGNS, _MAX_VALUES, _PER_ROW = 9, 4, 16, 4
 
@@ -34,7 +34,7 @@ def effect_drawings(results: pd.DataFrame, asked: Mapping[str, Any] | None) -> I
         table = table[usable(table) & table[objective.column].notna()]
         axes = swept_axes(table)
         if len(table) > 2 and axes:
-            axes.sort(key=lambda axis: -effect_strength(table, axis, objective.column))
+            axes.sort(key=lambda axis: -effect_strength(paired(table, axis), axis, objective.column))
             name = f"effects_{objective.column.removeprefix('axis:')}".replace(".", "_")
             figure = _figure(table, objective, axes[:_MAX_AXES])
             title = f"What each swept field does to {objective.name}"
@@ -63,6 +63,19 @@ def effect_strength(table: pd.DataFrame, axis: str, column: str) -> float:
     return float(np.ptp(medians))
 
 
+def paired(table: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """The points that have a counterpart at every other value of an axis at which their design was run, all other
+    fields equal; all points if there are none such, or if a search chose them.
+    """
+    together = {axis, *swept_together(table).get(axis, [])}
+    keys = [field_texts(table[each]) for each in ("design", *(a for a in axes_of(table) if a not in together))]
+    values = field_texts(table[axis])
+    there = values.groupby(keys, sort=False).transform("nunique")
+    ever = values.groupby(field_texts(table["design"]), sort=False).transform("nunique")
+    whole = table[(there == ever) & (ever > 1)]
+    return table if whole.empty or "search_round" in table else whole
+
+
 @styled
 def _figure(table: pd.DataFrame, objective: Objective, axes: list[str]) -> Figure:
     from matplotlib.figure import Figure
@@ -77,13 +90,15 @@ def _figure(table: pd.DataFrame, objective: Objective, axes: list[str]) -> Figur
     for i, panel in enumerate(grid.flat):
         panel.set_visible(i < len(axes))
         if i < len(axes):
-            _panel(panel, scaled, axes[i])
+            _panel(panel, paired(scaled, axes[i]), axes[i])
             panel.set_xlabel(wrapped(names[axes[i]], 20))
     scale(grid[0, 0], "y", scaled["value_"].tolist())
     figure.supylabel(axis_label(objective, unit), fontsize=8)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
+    found = (zip(*panel.get_legend_handles_labels(), strict=True) for panel in grid.flat)
+    drawn = {label: handle for own in found for handle, label in own}
+    labels = [label for design in uniques(table["design"]) if (label := elide(design, 34)) in drawn]
     if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 4))
+        figure.legend([drawn[e] for e in labels], labels, loc="outside upper left", ncols=min(len(labels), 4))
     return figure
 
 
@@ -112,10 +127,16 @@ def _panel(panel: Axes, table: pd.DataFrame, axis: str) -> None:
 
 def _caption(results: pd.DataFrame, table: pd.DataFrame, objective: Objective, axes: list[str]) -> str:
     what = objective.name[0].upper() + objective.name[1:]
-    text = f"{what} of the {len(table):,} points at each value of each swept field: the line is from the least to the "
+    text = f"{what} of the points at each value of each swept field: the line is from the least to the "
     text += (
         "largest, the dot at the median. The field whose medians differ most comes first; all panels share one scale."
     )
+    drawn = [len(paired(table, axis)) for axis in axes]
+    if min(drawn) < len(table):
+        text += (
+            f" A panel has those of the {len(table):,} points that were run at all values of its field, all other "
+            "fields equal, so that its medians compare the same points."
+        )
     if results["workload"].nunique() > 1:
         text += f" Geometric means over {plural(results['workload'].nunique(), 'workload')}."
     if table["design"].nunique() > _MAX_DESIGNS:

@@ -27,6 +27,7 @@ from simulator.report.style import figure_style
 from simulator.report.sweep_figures import SWEEP_NAMES, fastest_ops, sweep_drawings
 from simulator.report.throughput import throughput_figure
 from simulator.report.tradeoff import tradeoff_figure
+from simulator.report.zipped import with_zipped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,6 +96,7 @@ def write_figures(
     Raises: OutputError if the folder cannot be written.
     """
     results = results[results["total_cycles"].notna()]  # points that failed or were not simulated have no numbers
+    results, layers = (with_zipped(frame, manifest) for frame in (results, layers))
     folder = Path(out_dir) / "figures"
     written = _published(results, manifest, folder / _PUBLISHED)
     written += _accuracy(results, manifest, folder / _ACCURACY)

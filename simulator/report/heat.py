@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from simulator.report.drawing import Drawing, axis_label, unit_of
-from simulator.report.effects import effect_strength, in_order
+from simulator.report.effects import effect_strength, in_order, paired
 from simulator.report.formatting import Unit, elide, field_text, number, plural
 from simulator.report.pareto import Objective, usable, varying
 from simulator.report.plotted import field_texts, uniques
@@ -43,7 +44,7 @@ def heat_drawings(results: pd.DataFrame, asked: Mapping[str, Any] | None) -> Ite
         if table.empty or table[heat.x].astype(str).nunique() < 2 or table[heat.y].astype(str).nunique() < 2:
             continue
         x, y = (heat.x.removeprefix("axis:"), heat.y.removeprefix("axis:"))
-        name = f"heat_{heat.value.column}_{x}_{y}".replace(".", "_")
+        name = re.sub(r"[^A-Za-z0-9]+", "_", f"heat_{heat.value.column}_{x}_{y}")
         title = f"{heat.value.name[0].upper()}{heat.value.name[1:]} over {x} and {y}"
         yield Drawing(name, title, _figure(table, heat), _caption(results, table, heat))
 
@@ -58,8 +59,8 @@ def _heats(results: pd.DataFrame, asked: Mapping[str, Any] | None) -> Iterator[H
     for objective in varying(results)[:2]:
         table = over_workloads(results, [objective.column])
         table = table[usable(table) & table[objective.column].notna()]
-        axes = sorted(swept_axes(table), key=lambda axis: -effect_strength(table, axis, objective.column))
-        axes = [axis for axis in axes if effect_strength(table, axis, objective.column) > 0]
+        strengths = {a: effect_strength(paired(table, a), a, objective.column) for a in swept_axes(table)}
+        axes = [axis for axis in sorted(strengths, key=lambda axis: -strengths[axis]) if strengths[axis] > 0]
         if len(axes) > 1 and table[axes[0]].nunique() * table[axes[1]].nunique() >= _LEAST_CELLS:
             x, y = sorted(axes[:2], key=list(table.columns).index)
             yield Heat(x, y, objective)

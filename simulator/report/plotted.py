@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,32 @@ def axes_of(frame: pd.DataFrame) -> list[str]:
 
 
 def axis_names(axes: Sequence[str]) -> dict[str, str]:
-    """Axis column -> the last part of its path, or the whole path where two axes would share a name."""
-    paths = {axis: axis.removeprefix(_AXIS) for axis in axes}
-    last = [path.rsplit(".", 1)[-1] for path in paths.values()]
-    return {
-        axis: (short if last.count(short) == 1 else path)
-        for (axis, path), short in zip(paths.items(), last, strict=True)
-    }
+    """Axis column -> as much of the end of its path as no other axis shares; of several fields that change together
+    their names, what ends them all alike once.
+    """
+    paths = [path for axis in axes for path in axis.removeprefix(_AXIS).split(", ")]
+    return {axis: _together([_ending(path, paths) for path in axis.removeprefix(_AXIS).split(", ")]) for axis in axes}
+
+
+def _ending(path: str, paths: Sequence[str]) -> str:
+    steps = path.split(".")
+    for count in range(1, len(steps) + 1):
+        ending = ".".join(steps[-count:])
+        if sum(f".{other}".endswith(f".{ending}") for other in paths) == 1:
+            return ending
+    return path
+
+
+def _together(names: Sequence[str]) -> str:
+    """``act / weight_buffer.capacity_kib`` for names that end alike from a dot or an underscore on."""
+    if len(names) < 2:
+        return names[0]
+    ends = zip(*(reversed(name) for name in names), strict=False)
+    alike = "".join(letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, ends))[::-1]
+    places = [place for place in (alike.find("."), alike.find("_")) if place >= 0]
+    end = alike[min(places) :] if places else ""
+    heads = [name[: len(name) - len(end)] for name in names]
+    return f"{' / '.join(heads)}{end}" if all(heads) else " / ".join(names)
 
 
 def field_texts(values: pd.Series) -> pd.Series:

@@ -41,15 +41,16 @@ def failures_table(results: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def constraints_table(results: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame | None:
-    """The study's constraints as written, and how many points meet and break them all together; None without any."""
+    """The study's constraints as written, and how many points meet and break each and all of them together; None
+    without any.
+    """
     texts = (manifest.get("study_resolved") or {}).get("constraints") or []
     if "meets_constraints" not in results or not texts:
         return None
-    ran = ~failed(results)
-    verdicts = results["meets_constraints"].map(verdict)[ran]
-    met, broken = (f"{int(verdicts.eq(which).sum()):,}" for which in (True, False))
-    rows = [{"Constraint": str(text), "Points that meet it": "", "Points that break it": ""} for text in texts]
-    rows.append({"Constraint": "all of them", "Points that meet it": met, "Points that break it": broken})
-    if len(texts) == 1:
-        rows = [rows[1] | {"Constraint": str(texts[0])}]
-    return pd.DataFrame(rows, dtype=object)
+    verdicts = results["meets_constraints"].map(verdict)[~failed(results)]
+    counts = {str(one["text"]): (one["met"], one["broken"]) for one in manifest.get("constraints") or []}
+    together = int(verdicts.eq(True).sum()), int(verdicts.eq(False).sum())
+    each = [(str(text), *counts.get(str(text), (None, None))) for text in texts]
+    rows = [each[0][:1] + together] if len(texts) == 1 else [*each, ("all of them", *together)]
+    cells = [[text, *("" if n is None else f"{n:,}" for n in numbers)] for text, *numbers in rows]
+    return pd.DataFrame(cells, columns=["Constraint", "Points that meet it", "Points that break it"], dtype=object)

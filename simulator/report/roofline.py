@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,15 +96,30 @@ def _absolute(table: pd.DataFrame, per_op: bool) -> Figure:
     scale(grid[0, 0], "y", [table["tops"].min() / 1.3, table["peak_tops"].max() * 1.2], logs=True)
     figure.supxlabel("operations per byte of DRAM", fontsize=8)
     figure.supylabel("TOPS", fontsize=8)
-    _legend(figure, colours)
+    _legend(figure, colours, _roof_handles(table, colours))
     return figure
 
 
-def _roof_lines(axes: Axes, table: pd.DataFrame, colours: dict[str, dict[str, str]], x: np.ndarray) -> None:
+def _roof_handles(table: pd.DataFrame, colours: dict[str, dict[str, str]]) -> list[Any]:
+    """What each line is: the peak of an array and the bandwidth of DRAM."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=colour, linewidth=1.1, linestyle=style, label=f"{peak:.3g} TOPS, {bandwidth:.3g} GB/s")
+        for peak, bandwidth, colour, style in _looks(table, colours)
+    ]
+
+
+def _looks(table: pd.DataFrame, colours: dict[str, dict[str, str]]) -> Iterator[tuple[float, float, str, Any]]:
+    """Peak [TOPS], bandwidth [GB/s], colour and style of each roof."""
     for i, (peak, bandwidth, designs) in enumerate(_roofs(table).itertuples(index=False, name=None)):
         colour = colours[designs[0]]["facecolor"] if len(designs) == 1 else INK
-        y = np.minimum(peak, x * bandwidth * 1e-3)
-        axes.plot(x, y, color=colour, linewidth=1.1, linestyle=_LINES[i % len(_LINES)], zorder=2)
+        yield peak, bandwidth, colour, _LINES[i % len(_LINES)]
+
+
+def _roof_lines(axes: Axes, table: pd.DataFrame, colours: dict[str, dict[str, str]], x: np.ndarray) -> None:
+    for peak, bandwidth, colour, style in _looks(table, colours):
+        axes.plot(x, np.minimum(peak, x * bandwidth * 1e-3), color=colour, linewidth=1.1, linestyle=style, zorder=2)
 
 
 @styled
@@ -141,13 +156,21 @@ def _dots(axes: Axes, rows: pd.DataFrame, colours: dict[str, dict[str, str]], x:
     axes.grid(color=GRID)
 
 
-def _legend(figure: Figure, colours: dict[str, dict[str, str]]) -> None:
+def _legend(figure: Figure, colours: dict[str, dict[str, str]], roofs: Sequence[Any] = ()) -> None:
+    """Designs by colour, roofs by line."""
     from matplotlib.lines import Line2D
 
     look = {"linestyle": "none", "marker": "o", "markersize": 5, "markeredgewidth": 0}
     handles = [Line2D([], [], color=c["facecolor"], label=elide(d, 34), **look) for d, c in colours.items()]  # type: ignore[arg-type]
-    if len(handles) > 1:
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 4))
+    handles = [*(handles if len(handles) > 1 else []), *roofs]
+    if handles:
+        columns = min(len(handles), 3 if roofs else 4)
+        figure.legend(handles=_by_rows(handles, columns), loc="outside upper left", ncols=columns, handlelength=2.6)
+
+
+def _by_rows(handles: Sequence[Any], columns: int) -> list[Any]:
+    """In the order in which a legend, which is filled by columns, shows them row by row."""
+    return [handle for column in range(columns) for handle in handles[column::columns]]
 
 
 def _caption(table: pd.DataFrame, per_op: bool) -> str:

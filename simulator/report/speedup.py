@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from simulator.report.formatting import elide
+from simulator.report.formatting import elide, wrapped
 from simulator.report.plotted import GEOMEAN, axes_of, speedups, uniques
-from simulator.report.style import INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
+from simulator.report.style import GRID, INK, MUTED, PAPER, WIDTH_IN, design_colours, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,20 +157,57 @@ def _value(axes: Axes, x: float, height: float, *, upright: bool) -> None:
 
 
 def _group_names(axes: Axes, groups: Sequence[str], wide: float) -> None:
-    """Names under the groups: a swept field per line, slanted where ``wide`` inches each are too few.
-
-    Where only one field is swept it names the axis, and the groups carry its values.
+    """Names under the groups: of a sweep its fields as rows, each value under the groups that share it; else names,
+    slanted where ``wide`` inches each are too few.
     """
-    fields = {group.split("=", 1)[0] for group in groups}
-    if len(fields) == 1 and all("=" in group and ", " not in group for group in groups):
-        axes.set_xlabel(fields.pop())
-        groups = [group.split("=", 1)[1] for group in groups]
-    lines = [[elide(part, 24) for part in group.split(", ")] for group in groups]
-    if 0.066 * max(len(line) for text in lines for line in text) > wide:
-        flat = [", ".join(text) for text in lines]
-        axes.set_xticks(range(len(flat)), flat, rotation=35, ha="right", rotation_mode="anchor")
-    else:
-        axes.set_xticks(range(len(lines)), ["\n".join(text) for text in lines])
+    parts = [group.split(", ") for group in groups]
+    settings = [dict(part.split("=", 1) for part in own) for own in parts if all("=" in part for part in own)]
+    if len(settings) == len(groups) and len({tuple(each) for each in settings}) == 1:
+        _rows_of_fields(axes, settings, wide)
+        return
+    names = [elide(group, 24) for group in groups]
+    slanted = 0.066 * max(map(len, names)) > wide
+    look: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(range(len(names)), names, **look)
+
+
+def _rows_of_fields(axes: Axes, settings: Sequence[dict[str, str]], wide: float) -> None:
+    """A row per swept field, the last one nearest to the bars; a value is written once for groups in a row that share
+    it and all values further out; lines part the groups.
+    """
+    fields = list(settings[0])
+    axes.set_xticks(range(len(settings)), [""] * len(settings))
+    if len(fields) == 1:
+        axes.set_xticks(range(len(settings)), [_fitted(each[fields[0]], wide) for each in settings])
+        axes.set_xlabel(fields[0])
+        return
+    for row, field in enumerate(reversed(fields)):
+        outer = fields[: len(fields) - row]
+        runs = _runs([tuple(each[name] for name in outer) for each in settings])
+        for first, last in runs:
+            middle, span = (first + last) / 2, (last - first + 1) * wide
+            _under(axes, middle, row, _fitted(settings[first][field], span), "center")
+            if row and first:
+                axes.axvline(first - 0.5, color=GRID, linewidth=0.5 + 0.4 * row, zorder=0)
+        _under(axes, -0.6, row, wrapped(field, 26), "right")
+
+
+def _runs(keys: Sequence[Any]) -> list[tuple[int, int]]:
+    """First and last place of each run of equal keys."""
+    starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
+    return [(start, end - 1) for start, end in zip(starts, [*starts[1:], len(keys)], strict=True)]
+
+
+def _under(axes: Axes, x: float, row: int, text: str, side: str) -> None:
+    axes.annotate(
+        text, (x, 0), xytext=(0, -4 - 13 * row), xycoords=("data", "axes fraction"), textcoords="offset points",
+        ha=side, va="top", fontsize=6.5 if side == "center" else 5.5, annotation_clip=False, linespacing=0.95,
+        color=INK if side == "center" else MUTED,
+    )  # fmt: skip
+
+
+def _fitted(text: str, wide: float) -> str:
+    return elide(text, max(3, int(wide / 0.06)))
 
 
 def _legend_columns(colours: Colours) -> int:

@@ -71,8 +71,8 @@ def stacked_figure(
     n_cols = _panel_columns(len(panels))
     n_rows = -(-len(panels) // n_cols)
     wide, note = _widths(panels, n_cols)
-    titles = [wrapped(panel.title, int((wide + note) / 0.078)) for panel in panels]
-    head = 0.42 + 0.14 * any("\n" in title for title in titles)
+    titles = [wrapped(panel.title, int((wide + note) / 0.074), lines=3) for panel in panels]
+    head = 0.42 + 0.14 * max(title.count("\n") for title in titles)
     most = max(len(panel.rows) for panel in panels)
     figure = Figure(figsize=(WIDTH_IN, 0.62 + n_rows * (head + _ROW_IN * most)), layout="constrained")
     grid = figure.subplots(n_rows, n_cols, squeeze=False, sharex=True)

@@ -25,6 +25,7 @@ __all__ = [
     "is_simulated",
     "mark",
     "require_some_simulated",
+    "tally",
 ]
 
 MEETS = "meets_constraints"
@@ -97,6 +98,18 @@ def mark(points: Points, rows: Sequence[Row], axes: Iterable[Mapping[str, Any]],
     constraints = constraints_of(points)
     for row, at, has_none in zip(rows, axes, failed, strict=True):
         row[MEETS] = not has_none and all(each.holds(_values(each, row, at)) for each in constraints)
+
+
+def tally(points: Points, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """How many results meet and break each constraint, of rows without what is not known; of one that was not simulated
+    little is.
+    """
+    found = []
+    for each in constraints_of(points):
+        known = [row for row in rows if is_simulated(row) or each.names <= set(row)]
+        met = sum(each.holds({name: row.get(name, math.nan) for name in each.names}) for row in known)
+        found.append({"text": each.text, "met": met, "broken": len(known) - met})
+    return found
 
 
 def excesses(points: Points, rows: Sequence[Row], indices: Sequence[int]) -> list[dict[str, float]]:

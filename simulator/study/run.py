@@ -14,6 +14,7 @@ from simulator.config.catalogue import Reference
 from simulator.study.accountings import accounting_rows, other_studies
 from simulator.study.accuracy import Bench
 from simulator.study.checks import require_sound
+from simulator.study.constraints import tally
 from simulator.study.executors import executor
 from simulator.study.folders import own_folder
 from simulator.study.front_layers import with_front
@@ -132,9 +133,10 @@ def execute(
         have = [one.index for one in ran[0].finished if not one.failure]
         new, reused = sum(run.ran for run in ran), sum(run.reused for run in ran)
         timings = {"simulate_s": time.perf_counter() - started, "points_run": new, "points_reused": reused}
-        more = {"beside": _beside(record, ran)} if record.beside else {}
+        more: dict[str, Any] = {"beside": _beside(record, ran)} if record.beside else {}
         more |= {"accuracy": accuracy} if accuracy else {}
         more |= {"search": search_record(points, ran[0].finished, judged)} if record.search else {}
+        more |= {"constraints": _tally(points, ran[0].finished, results)} if record.constraints else {}
         page = _report(store, results, layers, manifest_of(points, have, timings) | more, report)
     (folder / TIMELINE_NAME).unlink(missing_ok=True)  # of an earlier run
     if timeline:
@@ -160,6 +162,17 @@ def _opened(setup: StudySetup) -> Points:
 def _accuracy(points: Points, bench: Bench, store: Store, finished: Sequence[Finished]) -> list[Row]:
     """Columns that a search needs of a round's points before it asks for others; the store keeps what they are of."""
     return accuracy_of(bench, _designs(points, finished), store)[0]
+
+
+def _tally(points: Points, finished: Sequence[Finished], results: pd.DataFrame) -> list[Row]:
+    """How many points meet and break each constraint; those that failed do neither."""
+    rows = [
+        {str(name): value for name, value in row.items() if value is not None and value == value}
+        | points.axes(one.index)
+        for one, row in zip(finished, results.to_dict("records"), strict=True)
+        if one.failure is None
+    ]
+    return tally(points, rows)
 
 
 def _designs(points: Points, finished: Sequence[Finished]) -> list[Any]:

@@ -115,7 +115,9 @@ def open_model(source: str | Path) -> Model:
     architecture = ARCHITECTURES.get(found.model_type)
     if architecture is None:
         known = ", ".join(ARCHITECTURES)
-        raise TraceError(f"{path}: model_type '{found.model_type}' is not supported; known: {known}")
+        graphs = sorted(file for file in found.folder.iterdir() if file.suffix in (".onnx", ".tflite"))
+        hint = f"; trace its graph, {' or '.join(map(str, graphs))}" if graphs else f"; known: {known}"
+        raise TraceError(f"{path}: model_type '{found.model_type}' is not supported{hint}")
     return Model(found, architecture, architecture.read_config(path, found.config))
 
 

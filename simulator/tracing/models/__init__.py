@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from simulator.tracing.models import albert, bert, gpt, llama, mamba_sr, resnet_cifar, rwkv, vit
+from simulator.tracing.models import albert, bert, bloom, gpt, llama, mamba_sr, resnet_cifar, rwkv, vit
 from simulator.tracing.net import Net
 from simulator.tracing.products import F32
 
@@ -76,6 +76,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "opt": Architecture(
         "tokens", "next_token", gpt.read_opt, gpt.op_names, gpt.forward, _decoder, prefix="model.",
+    ),
+    "bloom": Architecture(
+        "tokens", "next_token", bloom.read_config, bloom.op_names, bloom.forward,
+        lambda c: {".qk": ("softmax",), "attention.dense": _LAYER, "dense_h_to_4h": ("gelu",),
+                   "dense_4h_to_h": _LAYER},
+        prefix="transformer.",
     ),
     "albert": Architecture(
         "tokens", "tokens", albert.read_config, albert.op_names, albert.forward,
