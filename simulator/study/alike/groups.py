@@ -64,7 +64,7 @@ def kind_of(point: Point) -> Hashable:
     return (
         kind_of_passes(point),
         (design.name, point.workload.name, point.workload.tokens, design.clock_mhz),
-        (array.dataflow, array.overlap, array.cycles_per_step, array.result_words),
+        (array.dataflow, array.overlap, array.cycles_per_step, array.result_words, hardware.bits),
         (hardware.pinned, hardware.tolerance),
         (id(bill.library), bill.dram_standard, tuple(bill.parts), tuple(bill.buffers)),
     )
@@ -73,10 +73,10 @@ def kind_of(point: Point) -> Hashable:
 def kind_of_passes(point: Point) -> Hashable:
     """What of it, beside array and memory, passes depend on. What is named by ``id`` must live as long."""
     hardware = systolic(point)
-    how, unit = hardware.design.quantisation, hardware.design.vector_unit
+    how, unit, bits = hardware.design.quantisation, hardware.design.vector_unit, hardware.bits
     return (
         (id(point.workload.steps), id(hardware.datapath)),
-        (hardware.bits, hardware.depths, hardware.memories),
+        (bits.act, bits.weight, bits.output, hardware.depths, hardware.memories),
         (unit.lanes, unit.special_cycles, tuple(unit.fused)),
         (how.activations.granularity, how.weights.granularity),
     )
