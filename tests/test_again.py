@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -130,16 +131,17 @@ def test_commands_keep_off_each_other_s_folders(command, other, its, lost, folde
 
 def stopped(study, after, monkeypatch, arguments=()):
     """A run that is interrupted once it has stored so many points."""
-    put, stored = Store.put, []
+    put, stored = Store.put_many, []
 
-    def some(store, key, *rest):
-        put(store, key, *rest)
-        stored.append(key)
+    def some(store, points):
+        first = dict(itertools.islice(points.items(), after - len(stored)))
+        put(store, first)
+        stored.extend(first)
         if len(stored) == after:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "put", some)
+        patch.setattr(Store, "put_many", some)
         assert cli.main(["run", study, "--out", "half", "--workers", "1", *arguments]) == 130
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 import simulator.config
-from simulator.config.record import Record
+from simulator.config.record import Record, descriptions_of
 
 
 def records() -> list[type[Record]]:
@@ -27,16 +27,22 @@ def records() -> list[type[Record]]:
 RECORDS = records()
 
 
+def described(record: type[Record]) -> dict[str, str]:
+    """What each of its fields says of itself, in a text below it or in its declaration; empty for none."""
+    below = descriptions_of(record)
+    return {name: field.description or below.get(name, "") for name, field in record.model_fields.items()}
+
+
 def test_there_are_records():
     assert len(RECORDS) >= 50
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda r: r.__name__)
 def test_every_field_says_what_it_is(record):
-    for name, field in record.model_fields.items():
-        assert re.match("[A-Z(`]", field.description or ""), f"{record.__name__}.{name}: write a line below it"
-        assert field.description.endswith("."), f"{record.__name__}.{name}: '{field.description}'"
-        assert "``" not in field.description, f"{record.__name__}.{name}: one backtick, as in Markdown"
+    for name, words in described(record).items():
+        assert re.match("[A-Z(`]", words), f"{record.__name__}.{name}: write a line below it"
+        assert words.endswith("."), f"{record.__name__}.{name}: '{words}'"
+        assert "``" not in words, f"{record.__name__}.{name}: one backtick, as in Markdown"
 
 
 def units(name: str) -> str:
@@ -51,4 +57,4 @@ def test_a_field_with_a_unit_states_it(record):
     for name, field in record.model_fields.items():
         unit = units(name)
         if unit and field.annotation in (int, float):
-            assert f"[{unit}]" in field.description, f"{record.__name__}.{name}"
+            assert f"[{unit}]" in described(record)[name], f"{record.__name__}.{name}"

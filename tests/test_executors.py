@@ -111,14 +111,14 @@ def test_errors_of_every_kind_travel():
         assert (type(back), str(back)) == (type(error), str(error))
 
 
-def test_chunks_grow_to_a_quarter_of_a_second_and_shrink_towards_the_end():
+def test_chunks_grow_to_half_a_second_and_shrink_towards_the_end():
     size = ChunkSize(slots=2)
     sizes = []
     for _ in range(8):
         count = size.next(10_000)
         sizes.append(count)
         size.measured(count, count * 0.001)
-    assert sizes == [1, 4, 16, 64, 250, 250, 250, 250]
+    assert sizes == [1, 4, 16, 64, 256, 500, 500, 500]
     assert round(size.item_s * sizes[-1], 3) == CHUNK_S
     assert [size.next(left) for left in (400, 40, 3, 1)] == [100, 10, 1, 1]
 

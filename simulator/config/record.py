@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 
-__all__ = ["Record"]
+__all__ = ["Record", "descriptions_of"]
 
 
 class Record(BaseModel):
@@ -26,14 +26,14 @@ class Record(BaseModel):
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         schema = handler(core_schema)
         properties = handler.resolve_ref_schema(schema).get("properties", {})
-        for field, words in _descriptions(cls).items():
+        for field, words in descriptions_of(cls).items():
             name = cls.model_fields[field].alias or field
             if name in properties:
                 properties[name].setdefault("description", words)
         return schema
 
 
-def _descriptions(record: type[Record]) -> dict[str, str]:
+def descriptions_of(record: type[Record]) -> dict[str, str]:
     """Field -> the text below it, in the record or in one that it inherits from."""
     found: dict[str, str] = {}
     for base in reversed(record.__mro__):

@@ -30,7 +30,7 @@ STORE_NAME = "results.sqlite"
 Kind = Literal["run", "sensitivity", "accuracy"]
 """What made a folder."""
 PATIENCE_S = 60.0
-"""How long to wait for another process's transaction; ours take milliseconds, for a quarter of a second of work."""
+"""How long to wait for another process's transaction; ours take milliseconds, for half a second of work."""
 _VERSION = 3
 _APPLICATION = 0x4F6C6976
 """``Oliv``, in the file's header."""
