@@ -8,14 +8,17 @@ CPU time of this process, so that other work on the machine does not count. The 
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from benchmarks.measure import Line
 from simulator.engine import nest_cycles, run_pipeline
 from simulator.mapping import best_blocking, table_of
 from simulator.mapping.accesses import pad_accesses
@@ -33,6 +36,10 @@ from simulator.workload import Op
 
 GENERAL = 4
 """Points that the general path is given."""
+GOAL = 2000
+"""Stored points a second and core."""
+CHUNK = 1000
+"""Points that a run evaluates at once: half a second of work."""
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -144,6 +151,40 @@ def main() -> None:
         stored, _ = timed(lambda: store.put_many(found))
         show("store", len(some), stored)
         show("evaluated and stored", len(some), seconds + stored)
+
+
+def lines(rounds: int) -> list[Line]:
+    """The whole study in the order of its points, and for each dataflow, evaluated and stored as a run does it."""
+    gc.set_threshold(100_000, *gc.get_threshold()[1:])  # as the command sets it
+    found = []
+    for name, flows in {
+        "whole study": ["os", "ws", "is"],
+        "os alone": ["os"],
+        "ws alone": ["ws"],
+        "is alone": ["is"],
+    }.items():
+        rates = [_stored_per_s(flows) for _ in range(rounds)]
+        found.append(Line(f"design_space, {name}", "stored points/s", median(rates), f"{GOAL:,}", GOAL, goal=1.0))
+    return found
+
+
+def _stored_per_s(flows: list[str]) -> float:
+    """Points per second of CPU in this process, kernels loaded."""
+    record, source, overrides = read_study("design_space", {"study.sweep.array.dataflow": flows})
+    points = open_points(StudySetup(record, source, overrides, keep_layers=False))
+    every = list(points.indices())
+    evaluate(points.setup, every[:: len(every) // 20])
+    points.recent.clear()
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder)) as store:
+        for begin in range(0, len(every), CHUNK):
+            results = evaluate(points.setup, every[begin : begin + CHUNK])
+            assert not any(result.failure for result in results), "every point of the study runs"
+            store.put_many({result.key: Stored(result.row, result.layers) for result in results})
+    return len(every) / (time.process_time() - start)
+
+
+PARTS = {"sweep": lines}
 
 
 if __name__ == "__main__":
