@@ -134,10 +134,10 @@ def wait_until(true):
 
 
 def stored(out):
-    """Keys in a store, by a reader that knows nothing of the program."""
+    """Keys in a store, by a reader that knows nothing of the program, and may roll back what a kill left half done."""
     if not (out / "results.sqlite").exists():
         return set()
-    uri = f"file:{out / 'results.sqlite'}?mode=ro"
+    uri = f"file:{out / 'results.sqlite'}?mode=rw"
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as db:
         try:
             return {key for (key,) in db.execute("SELECT key FROM points")}
