@@ -12,7 +12,15 @@ from simulator.study.blocking_bounds import Channel
 from simulator.study.blocking_search import Room, new_work, search
 from simulator.workload import Op
 
-__all__ = ["channel_of", "fast_blocking", "orders_of", "room_of"]
+__all__ = ["channel_of", "fast_blocking", "is_searched", "orders_of", "room_of"]
+
+
+def is_searched(op: Op, array: ArrayShape, pinned: Pinned) -> bool:
+    """Whether the compiled search applies: not to output-stationary loops of which the user fixes the order or a part
+    of K.
+    """
+    in_parts = pinned.order is not None or (pinned.k is not None and pinned.k < op.K)
+    return array.dataflow != "os" or not in_parts
 
 
 def fast_blocking(
@@ -30,8 +38,7 @@ def fast_blocking(
     None where it has to be asked itself: no limits (one tile), nothing that fits (folds in chunks of K, or an error),
     output-stationary loops of which the user fixes the order or a part of K. Raises: MappingError as that.
     """
-    in_parts = pinned.order is not None or (pinned.k is not None and pinned.k < op.K)
-    if limits is None or (array.dataflow == "os" and in_parts):
+    if limits is None or not is_searched(op, array, pinned):
         return None
     orders = np.array([order in orders_of(array, pinned) for order in ORDERS])
     found = search(

@@ -21,7 +21,7 @@ from simulator.mapping.loop_orders import block_sizes
 from simulator.mapping.tile_sums import widths_of
 from simulator.study.blocking_bounds import Channel
 from simulator.study.blocking_search import Choice, Room, fits, new_work, search
-from simulator.study.fast_blocking import orders_of
+from simulator.study.fast_blocking import is_searched, orders_of
 from simulator.study.measured import tally
 from simulator.workload import Op
 
@@ -90,8 +90,7 @@ def measure_many(op: Op, alike: Alike, machines: Machines) -> Batch:
     """Block and measure a GEMM on each."""
     count, array, pinned = len(machines.rows), alike.array, alike.pinned
     found = np.zeros((count, 30), np.int64)
-    in_parts = pinned.order is not None or (pinned.k is not None and pinned.k < op.K)
-    if array.dataflow != "os" or not in_parts:
+    if is_searched(op, array, pinned):
         _each(
             case_of(op, array, alike.bits),
             machines,

@@ -36,13 +36,14 @@ def alike_rows(points: Mapping[int, Point], fidelity: Fidelity, seed: int) -> di
 def _rows(names: Sequence[int], points: Sequence[Point], fidelity: Fidelity, seed: int) -> dict[int, Row]:
     many = [systolic(point) for point in points]
     steps = points[0].workload.steps
-    batches, runs = measured_shapes(stacked_hardware(many), many, (s for s in steps if isinstance(s, Op)))
+    everyone = stacked_hardware(many)
+    batches, runs = measured_shapes(everyone, many, (s for s in steps if isinstance(s, Op)))
     passes = PassRuns(kind_of_passes(points[0]), many, steps)
     kept = [int(i) for i in np.flatnonzero(runs & passes.fit)]
     if not kept:
         return {}
     chosen = [points[i] for i in kept]
-    stacked = stacked_hardware([many[i] for i in kept])
+    stacked = everyone if len(kept) == len(many) else stacked_hardware([many[i] for i in kept])
     done = passes.results(kept, stacked)
     results: list[OpResult | PassResult] = []
     for place, step in enumerate(steps):
