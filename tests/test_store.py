@@ -133,6 +133,30 @@ def test_a_finished_store_opens_where_nothing_can_be_written(tmp_path):
     assert sorted(p.name for p in copy_without_rights.iterdir()) == before
 
 
+INTERRUPTED = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode = DELETE")
+db.execute("PRAGMA cache_size = 1")  # changed pages reach the file before the end
+db.execute("BEGIN IMMEDIATE")
+db.execute("CREATE TABLE more (x)")
+db.executemany("INSERT INTO more VALUES (?)", [("x" * 1000,)] * 300)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_reading_rolls_back_what_a_kill_left_undone(tmp_path):
+    with Store(tmp_path / "run") as store:
+        store.put("a", ROW)
+    path = tmp_path / "run" / "results.sqlite"
+    killed = subprocess.run([sys.executable, "-c", INTERRUPTED, path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "run" / "results.sqlite-journal").stat().st_size
+    with Store(tmp_path / "run", read_only=True) as store:
+        assert store.get("a").row == ROW
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["results.sqlite"]
+
+
 def test_reading_does_not_wait_for_a_writer(tmp_path):
     with Store(tmp_path) as store, Store(tmp_path, read_only=True) as reader:
         store.put("a", ROW)
