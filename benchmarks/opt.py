@@ -21,8 +21,8 @@ DESIGNS = ("int8_systolic", "olive_systolic", "fp16_systolic", "mxfp4_systolic",
 LAYERS = int(os.environ.get("OPT_LAYERS", "1"))
 """Of 32, in the trace that is drawn: a minute and 0.8 GB each."""
 
-STREAMED = ("olive_systolic", "gobo_array")
-"""Whose cycles and bytes depend on no value, and on where each outlier is."""
+STREAMED = ("olive_systolic", "gobo_array", "gobo_dram_systolic", "olaccel_systolic", "llm_int8_systolic")
+"""Whose cost depends on no value; on outliers of the weights, twice; of both operands; of the activations."""
 
 WORKER = ROOT / "benchmarks" / "stream_worker.py"
 
@@ -45,7 +45,7 @@ def shapes(rounds: int) -> list[Line]:
 
 
 def streamed(rounds: int) -> list[Line]:
-    """Both operands of every op, one op at a time, against reading the same files; the page cache is emptied before."""
+    """A design point each, ``values: counted``, against reading all files; the page cache is emptied before."""
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         trace = _drawn(Path(scratch))

@@ -86,7 +86,7 @@ class OlAccel4(TensorEncoding):
 
     def marks_operand(self, x: Streamed, granularity: Granularity, method: Calibration) -> list[Encoded]:
         """See ``TensorEncoding.marks_operand``; two or three readings, a block in memory."""
-        count, rows, K = x.shape
+        _, rows, K = x.shape
         self._require_positions(rows * K)
         scale = np.ones((), np.float32) if granularity == "tensor" else np.broadcast_to(np.float32(1), (rows, 1))
         codes = unread(rows, _BODY.packed_bytes(K))
@@ -98,7 +98,10 @@ class OlAccel4(TensorEncoding):
         found: list[list[NDArray[np.int64]]] = [[np.empty(0, np.int64)] for _ in range(x.shape[0])]
         if wanted:
             threshold, above = nth_largest_magnitude(x, wanted)
-            equals, inside = wanted - above, 0.0 if threshold == 0 else float(np.nextafter(threshold, np.float32(0)))
+            equals, inside = (
+                wanted - above,
+                0.0 if threshold == 0 else float(np.nextafter(np.float32(threshold), np.float32(0))),
+            )
             for gemm, first, values in x.blocks():
                 at = beyond((gemm, first, values), -inside, inside)
                 equal = np.abs(values.reshape(-1)[at - first * x.shape[2]]) == threshold

@@ -101,12 +101,12 @@ def _beyond(values, low, high, at, out):
     return at, found
 
 
-def nth_largest_magnitude(x: Streamed, n: int) -> tuple[np.float32, int]:
+def nth_largest_magnitude(x: Streamed, n: int) -> tuple[float, int]:
     """The ``n``-th largest magnitude (``n`` from 1), and how many values are larger. One reading where all values have
     few enough bits, as halves do, else two.
 
-    Magnitudes are in the order of the words of their float32: all are counted by the upper bits, then those by the lower
-    ones whose upper bits are that one's.
+    Magnitudes are in the order of the words of their float32: all are counted by their upper bits, then those by the
+    lower ones whose upper bits are that one's.
     """
     counts, lower = np.zeros(1 << 31 - _LOWER, np.int64), np.uint32(0)
     for _, _, values in x.blocks():
@@ -120,7 +120,7 @@ def nth_largest_magnitude(x: Streamed, n: int) -> tuple[np.float32, int]:
         above += more
     else:
         last = 0
-    return np.array(upper << _LOWER | last, np.uint32).view(np.float32)[()], above
+    return float(np.array(upper << _LOWER | last, np.uint32).view(np.float32)), above
 
 
 def _place(counts: NDArray[np.int64], n: int) -> tuple[int, int]:

@@ -110,8 +110,8 @@ class Trace:
         return values[:, np.searchsorted(self.kept_rows(record.name, side), rows, "right") - 1]
 
     def blocks(self, op_name: str, side: Side) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-        """``load_side`` a block of rows at a time: which GEMM, the first row, values (R, K), gone when the next is asked
-        for. Codes, and operands whose rows were not all kept, come a GEMM at a time. Raises: as ``load``.
+        """``load_side`` a block of rows at a time: which GEMM, the first row, and values (R, K), gone when the next is
+        asked for. Codes, and operands whose rows were not all kept, come a GEMM at a time. Raises: as ``load``.
         """
         record = self.record(op_name)
         if record.operand(side).has_codes or record.operand(side).rows_kept is not None:

@@ -101,7 +101,7 @@ class StoredTensor:
 
     def read_into(self, file: FileIO, first: int, out: NDArray[Any]) -> None:
         """Rows from ``first`` on into ``out`` (rows, K), of the stored type. Raises: TraceError."""
-        left = memoryview(out.view(np.uint8).reshape(-1))
+        left = out.view(np.uint8).reshape(-1).data
         try:
             file.seek(self.offset + first * self.K * self.numpy_dtype.itemsize)
             while len(left) and (got := file.readinto(left)):  # a system call reads 2 GiB at most

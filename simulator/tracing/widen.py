@@ -38,8 +38,8 @@ def widen(stored: NDArray[Any], out: NDArray[np.float32]) -> bool:
 
 @njit(cache=True, nogil=True)
 def _half(codes, bits, out):
-    """IEEE half precision by integer arithmetic, without a branch; ``bits`` and ``out`` are the same memory. Returns the
-    largest magnitude's code.
+    """IEEE half precision by integer arithmetic, without a branch; ``bits`` and ``out`` are the same memory. Returns:
+    the code of the largest magnitude.
 
     The exponent is biased by 112 more. A subnormal is read with the exponent of 2^-14 and has that taken away again; of
     an infinity or a NaN the exponent stays the largest.
