@@ -14,10 +14,11 @@ from simulator.config.record import Record
 from simulator.config.search import Search
 from simulator.config.sweep import Range
 
-__all__ = ["Fidelity", "Sizing", "Steps", "Study"]
+__all__ = ["Fidelity", "Sizing", "Steps", "Study", "Values"]
 
 Fidelity = Literal["bound", "pipeline", "event", "pe_array"]
 Steps = Literal["all", "products", "layers"]
+Values = Literal["checked", "counted"]
 
 
 class Sizing(Record):
@@ -79,6 +80,12 @@ class Study(Record):
     """
     fidelity: Fidelity = "pipeline"
     """How timing is found: roofline, tiles as a recurrence, the same as events, or every register in every cycle."""
+    values: Values = "checked"
+    """What the tensors of a workload are for. `checked`: every product is computed as the hardware would, held to the
+    exact reference and compared with the real product. `counted`: no product is computed; where cycles, bytes or energy
+    depend on values (outliers of GOBO, OLAccel, LLM.int8()), these are looked for as tensors are read, block by block.
+    Cycles, bytes and energy are the same, and full-size models take minutes instead of days.
+    """
     seed: NonNegativeInt = 0
     """For what is drawn at random: outlier positions where only shapes are known."""
     published: Published | None = None
@@ -96,6 +103,12 @@ class Study(Record):
     def _beside_others_at_one_point(self) -> Study:
         if self.beside is not None and self.sweep:
             raise FieldError(("beside",), "compares whole studies; take out the sweep axes")
+        return self
+
+    @model_validator(mode="after")
+    def _registers_have_values(self) -> Study:
+        if self.values == "counted" and self.fidelity == "pe_array":
+            raise FieldError(("values",), "fidelity: pe_array computes every value; say checked, or another fidelity")
         return self
 
     @model_validator(mode="after")

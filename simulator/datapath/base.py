@@ -14,8 +14,9 @@ from simulator.datapath.job import Job, KernelJob, TileCosts
 from simulator.datapath.on_tensor_cores import OnTensorCores
 from simulator.datapath.remembered import Remembered
 from simulator.datapath.width import Width
-from simulator.formats import Encoded, Granularity
+from simulator.formats import Encoded, Format, Granularity, TensorEncoding
 from simulator.formats.base import Calibration
+from simulator.formats.streamed import Streamed, unread
 from simulator.kernels import njit
 
 __all__ = ["Accumulation", "Datapath", "Gate", "Lane", "Operand"]
@@ -93,6 +94,16 @@ class Lane:
     held_gate: Gate | None = None
 
 
+def _marks(
+    encoding: TensorEncoding, x: Streamed, looked_at: Sequence[str], granularity: Granularity, method: Calibration
+) -> list[Encoded]:
+    """Of each GEMM's operand; unread where nothing is looked at and its size is that of its shape."""
+    if looked_at or not isinstance(encoding, Format):
+        return encoding.marks_operand(x, granularity, method)
+    count, rows, K = x.shape
+    return [Encoded(unread(rows, 0), np.ones((), np.float32), K)] * count
+
+
 class Datapath(Remembered, OnTensorCores, ABC):
     """One kind of processing element. A subclass is a frozen dataclass in a file of its own, made known by
     ``@register("name")``; its fields are the options a design may set.
@@ -149,6 +160,22 @@ class Datapath(Remembered, OnTensorCores, ABC):
         """
         acts = self.act_format.encode_operand(act, granularity[0], calibration[0])
         weights = self.weight_format.encode_operand(weight, granularity[1], calibration[1])
+        return list(zip(acts, weights, strict=True))
+
+    def marks(
+        self,
+        act: Streamed,
+        weight: Streamed,
+        granularity: tuple[Granularity, Granularity],
+        calibration: tuple[Calibration, Calibration],
+    ) -> list[tuple[Encoded, Encoded]]:
+        """What costs look at of both operands of each GEMM, as ``looks_at`` says and ``encode`` would make it, without
+        encoding where formats can do without. Raises: as ``encode``, and as ``Streamed.blocks``.
+        """
+        if self.looks_at is None:
+            return self.encode(act.whole(), weight.whole(), granularity, calibration)
+        acts = _marks(self.act_format, act, self.looks_at[0], granularity[0], calibration[0])
+        weights = _marks(self.weight_format, weight, self.looks_at[1], granularity[1], calibration[1])
         return list(zip(acts, weights, strict=True))
 
     def real(self, accumulators: NDArray[Any], act: Encoded, weight: Encoded) -> NDArray[np.float64]:

@@ -29,7 +29,6 @@ from simulator.datapath.exponent_integer import mac, values, words
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import register
-from simulator.datapath.remembered import lists_of
 from simulator.datapath.width import Width
 from simulator.errors import DatapathError
 from simulator.formats import Encoded, TensorEncoding
@@ -72,11 +71,8 @@ class BiScaled(Datapath):
 
     mac = staticmethod(mac)
     timing_options = frozenset({"wide_share"})
+    looks_at = (("wide_block",), ("wide_block",))
     costs_know_bandwidth = False
-
-    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
-        """Which blocks hold wide values."""
-        return lists_of(act, "wide_block"), lists_of(weight, "wide_block")
 
     @property
     def act_format(self) -> TensorEncoding:

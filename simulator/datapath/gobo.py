@@ -36,7 +36,6 @@ from simulator.datapath.edp import EdpOrder
 from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import register
-from simulator.datapath.remembered import lists_of
 from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bernoulli, per_tile
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, TensorEncoding
@@ -164,11 +163,8 @@ class Gobo(Datapath):
 
     mac = staticmethod(_mac)
     timing_options = frozenset({"fifo_depth", "service_cycles", "push_width", "outlier_share"})
+    looks_at = ((), ("outlier_position",))
     costs_know_bandwidth = False
-
-    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
-        """Where outliers are."""
-        return lists_of(act), lists_of(weight, "outlier_position")
 
     @property
     def act_format(self) -> TensorEncoding:

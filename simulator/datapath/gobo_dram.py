@@ -25,7 +25,6 @@ from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.gobo import Share, indices
 from simulator.datapath.job import Job, KernelJob, TileCosts
 from simulator.datapath.registry import register
-from simulator.datapath.remembered import lists_of
 from simulator.datapath.weight_outliers import LISTED_BITS, WeightOutliers, bernoulli, per_tile
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, TensorEncoding
@@ -48,11 +47,8 @@ class GoboDram(Fp16Mac):
     """Of the weights, where only shapes are known: about 0.1 % on average (GOBO, abstract)."""
 
     timing_options = frozenset({"port_bits", "outlier_share"})
+    looks_at = ((), ("outlier_position",))
     costs_know_bandwidth = False
-
-    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
-        """Where outliers are."""
-        return lists_of(act), lists_of(weight, "outlier_position")
 
     @property
     def weight_format(self) -> TensorEncoding:

@@ -39,7 +39,6 @@ from simulator.datapath.fp16_mac import Fp16Mac
 from simulator.datapath.int_mac import IntMac
 from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.registry import register
-from simulator.datapath.remembered import lists_of
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, Granularity, TensorEncoding
 from simulator.formats.base import Calibration, operand_tensor
@@ -88,10 +87,7 @@ class MixedInt8Fp16(Datapath):
     """Outlier columns where only shapes are known (paper: 6 at 6.7 billion parameters)."""
 
     timing_options = frozenset({"fp16_cols", "vector_lanes", "outlier_dims"})
-
-    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
-        """Which columns are outliers."""
-        return lists_of(act, "outlier_column"), lists_of(weight)
+    looks_at = (("outlier_column",), ())
 
     @property
     def mac(self) -> Any:

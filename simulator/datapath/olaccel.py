@@ -38,7 +38,6 @@ from simulator.datapath.job import Job, TileCosts
 from simulator.datapath.met_outliers import MetOutliers
 from simulator.datapath.packed_integers import signed_integers
 from simulator.datapath.registry import register
-from simulator.datapath.remembered import lists_of
 from simulator.formats import Encoded, TensorEncoding
 from simulator.kernels import njit
 
@@ -121,11 +120,8 @@ class OlAccel(Datapath):
 
     mac = staticmethod(_mac)
     timing_options = frozenset({"group", "stalls"})
+    looks_at = (("outlier_position",), ("outlier_position",))
     costs_know_bandwidth = False
-
-    def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
-        """Where outliers are."""
-        return lists_of(act, "outlier_position"), lists_of(weight, "outlier_position")
 
     @property
     def act_format(self) -> TensorEncoding:

@@ -23,6 +23,9 @@ class Remembered:
     costs_know_bandwidth: ClassVar[bool] = True
     """Whether ``tile_costs`` looks at ``Job.dram_bytes_per_cycle``."""
 
+    looks_at: ClassVar[tuple[tuple[str, ...], tuple[str, ...]] | None] = None
+    """Names of the ``Encoded.extras`` of activations and of weights that costs look at, beside shapes. None: at all."""
+
     def value_options(self) -> Hashable:
         """Equal for datapaths that make the same codes and results of the same tensors."""
         options: Any = self
@@ -31,7 +34,9 @@ class Remembered:
 
     def seen_by_costs(self, act: Encoded, weight: Encoded) -> tuple[Encoded, Encoded]:
         """What costs and counts look at of both operands, to be kept in place of them."""
-        return act, weight
+        if self.looks_at is None:
+            return act, weight
+        return lists_of(act, *self.looks_at[0]), lists_of(weight, *self.looks_at[1])
 
 
 def lists_of(encoded: Encoded, *names: str) -> Encoded:

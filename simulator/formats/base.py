@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import EncodingError, UnknownNameError
+from simulator.formats.streamed import Streamed
 
 __all__ = [
     "ROW_BLOCK",
@@ -129,6 +130,15 @@ class TensorEncoding(ABC):
 
         Raises: EncodingError on NaN, infinity or another shape.
         """
+
+    def marks_operand(self, x: Streamed, granularity: Granularity, method: Calibration) -> list[Encoded]:
+        """What ``encode_operand`` makes of an operand, but for codes, scales and values: lists of where something is.
+        ``stored`` says the same of both.
+
+        By encoding all of it, unless a format can do with less.
+        Raises: as ``encode_operand``, and as ``Streamed.blocks``.
+        """
+        return self.encode_operand(x.whole(), granularity, method)
 
     def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
         """Encode an operand (count, rows, K) with what was calibrated on another, tensor-wide: scale, type, zero point.

@@ -41,6 +41,7 @@ from simulator.formats.base import (
     operand_tensor,
     require_known_calibration,
 )
+from simulator.formats.streamed import Streamed, Whole, beyond, unread
 from simulator.kernels import njit
 
 __all__ = ["DictionaryFormat", "Gobo3", "Gobo4", "OutlierFormat"]
@@ -50,21 +51,26 @@ OutlierFormat = Literal["fp32", "fp16"]
 _DICTIONARY_DTYPE = {"fp32": np.float32, "fp16": np.float16}
 _HALF_MAX = 65504
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_INFINITY = 0x7F800000
+"""Place of infinity among the float32 numbers in ascending order."""
 _MAX_ROUNDS = 1000
 """Guard against a cycle of equal distances through rounding; the published loop takes about ten rounds."""
 
 
-@njit(cache=True)
-def _moments(values):
-    """Mean and standard deviation (over N), float64 sums in order."""
-    total = 0.0
+@njit(cache=True, nogil=True)
+def _add(values, total):
+    """``total`` and all values, float64, in order."""
     for v in values:
         total += np.float64(v)
-    mean = total / values.size
-    total = 0.0
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _add_squares(values, mean, total):
+    """``total`` and the squares of all distances from the mean, likewise."""
     for v in values:
         total += (np.float64(v) - mean) * (np.float64(v) - mean)
-    return mean, math.sqrt(total / values.size)
+    return total
 
 
 @njit(cache=True)
@@ -83,6 +89,37 @@ def _inner(ordered, mean, sigma, peak, limit):
     while low < high and _is_outlier(ordered[high - 1], mean, sigma, peak, limit):
         high -= 1
     return low, high
+
+
+@njit(cache=True)
+def _float32(place):
+    """Float32 numbers in ascending order, by place: 0 is 0, -1 and 1 are the subnormals beside it."""
+    word = np.empty(1, np.uint32)
+    word[0] = abs(place)
+    value = word.view(np.float32)[0]
+    return -value if place < 0 else value
+
+
+@njit(cache=True)
+def _bounds(mean, sigma, peak, limit):
+    """Least and largest float32 that are no outliers; above all numbers and below them, if all are."""
+    word = np.empty(1, np.float32)
+    word[0] = mean
+    near = np.int64(word.view(np.uint32)[0] & np.uint32(0x7FFFFFFF))
+    near = -near if word[0] < 0 else near
+    if _is_outlier(word[0], mean, sigma, peak, limit):
+        return np.inf, -np.inf
+    ends = np.empty(2)
+    for side in range(2):
+        inside, outside = near, _INFINITY if side else -_INFINITY
+        while abs(outside - inside) > 1:
+            middle = (inside + outside) // 2
+            if _is_outlier(_float32(middle), mean, sigma, peak, limit):
+                outside = middle
+            else:
+                inside = middle
+        ends[side] = _float32(inside)
+    return ends[0], ends[1]
 
 
 @njit(cache=True)
@@ -189,6 +226,18 @@ def _decode(codes, bits, dictionary, out):
             held -= bits
 
 
+def _moments(x: Streamed) -> list[tuple[float, float]]:
+    """Mean and standard deviation (over N) of each GEMM's operand, float64 sums in memory order; two readings."""
+    count, rows, K = x.shape
+    mean, spread = [0.0] * count, [0.0] * count
+    for gemm, _, values in x.blocks():
+        mean[gemm] = _add(values.reshape(-1), mean[gemm])
+    mean = [total / (rows * K) for total in mean]
+    for gemm, _, values in x.blocks():
+        spread[gemm] = _add_squares(values.reshape(-1), mean[gemm], spread[gemm])
+    return [(at, math.sqrt(total / (rows * K))) for at, total in zip(mean, spread, strict=True)]
+
+
 class _Gobo(TensorEncoding):
     """What the two widths share."""
 
@@ -209,10 +258,36 @@ class _Gobo(TensorEncoding):
         """See ``TensorEncoding.encode_operand``; one dictionary per GEMM whatever the granularity and calibration."""
         require_known_calibration(None, method)
         tensor = operand_tensor(x, self.name)
-        values = tensor.shape[1] * tensor.shape[2]
+        self._require_coordinates(tensor.shape[1] * tensor.shape[2])
+        return [self._encode(rows) for rows in checked_tensor(tensor)]
+
+    def marks_operand(self, x: Streamed, granularity: Granularity, method: Calibration) -> list[Encoded]:
+        """See ``TensorEncoding.marks_operand``; three readings, a block in memory."""
+        require_known_calibration(None, method)
+        count, rows, K = x.shape
+        self._require_coordinates(rows * K)
+        bounds = [self._bounds(*moments) for moments in _moments(x)]
+        found: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
+        for block in x.blocks():
+            found[block[0]].append(beyond(block, *bounds[block[0]]))
+        return [self._marked(np.concatenate(parts).astype(np.uint32), rows, K) for parts in found]
+
+    def _marked(self, position: NDArray[np.uint32], rows: int, K: int) -> Encoded:
+        return Encoded(unread(rows, self._packed_bytes(K)), np.ones((), np.float32), K, {"outlier_position": position})
+
+    def _bounds(self, mean: float, sigma: float) -> tuple[float, float]:
+        """Least and largest float32 that are no outliers."""
+        if sigma == 0:
+            return -np.inf, np.inf
+        return _bounds(mean, sigma, *self._density(sigma))
+
+    def _density(self, sigma: float) -> tuple[float, float]:
+        """Largest log density, and that below which a value is an outlier."""
+        return -math.log(sigma) - _HALF_LOG_2PI, float(self.log_probability)
+
+    def _require_coordinates(self, values: int) -> None:
         if values > 1 << 32:
             raise EncodingError(f"{self.name}: {values} values in one operand; outlier coordinates have 32 bits")
-        return [self._encode(rows) for rows in checked_tensor(tensor)]
 
     def _encode(self, rows: NDArray[np.float32]) -> Encoded:
         ordered = np.sort(rows, axis=None)
@@ -234,10 +309,10 @@ class _Gobo(TensorEncoding):
 
     def _inner(self, rows: NDArray[np.float32], ordered: NDArray[np.float32]) -> tuple[int, int]:
         """Bounds of the sorted values that are no outliers; a constant tensor has none."""
-        mean, sigma = _moments(rows.reshape(-1))
+        ((mean, sigma),) = _moments(Whole(rows[None]))
         if sigma == 0:
             return 0, ordered.size
-        return _inner(ordered, mean, sigma, -math.log(sigma) - _HALF_LOG_2PI, float(self.log_probability))
+        return _inner(ordered, mean, sigma, *self._density(sigma))
 
     def decode_operand(self, operand: Encoded) -> NDArray[np.float32]:
         """Centroids and outliers, exact float32 (rows, K).

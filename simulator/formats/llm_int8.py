@@ -31,6 +31,7 @@ from simulator.formats.base import (
     operand_tensor,
     require_known_calibration,
 )
+from simulator.formats.streamed import Streamed, unread
 from simulator.kernels import njit
 
 __all__ = ["LlmInt8", "OutlierWeights", "Split", "encode_split", "split_columns"]
@@ -54,14 +55,13 @@ class Split(NamedTuple):
     weight: Encoded
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _outlier_columns(rows, threshold):
     """Whether each column (K,) of rows (R, K) holds a magnitude of at least ``threshold``."""
     found = np.zeros(rows.shape[1], np.bool_)
     for r in range(rows.shape[0]):
-        for k in range(rows.shape[1]):
-            if abs(np.float64(rows[r, k])) >= threshold:
-                found[k] = True
+        for k in range(rows.shape[1]):  # without a branch: many at once
+            found[k] |= abs(np.float64(rows[r, k])) >= threshold
     return found
 
 
@@ -137,6 +137,16 @@ class LlmInt8(TensorEncoding):
         """See ``TensorEncoding.encode_operand``; one scale per row, absmax, whatever granularity and calibration."""
         require_known_calibration(None, method)
         return [_encode(rows, self.threshold) for rows in checked_tensor(operand_tensor(x, self.name))]
+
+    def marks_operand(self, x: Streamed, granularity: Granularity, method: Calibration) -> list[Encoded]:
+        """See ``TensorEncoding.marks_operand``; one reading, a block in memory."""
+        require_known_calibration(None, method)
+        count, rows, K = x.shape
+        found = np.zeros((count, K), np.bool_)
+        for gemm, _, values in x.blocks():
+            found[gemm] |= _outlier_columns(values, float(self.threshold))
+        columns = [np.flatnonzero(gemm).astype(np.uint32) for gemm in found]
+        return [Encoded(unread(rows, K), np.ones((), np.float32), K, {"outlier_column": c}) for c in columns]
 
     def decode_operand(self, operand: Encoded) -> NDArray[np.float64]:
         """Real values (rows, K), exact in float64: code * row scale, or the half-precision value.

@@ -11,6 +11,7 @@ scale of their row: nearest integer, half to even, saturating at ±32767.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -30,6 +31,7 @@ from simulator.formats.base import (
     operand_tensor,
 )
 from simulator.formats.integer import Int4
+from simulator.formats.streamed import Streamed, beyond, nth_largest_magnitude, unread
 
 __all__ = ["OlAccel4"]
 
@@ -63,8 +65,7 @@ class OlAccel4(TensorEncoding):
         Where only outliers differ from 0 there is nothing to calibrate; the largest then lies on 32767.
         """
         tensor = checked_tensor(operand_tensor(x, self.name))
-        if tensor[0].size > 1 << 32:
-            raise EncodingError(f"olaccel4: {tensor[0].size} values in one operand; positions have 32 bits")
+        self._require_positions(tensor[0].size)
         listed = self._largest(np.abs(tensor))
         body = np.where(listed, np.float32(0), tensor)
         axis = None if granularity == "tensor" else -1
@@ -82,6 +83,35 @@ class OlAccel4(TensorEncoding):
         listed = self._largest(np.abs(tensor))
         codes = _BODY.encode(np.where(listed, np.float32(0), tensor), like.scale)
         return [self._encoded(*parts, like.scale) for parts in zip(tensor, listed, codes, strict=True)]
+
+    def marks_operand(self, x: Streamed, granularity: Granularity, method: Calibration) -> list[Encoded]:
+        """See ``TensorEncoding.marks_operand``; two or three readings, a block in memory."""
+        _, rows, K = x.shape
+        self._require_positions(rows * K)
+        scale = np.ones((), np.float32) if granularity == "tensor" else np.broadcast_to(np.float32(1), (rows, 1))
+        codes = unread(rows, _BODY.packed_bytes(K))
+        return [Encoded(codes, scale, K, {"outlier_position": found}) for found in self._listed(x)]
+
+    def _listed(self, x: Streamed) -> list[NDArray[np.uint32]]:
+        """``_largest`` of a tensor that is read in blocks: positions in each GEMM's operand."""
+        wanted = int(Fraction(str(self.outlier_share)) * math.prod(x.shape))
+        found: list[list[NDArray[np.int64]]] = [[np.empty(0, np.int64)] for _ in range(x.shape[0])]
+        if wanted:
+            threshold, above = nth_largest_magnitude(x, wanted)
+            equals, inside = (
+                wanted - above,
+                0.0 if threshold == 0 else float(np.nextafter(np.float32(threshold), np.float32(0))),
+            )
+            for gemm, first, values in x.blocks():
+                at = beyond((gemm, first, values), -inside, inside)
+                equal = np.abs(values.reshape(-1)[at - first * x.shape[2]]) == threshold
+                found[gemm].append(at[~equal | (np.cumsum(equal) <= equals)])
+                equals = max(0, equals - int(equal.sum()))
+        return [np.concatenate(parts).astype(np.uint32) for parts in found]
+
+    def _require_positions(self, values: int) -> None:
+        if values > 1 << 32:
+            raise EncodingError(f"olaccel4: {values} values in one operand; positions have 32 bits")
 
     def _largest(self, magnitude: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which values are outliers: the share of largest magnitude, the earlier ones of equals, never a zero."""

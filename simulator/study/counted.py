@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -15,7 +15,7 @@ from simulator.errors import ConservationError
 from simulator.study.keys import code_of, content_key, content_of
 from simulator.study.passes import simulate_pass
 from simulator.study.point import Point
-from simulator.study.simulate import count_op, needs_values
+from simulator.study.simulate import count_op
 from simulator.workload import Op
 
 __all__ = ["count_point", "count_points", "counts_key", "from_record", "to_record"]
@@ -38,15 +38,14 @@ def count_points(points: Sequence[tuple[str, Point]], fidelity: Fidelity, seed: 
 
 @datapaths.blamed()
 def count_point(point: Point, fidelity: Fidelity, seed: int) -> dict[str, Any]:
-    """Counts of all ops and passes of a point, as a record; tensors of one op are in memory at a time.
+    """Counts of all ops and passes of a point, as a record; tensors are read a block at a time, if at all.
 
     Raises: ConservationError if MACs are missing.
     """
-    steps, counted = point.workload.steps, []
+    steps, workload, counted = point.workload.steps, replace(point.workload, counted=True), []
     for index, step in enumerate(steps):
         if isinstance(step, Op):
-            tensors = point.workload.tensors(index) if needs_values(point.hardware, step) else None
-            counted.append(count_op(point.hardware, step, tensors, fidelity=fidelity, seed=seed))
+            counted.append(count_op(point.hardware, step, workload.source(index), fidelity=fidelity, seed=seed))
         else:
             counted.append(simulate_pass(point.hardware, steps, index, fidelity=fidelity).counts)
     counts = reduce(add, counted)

@@ -21,8 +21,9 @@ from simulator.config.study import Fidelity
 from simulator.datapath import Datapath
 from simulator.datapath.memory import Memory, Remembers
 from simulator.formats import Encoded, Storage
+from simulator.formats.streamed import Streamed
 from simulator.study.hardware import Hardware
-from simulator.study.operands import encode
+from simulator.study.operands import encode, marks
 from simulator.study.plans import KernelPlan, Plan
 from simulator.study.programs import program_hardware
 from simulator.study.quality import Quality, check_values
@@ -41,11 +42,12 @@ class Judged:
     """What is kept of an op's values.
 
     Attributes:
+        quality: None where results were not asked for.
         operands: of each GEMM what its costs look at; none where they look at nothing.
         key: of these values in this process.
     """
 
-    quality: Quality
+    quality: Quality | None
     storage: dict[str, Storage | None]
     operands: tuple[tuple[Encoded, Encoded], ...]
     key: Hashable = field(default_factory=object)
@@ -120,6 +122,8 @@ def _numbers(hardware: Hardware, plan: Plan) -> tuple[Hashable, ...]:
 
 
 def _judge(hardware: Hardware, op: Op, plan: Plan, source: TensorSource) -> Judged:
+    if source.counted is not None:
+        return _count(hardware, op, *source.counted())
     act, weight = source.load()
     datapath, sums = hardware.datapath, plan.sums if isinstance(plan, KernelPlan) else None
     operands = encode(hardware.design, datapath, act, weight)
@@ -130,3 +134,12 @@ def _judge(hardware: Hardware, op: Op, plan: Plan, source: TensorSource) -> Judg
     storage = storage_of(hardware, op, operands)
     seen = tuple(datapath.seen_by_costs(*pair) for pair in operands) if costs_know_values(hardware) else ()
     return Judged(quality, storage, seen)
+
+
+def _count(hardware: Hardware, op: Op, act: Streamed, weight: Streamed) -> Judged:
+    """What costs look at of the values; neither codes nor results are made unless they cannot be found otherwise."""
+    if not costs_know_values(hardware):
+        return Judged(None, storage_of(hardware, op, []), ())
+    operands = marks(hardware.design, hardware.datapath, act, weight)
+    seen = tuple(hardware.datapath.seen_by_costs(*pair) for pair in operands)
+    return Judged(None, storage_of(hardware, op, operands), seen)

@@ -88,6 +88,7 @@ def _assumptions(study: Study, points: Sequence[Point]) -> list[str]:
     return [
         *ASSUMPTIONS,
         *_left_out(study),
+        *_counted(points),
         *_of_workloads(points),
         *_drawn(points),
         *_conventions(points),
@@ -103,6 +104,13 @@ def _left_out(study: Study) -> list[str]:
         "layers": "passes of the vector unit and products of two activations",
     }
     return [f"Left out of this study (steps: {study.steps}): {what[study.steps]}."] if study.steps in what else []
+
+
+def _counted(points: Sequence[Point]) -> list[str]:
+    """That values were looked at, and not computed with."""
+    names = ", ".join(dict.fromkeys(p.workload.name for p in points if p.workload.counted))
+    said = "no product was computed or held to the reference; where outliers are was found in the tensors"
+    return [f"{names} (values: counted): {said}."] if names else []
 
 
 def _of_workloads(points: Sequence[Point]) -> list[str]:

@@ -8,8 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.config import Design
 from simulator.datapath import Datapath
 from simulator.formats import Encoded, Granularity
+from simulator.formats.base import Calibration
+from simulator.formats.streamed import Streamed
 
-__all__ = ["encode", "random_tensors", "shares_scale"]
+__all__ = ["encode", "marks", "random_tensors", "shares_scale"]
 
 
 def shares_scale(granularity: str) -> Granularity:
@@ -22,9 +24,18 @@ def encode(design: Design, datapath: Datapath, act: ArrayLike, weight: ArrayLike
 
     Raises: EncodingError for a value that cannot be encoded.
     """
+    return datapath.encode(act, weight, *_scales(design))
+
+
+def marks(design: Design, datapath: Datapath, act: Streamed, weight: Streamed) -> list[tuple[Encoded, Encoded]]:
+    """What costs look at of operands that are read in blocks. Raises: as ``Datapath.marks``."""
+    return datapath.marks(act, weight, *_scales(design))
+
+
+def _scales(design: Design) -> tuple[tuple[Granularity, Granularity], tuple[Calibration, Calibration]]:
+    """What shares a scale, and how it is found, of activations and weights."""
     acts, weights = design.quantisation.activations, design.quantisation.weights
-    granularity = (shares_scale(acts.granularity), shares_scale(weights.granularity))
-    return datapath.encode(act, weight, granularity, (acts.calibration, weights.calibration))
+    return (shares_scale(acts.granularity), shares_scale(weights.granularity)), (acts.calibration, weights.calibration)
 
 
 def random_tensors(M: int, N: int, K: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -181,7 +181,8 @@ class Points:
         def make(ref: Reference) -> Workload:
             places = {path.removeprefix(WORKLOAD_PREFIX): where for path, where in self._axis_places.items()}
             own = places, split_axes(self.space.at(choices))[1]
-            return resolve_workload(ref, self.setup.near, [*self._set(1), own]).only(self.study.steps)
+            whole = resolve_workload(ref, self.setup.near, [*self._set(1), own])
+            return whole.only(self.study.steps).with_values(self.study.values)
 
         key = place, self.own(choices, 1)
         return self._kept("workload", key, lambda: _placed(self.setup.source, ("workloads", place), make))

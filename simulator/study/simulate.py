@@ -33,7 +33,7 @@ from simulator.study.timings import run_tables, scaled, summed
 from simulator.study.workloads import TensorSource
 from simulator.workload import Op
 
-__all__ = ["OpResult", "count_op", "needs_values", "simulate_op", "timing_of"]
+__all__ = ["OpResult", "count_op", "simulate_op", "timing_of"]
 
 Tensors = tuple[NDArray[Any], NDArray[Any]]
 
@@ -140,27 +140,21 @@ def _each_of(
 def count_op(
     hardware: Hardware,
     op: Op,
-    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    tensors: tuple[ArrayLike, ArrayLike] | TensorSource | None = None,
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,
 ) -> Counts:
-    """What ``simulate_op`` counts, without values; tensors are encoded only where counts depend on them."""
+    """What ``simulate_op`` counts, without results; of a source only what counts depend on is looked for."""
     hardware = hardware.for_op(op)
-    known = (
-        None
-        if tensors is None or not needs_values(hardware, op)
-        else encode(hardware.design, hardware.datapath, *tensors)
-    )
-    _, counts, _ = _timed(hardware, op, plan_op(hardware, op), known, fidelity, seed)
+    plan = plan_op(hardware, op)
+    if isinstance(tensors, TensorSource):
+        known = [*judged(hardware, op, plan, tensors).operands]
+    else:
+        known = [] if tensors is None else encode(hardware.design, hardware.datapath, *tensors)
+    _, counts, _ = _timed(hardware, op, plan, known or None, fidelity, seed)
     _require_all_macs(op, counts)
     return counts
-
-
-def needs_values(hardware: Hardware, op: Op) -> bool:
-    """Whether cycles or counts of an op depend on its values."""
-    hardware = hardware.for_op(op)
-    return bool(program_hardware(hardware) or hardware.datapath.assumed_distribution)
 
 
 def _timed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,12 +16,14 @@ from simulator.config import Source, find_file, is_path
 from simulator.config.catalogue import Reference
 from simulator.config.load import label_of
 from simulator.config.overlays import Overlay
-from simulator.config.study import Steps
+from simulator.config.study import Steps, Values
 from simulator.config.workload import RUN_FIELDS, WorkloadSpec
 from simulator.errors import ConfigError, OlivineError, UnknownNameError, WorkloadError
+from simulator.formats.streamed import Block, Streamed, Whole
 from simulator.resources import shipped_dir, shipped_names
 from simulator.study.drawn import Drawn, drawn_from
 from simulator.tracing import Trace, open_trace
+from simulator.tracing.store import Side
 from simulator.workload import Op, Pass, listed, load_workload, steps_of
 
 __all__ = ["TensorSource", "Tensors", "Workload", "known_workloads", "resolve_workload"]
@@ -37,10 +39,34 @@ class TensorSource:
     Attributes:
         key: equal as long as they are the same values.
         load: reads or draws them. Raises: TraceError.
+        counted: if no results are asked for: both operands, for what costs look at of them.
     """
 
     key: Hashable
     load: Callable[[], Tensors]
+    counted: Callable[[], tuple[Streamed, Streamed]] | None = None
+
+
+@dataclass(frozen=True)
+class _OfTrace:
+    """One operand of an op of a trace, as ``Streamed``."""
+
+    trace: Trace
+    op: Op
+    side: Side
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(count, rows, K)."""
+        return self.op.count, self.op.M if self.side == "a" else self.op.N, self.op.K
+
+    def blocks(self) -> Iterator[Block]:
+        """See ``Trace.blocks``."""
+        return self.trace.blocks(self.op.name, self.side)
+
+    def whole(self) -> NDArray[np.float32]:
+        """See ``Trace.load_side``."""
+        return self.trace.load_side(self.op.name, self.side)
 
 
 @dataclass(frozen=True)
@@ -54,6 +80,7 @@ class Workload:
         tokens: new tokens of all sequences that one run takes; None where that is not known.
         assumed: what its shapes take for granted, a sentence each.
         drawn: how tensors are drawn for its shapes, if it states their statistics.
+        counted: whether of its tensors only what costs look at is asked for, and no results.
     """
 
     name: str
@@ -64,6 +91,7 @@ class Workload:
     tokens: int | None = None
     assumed: tuple[str, ...] = ()
     drawn: Drawn | None = None
+    counted: bool = False
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -85,7 +113,16 @@ class Workload:
         if not isinstance(step, Op) or not self.has_tensors:
             return None
         stamp = self.trace.stamp(step.name) if self.trace else self.drawn
-        return TensorSource((stamp, step), lambda: cast(Tensors, self.tensors(index)))
+        load = lambda: cast(Tensors, self.tensors(index))  # noqa: E731
+        if not self.counted:
+            return TensorSource((stamp, step), load)
+        return TensorSource((stamp, step, "counted"), load, lambda: self._streamed(step, load))
+
+    def _streamed(self, op: Op, load: Callable[[], Tensors]) -> tuple[Streamed, Streamed]:
+        if self.trace is None:
+            act, weight = map(Whole, load())
+            return act, weight
+        return _OfTrace(self.trace, op, "a"), _OfTrace(self.trace, op, "w")
 
     @property
     def has_tensors(self) -> bool:
@@ -101,6 +138,13 @@ class Workload:
             raise WorkloadError(f"{self.name}: has no product with weights; say steps: products")
         changed = hashlib.sha256(f"{self.fingerprint} {steps}".encode()).hexdigest()
         return replace(self, steps=kept, fingerprint=changed)
+
+    def with_values(self, values: Values) -> Workload:
+        """The workload with its tensors, if it has any, used as a study says."""
+        if values == "checked" or not self.has_tensors:
+            return self
+        changed = hashlib.sha256(f"{self.fingerprint} values {values}".encode()).hexdigest()
+        return replace(self, counted=True, fingerprint=changed)
 
     @property
     def kind(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,8 @@ from simulator.tracing.manifest import (
 from simulator.tracing.messages import one_line
 from simulator.tracing.outliers import kept_rows, tensor_stats
 from simulator.tracing.stored import StoredTensor, stored_tensors
+from simulator.tracing.streamed import row_blocks
+from simulator.tracing.widen import as_float32
 from simulator.tracing.writer import TraceWriter, file_sha256
 from simulator.workload import Op, Pass
 
@@ -89,8 +91,36 @@ class Trace:
         Returns: a of shape (count, M, K) and w of shape (count, N, K), float32; the GEMM is ``a @ w^T``.
         Raises: UnknownNameError; TraceError naming op, tensor and first position of a NaN or an infinity.
         """
+        return self.load_side(op_name, "a"), self.load_side(op_name, "w")
+
+    def load_side(self, op_name: str, side: Side) -> NDArray[np.float32]:
+        """One operand, (count, rows, K), as ``load``. Raises: as there."""
         record = self.record(op_name)
-        return self._load_side(record, "a"), self._load_side(record, "w")
+        stored = self._mapped(record, side)
+        values, finite = as_float32(stored)
+        values = values.reshape(-1, stored.shape[-2], record.K)
+        if record.operand(side).has_codes:
+            values = self._decoded(record, side, values)
+            finite = bool(np.isfinite(values).all())
+        if not finite:
+            raise self._not_finite(record, side, values)
+        if record.operand(side).rows_kept is None:
+            return values
+        rows = np.arange(record.M if side == "a" else record.N)
+        return values[:, np.searchsorted(self.kept_rows(record.name, side), rows, "right") - 1]
+
+    def blocks(self, op_name: str, side: Side) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+        """``load_side`` a block of rows at a time: which GEMM, the first row, and values (R, K), gone when the next is
+        asked for. Codes, and operands whose rows were not all kept, come a GEMM at a time. Raises: as ``load``.
+        """
+        record = self.record(op_name)
+        if record.operand(side).has_codes or record.operand(side).rows_kept is not None:
+            yield from ((gemm, 0, values) for gemm, values in enumerate(self.load_side(op_name, side)))
+            return
+        for gemm, first, values, finite in row_blocks(self._tensor(record, side), record.stored_shape(side)[-2]):
+            if not finite:
+                raise self._not_finite(record, side, values[None], gemm, first)
+            yield gemm, first, values
 
     def stored(self, op_name: str, side: Side) -> NDArray[Any]:
         """One operand as it is stored, memory-mapped: read where it is touched, of its own type, not checked."""
@@ -123,6 +153,10 @@ class Trace:
 
     def _mapped(self, record: OpRecord, side: Side, scale: bool = False) -> NDArray[Any]:
         """One operand as it is stored, or its scales."""
+        return self._tensor(record, side, scale).mapped()
+
+    def _tensor(self, record: OpRecord, side: Side, scale: bool = False) -> StoredTensor:
+        """Where one operand, or its scales, are stored."""
         operand = record.operand(side)
         name = operand.scale if scale and operand.scale else operand.tensor
         path = self.folder / operand.shard
@@ -132,18 +166,7 @@ class Trace:
             reason = str(error).removeprefix(f"{path}: ")
             raise TraceError(f"{path}: tensor '{name}': cannot read it: {reason}") from None
         _check_headers_of(path, record, side, tensors)
-        return tensors[name].mapped()
-
-    def _load_side(self, record: OpRecord, side: Side) -> NDArray[np.float32]:
-        stored = self._mapped(record, side)
-        values = np.array(stored, np.float32).reshape(-1, stored.shape[-2], record.K)
-        if record.operand(side).has_codes:
-            values = self._decoded(record, side, values)
-        self._check_finite(record, side, values)
-        if record.operand(side).rows_kept is None:
-            return values
-        rows = np.arange(record.M if side == "a" else record.N)
-        return values[:, np.searchsorted(self.kept_rows(record.name, side), rows, "right") - 1]
+        return tensors[name]
 
     def _decoded(self, record: OpRecord, side: Side, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """What codes (count, rows, K) stand for."""
@@ -153,13 +176,13 @@ class Trace:
         scale = self._mapped(record, side, scale=True)
         return np.asarray(values * (scale if scale.ndim == 3 else scale[None]))
 
-    def _check_finite(self, record: OpRecord, side: Side, values: NDArray[np.float32]) -> None:
-        if np.isfinite(values).all():
-            return
+    def _not_finite(
+        self, record: OpRecord, side: Side, values: NDArray[np.float32], gemm: int = 0, first: int = 0
+    ) -> TraceError:
+        """What to say of the first such value of stored rows (count, R, K), which begin with that GEMM and row."""
         at = np.argwhere(~np.isfinite(values))[0]
-        position = [int(i) for i in at]
-        position[1] = int(self.kept_rows(record.name, side)[position[1]])
-        raise TraceError(
+        position = [int(at[0]) + gemm, int(self.kept_rows(record.name, side)[first + at[1]]), int(at[2])]
+        return TraceError(
             f"{self.folder}: op '{record.name}': tensor '{record.operand(side).tensor}' holds {values[tuple(at)]} "
             f"at (count, row, k) = {position}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from simulator.errors import TraceError
 from simulator.tracing.files import why_no_safetensors
 from simulator.tracing.messages import one_line
+from simulator.tracing.widen import as_float32
 
 __all__ = ["REAL_DTYPES", "StoredTensor", "stored_tensors"]
 
@@ -65,15 +67,17 @@ class StoredTensor:
 
         Raises: TraceError if the type is none that is read, or the file has become shorter.
         """
-        dtype = self._numpy_dtype()
+        dtype = self.numpy_dtype
         if 0 in self.shape:
             return np.empty(self.shape, dtype)
         try:
             return np.memmap(self.path, dtype, "r", self.offset, self.shape)
         except (OSError, ValueError) as error:
-            raise TraceError(f"{self.path}: tensor '{self.name}': cannot read it: {one_line(error)}") from None
+            raise self._unreadable(error) from None
 
-    def _numpy_dtype(self) -> np.dtype[Any]:
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The type as numpy calls it. Raises: TraceError if it is none that is read."""
         if self.dtype not in _DTYPES:
             raise TraceError(f"{self.path}: tensor '{self.name}' is {self.dtype}; known: {', '.join(_DTYPES)}")
         return _DTYPES[self.dtype]
@@ -83,18 +87,32 @@ class StoredTensor:
 
         Raises: TraceError if the type is none that is read, or the file cannot be read.
         """
-        dtype = self._numpy_dtype()
-        values = np.empty((last - first, self.K), dtype)
+        values = np.empty((last - first, self.K), self.numpy_dtype)
+        with self.open() as file:
+            self.read_into(file, first, values)
+        return values if values.dtype == np.float32 else as_float32(values)[0]
+
+    def open(self) -> FileIO:
+        """Its file. Raises: TraceError."""
         try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset + first * self.K * dtype.itemsize)
-                got = file.readinto(values.view(np.uint8).data)
+            return FileIO(self.path)
         except OSError as error:
-            raise TraceError(f"{self.path}: tensor '{self.name}': cannot read it: {one_line(error)}") from None
-        if got != values.nbytes:
+            raise self._unreadable(error) from None
+
+    def read_into(self, file: FileIO, first: int, out: NDArray[Any]) -> None:
+        """Rows from ``first`` on into ``out`` (rows, K), of the stored type. Raises: TraceError."""
+        left = out.view(np.uint8).reshape(-1).data
+        try:
+            file.seek(self.offset + first * self.K * self.numpy_dtype.itemsize)
+            while len(left) and (got := file.readinto(left)):  # a system call reads 2 GiB at most
+                left = left[got:]
+        except OSError as error:
+            raise self._unreadable(error) from None
+        if len(left):
             raise TraceError(f"{self.path}: tensor '{self.name}': the file has become shorter while it was read")
-        with np.errstate(over="ignore"):
-            return values.astype(np.float32, copy=False)
+
+    def _unreadable(self, error: Exception) -> TraceError:
+        return TraceError(f"{self.path}: tensor '{self.name}': cannot read it: {one_line(error)}")
 
 
 def stored_tensors(path: Path) -> dict[str, StoredTensor]:

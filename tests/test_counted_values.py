@@ -1,0 +1,299 @@
+"""``values: counted``: what costs depend on is found as tensors are read, and is what encoding would have listed."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import simulator as sim
+from simulator import formats
+from simulator.errors import ConfigError, TraceError
+from simulator.formats import gobo
+from simulator.formats.streamed import Whole, nth_largest_magnitude
+from simulator.study.building import build
+from simulator.study.evaluate import evaluate
+from simulator.study.judged import MEMORY
+from simulator.study.operands import encode, marks
+from simulator.study.setup import StudySetup, read_study
+from simulator.tracing import Trace, TraceWriter, open_trace
+from simulator.tracing.streamed import row_blocks
+from simulator.tracing.widen import widen
+from simulator.workload import Op
+from tests.test_trace_store import CREATED, INPUT, MODEL, SHARD, replace_shard
+
+FORMATS = [
+    ("gobo3", {}),
+    ("gobo4", {"log_probability": -2.0}),
+    ("olaccel4", {}),
+    ("olaccel4", {"outlier_share": 0.5}),
+    ("olaccel4", {"outlier_share": 0.0}),
+    ("olaccel4", {"outlier_share": 1.0}),
+    ("llm_int8", {"threshold": 2.0}),
+    ("biscaled6", {}),
+    ("int8", {}),
+]
+LISTS = ("outlier_position", "outlier_column", "wide_block")
+DEPENDENT = ["gobo_array", "gobo_dram_systolic", "olaccel_systolic", "llm_int8_systolic", "biscaled_systolic"]
+OTHERS = ["int8_systolic", "fp16_systolic", "mxfp4_systolic", "rtx2080ti_gobo"]
+
+
+class Cut(Whole):
+    """A tensor in memory, a few rows at a time, which counts how often it is read."""
+
+    readings = 0
+
+    def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        object.__setattr__(self, "readings", self.readings + 1)
+        for gemm, values in enumerate(self.tensor):
+            for first in range(0, len(values), 5):
+                yield gemm, first, values[first : first + 5]
+
+
+def tensors(kind: str, shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    x = np.random.default_rng(seed).standard_normal(shape)
+    how = {
+        "halves": lambda: x.astype(np.float16),
+        "floats": lambda: x,
+        "many equal": lambda: np.round(2 * x),
+        "zeros": lambda: 0 * x,
+        "one value": lambda: 0 * x + 3.25,
+        "sparse": lambda: np.where(np.abs(x) > 2.5, x, 0),
+        "wide": lambda: np.abs(x) * 30,  # from a sigma of 21.8 on every value is an outlier of GOBO
+        "large": lambda: x * 1e30,
+        "tiny": lambda: x * 1e-39,
+    }
+    return how[kind]().astype(np.float32)
+
+
+KINDS = st.sampled_from(["halves", "floats", "many equal", "zeros", "one value", "sparse", "wide", "large", "tiny"])
+
+
+@pytest.mark.parametrize(("name", "options"), FORMATS, ids=str)
+@settings(deadline=None)  # the first example compiles
+@given(kind=KINDS, count=st.integers(1, 3), rows=st.integers(1, 17), K=st.integers(1, 90), seed=st.integers(0, 99))
+def test_marks_are_what_encoding_lists(name, options, kind, count, rows, K, seed):
+    encoding, x = formats.get(name, **options), tensors(kind, (count, rows, K), seed)
+    for granularity in ("tensor", "row"):
+        encoded = encoding.encode_operand(x, granularity, "absmax")
+        marked = encoding.marks_operand(Cut(x), granularity, "absmax")
+        for expected, found in zip(encoded, marked, strict=True):
+            assert encoding.stored(found) == encoding.stored(expected)
+            for extra in set(LISTS) & set(expected.extras):
+                assert found.extras[extra].dtype == expected.extras[extra].dtype
+                np.testing.assert_array_equal(found.extras[extra], expected.extras[extra])
+
+
+@settings(deadline=None)  # the first example compiles
+@given(x=KINDS.map(lambda kind: tensors(kind, (2, 9, 31), 7)), data=st.data())
+def test_nth_largest_magnitude(x, data):
+    n = data.draw(st.integers(1, x.size))
+    ordered = np.sort(np.abs(x).reshape(-1))[::-1]
+    assert nth_largest_magnitude(Cut(x), n) == (ordered[n - 1], int((ordered > ordered[n - 1]).sum()))
+
+
+@settings(deadline=None)  # the first example compiles
+@given(
+    mean=st.floats(-100, 100),
+    sigma=st.floats(1e-30, 21.8),
+    limit=st.floats(-50, -4),
+)
+def test_bounds_of_gobo_are_those_of_its_density(mean, sigma, limit):
+    peak = -np.log(sigma) - gobo._HALF_LOG_2PI
+    low, high = gobo._bounds(mean, sigma, peak, limit)
+    if low > high:
+        assert gobo._is_outlier(np.float32(mean), mean, sigma, peak, limit)
+        return
+    for bound, beyond in ((low, -np.inf), (high, np.inf)):
+        assert not gobo._is_outlier(np.float32(bound), mean, sigma, peak, limit)
+        outside = np.nextafter(np.float32(bound), np.float32(beyond))
+        assert gobo._is_outlier(outside, mean, sigma, peak, limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "readings"),
+    [("gobo3", "floats", 3), ("olaccel4", "halves", 2), ("olaccel4", "floats", 3), ("llm_int8", "floats", 1)],
+)
+def test_how_often_a_tensor_is_read(name, kind, readings):
+    x = Cut(tensors(kind, (2, 40, 64), 3))
+    formats.get(name).marks_operand(x, "tensor", "mse")
+    assert x.readings == readings
+
+
+def test_every_half_and_bfloat16_is_widened_exactly():
+    words = np.arange(1 << 16, dtype=np.uint16)
+    for stored in (words.view(np.float16), words.view(ml_dtypes.bfloat16)):
+        out, expected = np.empty(words.shape, np.float32), stored.astype(np.float32)
+        assert not widen(stored, out)
+        np.testing.assert_array_equal(np.isnan(out), np.isnan(expected))
+        same = ~np.isnan(expected)
+        np.testing.assert_array_equal(out.view(np.uint32)[same], expected.view(np.uint32)[same])
+        finite = np.ascontiguousarray(stored[np.isfinite(expected)])
+        assert widen(finite, np.empty(finite.shape, np.float32))
+    assert not widen(np.array([1e300]), np.empty(1, np.float32))
+
+
+def drawn(folder: Path, dtype: str = "float16", keep: int | None = None) -> Trace:
+    """A linear layer and two heads, with outliers."""
+    rng = np.random.default_rng(5)
+    with TraceWriter(folder, model=MODEL, input=INPUT, created=CREATED) as trace:
+        for name, shape in {"x": (40, 96), "w": (70, 96), "qk.a": (2, 40, 33), "qk.w": (2, 40, 33)}.items():
+            values = rng.standard_normal(shape) * np.where(rng.random(shape) < 0.02, 9, 1)
+            trace.add_tensor(name, values.astype(dtype), keep=keep if name == "x" else None)
+        trace.add_op(Op("q", 40, 70, 96), a="x", w="w")
+        trace.add_op(Op("qk", 40, 40, 33, 2, "bmm"), a="qk.a", w="qk.w")
+    return open_trace(folder)
+
+
+@pytest.mark.parametrize(("dtype", "keep"), [("float16", None), ("float32", None), ("bfloat16", None), ("float16", 8)])
+def test_blocks_of_a_trace_are_its_operands(tmp_path, dtype, keep):
+    trace = drawn(tmp_path / "t", dtype, keep)
+    for op in trace.ops:
+        for side, whole in zip(("a", "w"), trace.load(op.name), strict=True):
+            out = np.full(whole.shape, np.nan, np.float32)
+            for gemm, first, values in trace.blocks(op.name, side):
+                out[gemm, first : first + len(values)] = values
+            np.testing.assert_array_equal(out, whole)
+
+
+@pytest.mark.parametrize("block_values", [1, 33, 100, 1 << 18])
+def test_rows_come_in_order_whatever_the_block(tmp_path, block_values):
+    trace = drawn(tmp_path / "t")
+    tensor = trace._tensor(trace.record("qk"), "a")
+    found = [(gemm, first, values.copy()) for gemm, first, values, _ in row_blocks(tensor, 40, block_values)]
+    assert [(gemm, first) for gemm, first, _ in found] == sorted((gemm, first) for gemm, first, _ in found)
+    np.testing.assert_array_equal(np.concatenate([x for _, _, x in found]), trace.load("qk")[0].reshape(-1, 33))
+
+
+def test_a_nan_is_told_as_loading_tells_it(tmp_path):
+    drawn(tmp_path / "t")
+    replace_shard(tmp_path / "t", lambda values: values["qk.w"].__setitem__((1, 7, 3), np.nan))
+    trace = open_trace(tmp_path / "t")
+    with pytest.raises(TraceError) as loading:
+        trace.load("qk")
+    with pytest.raises(TraceError) as reading:
+        list(trace.blocks("qk", "w"))
+    assert str(reading.value) == str(loading.value)
+    assert "holds nan at (count, row, k) = [1, 7, 3]" in str(reading.value)
+    (result,) = run(["gobo_array"], str(tmp_path / "t"), "counted")
+    assert str(loading.value) in result.failure.reason
+
+
+def test_a_shard_that_became_shorter_is_told(tmp_path):
+    trace = drawn(tmp_path / "t")
+    shard = tmp_path / "t" / SHARD
+    tensor = trace._tensor(trace.record("qk"), "w")
+    shard.write_bytes(shard.read_bytes()[: tensor.offset + 4])
+    with pytest.raises(TraceError, match="has become shorter"):
+        list(row_blocks(tensor, 40))
+
+
+def run(designs, workload, values, **more):
+    MEMORY.clear()
+    asked = {"name": "s", "designs": designs, "workloads": [workload], "values": values, **more}
+    return evaluate(StudySetup(*read_study(asked, {})), range(len(designs)))
+
+
+def test_cycles_bytes_and_energy_are_those_of_checked_values(tmp_path):
+    drawn(tmp_path / "t")
+    designs = DEPENDENT + OTHERS
+    for checked, counted in zip(
+        *(run(designs, str(tmp_path / "t"), values) for values in ("checked", "counted")), strict=True
+    ):
+        assert not checked.failure
+        assert counted.key != checked.key
+        for one, other in zip((checked.row, *checked.layers), (counted.row, *counted.layers), strict=True):
+            judged = {"sqnr_db", "sqnr_quantisation_db", "sqnr_arithmetic_db", "exact"}
+            assert {k: v for k, v in one.items() if k not in judged and v == v} == {
+                k: v for k, v in other.items() if k not in judged and v == v
+            }
+            assert one["exact"] is True
+            assert other["exact"] is None
+
+
+def test_nothing_is_read_that_nothing_depends_on(tmp_path, monkeypatch):
+    drawn(tmp_path / "t")
+    asked = []
+    blocks = Trace.blocks
+    monkeypatch.setattr(Trace, "load_side", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(Trace, "blocks", lambda trace, op, side: asked.append((op, side)) or blocks(trace, op, side))
+    read = {}
+    for design in ("int8_systolic", "olive_systolic", "gobo_array", "llm_int8_systolic", "olaccel_systolic"):
+        asked.clear()
+        (result,) = run([design], str(tmp_path / "t"), "counted")
+        assert not result.failure
+        read[design] = {side for _, side in asked}
+    assert read == {
+        "int8_systolic": set(),
+        "olive_systolic": set(),
+        "gobo_array": {"w"},
+        "llm_int8_systolic": {"a"},
+        "olaccel_systolic": {"a", "w"},
+    }
+
+
+def test_drawn_tensors_are_counted_too():
+    workload = {"name": "drawn", "statistics": {"weights": "P(0.0084, 0.0004, 20)", "activations": "K(300)"}}
+    workload |= {"gemms": [{"name": "x", "M": 30, "N": 50, "K": 70}]}
+    checked, counted = (run(DEPENDENT, workload, values) for values in ("checked", "counted"))
+    assert [x.row["total_cycles"] for x in checked] == [x.row["total_cycles"] for x in counted]
+    assert [x.row["energy_total_pj"] for x in checked] == [x.row["energy_total_pj"] for x in counted]
+
+
+def test_registers_compute_values():
+    with pytest.raises(ConfigError, match=r"values: fidelity: pe_array computes every value; say checked"):
+        read_study(
+            {
+                "name": "s",
+                "designs": ["int8_systolic"],
+                "workloads": ["minilm-l6-sample"],
+                "values": "counted",
+                "fidelity": "pe_array",
+            },
+            {},
+        )
+
+
+@pytest.mark.parametrize("name", DEPENDENT)
+def test_marks_of_a_datapath_are_what_its_costs_see(name):
+    hardware = build(sim.load_design(name))
+    act, weight = tensors("floats", (2, 21, 64), 1), tensors("halves", (2, 33, 64), 2)
+    whole = encode(hardware.design, hardware.datapath, act, weight)
+    found = marks(hardware.design, hardware.datapath, Cut(act), Cut(weight))
+    for pair, other in zip(whole, found, strict=True):
+        for one, two in zip(
+            hardware.datapath.seen_by_costs(*pair), hardware.datapath.seen_by_costs(*other), strict=True
+        ):
+            assert set(one.extras) == set(two.extras)
+            assert all(np.array_equal(one.extras[key], two.extras[key]) for key in one.extras)
+
+
+@pytest.mark.parametrize("name", ["gobo4", "olaccel4", "llm_int8"])
+def test_memory_is_bounded_by_a_block(tmp_path, name):
+    rows, K = 2048, 4096  # 32 MiB as float32
+    with TraceWriter(tmp_path / "t", model=MODEL, input=INPUT, created=CREATED) as trace:
+        values = np.random.default_rng(1).standard_normal((rows, K), np.float32).astype(np.float16)
+        trace.add_tensor("x", values)
+        trace.add_tensor("w", values[:8])
+        trace.add_op(Op("q", rows, 8, K), a="x", w="w")
+
+    class OfTrace(Whole):
+        shape = (1, rows, K)  # type: ignore[assignment]
+
+        def blocks(self):
+            return opened.blocks("q", "a")
+
+    opened, encoding = open_trace(tmp_path / "t"), formats.get(name)
+    encoding.marks_operand(OfTrace(values[None, :1]), "tensor", "mse")
+    tracemalloc.start()
+    (found,) = encoding.marks_operand(OfTrace(values[None, :1]), "tensor", "mse")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    listed = sum(extra.size for extra in found.extras.values())
+    assert peak < (8 << 20) + 32 * listed
