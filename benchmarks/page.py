@@ -84,8 +84,10 @@ def draw(lines: list[Line], path: Path) -> None:
     for name, points in series.items():
         sizes = [point.size for point in points]
         (drawn,) = axes.loglog(sizes, [point.rate for point in points], marker="o", label=name)
-        axes.loglog(sizes, [point.yardstick_rate for point in points], ":", color=drawn.get_color(), linewidth=1)
-    axes.plot([], [], ":", color="grey", label="linear growth from the smallest")
+        second = points[min(1, len(points) - 1)]
+        linear = [second.rate * size / second.size for size in sizes]
+        axes.loglog(sizes, linear, ":", color=drawn.get_color(), linewidth=1)
+    axes.plot([], [], ":", color="grey", label="linear growth from the second")
     axes.set_xlabel("tiles, or layers")
     axes.set_ylabel("CPU seconds")
     axes.grid(alpha=0.3)

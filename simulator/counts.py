@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil
 from typing import Any
 
@@ -33,6 +34,9 @@ class Traffic:
     def times(self, count: int) -> Traffic:
         """The traffic of ``count`` equal runs."""
         return Traffic(self.read_bits * count, self.write_bits * count, self.reads * count, self.writes * count)
+
+
+_NOTHING = Traffic()
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,15 @@ class Counts:
 
     def level(self, name: str) -> Traffic:
         """Traffic of one memory level, all operands."""
-        read: float = 0
-        written: float = 0
-        reads = writes = 0
+        return self._levels.get(name, _NOTHING)
+
+    @cached_property
+    def _levels(self) -> dict[str, Traffic]:
+        """Traffic of all levels; asked for again and again where counts are kept."""
+        levels: dict[str, Traffic] = {}
         for (level, _), moved in self.traffic.items():
-            if level == name:
-                read, written = read + moved.read_bits, written + moved.write_bits
-                reads, writes = reads + moved.reads, writes + moved.writes
-        return Traffic(read, written, reads, writes)
+            levels[level] = levels[level] + moved if level in levels else moved
+        return levels
 
     def records(self) -> list[dict[str, Any]]:
         """Plain data: a record per level and operand with ``reads`` and ``writes`` (accesses) and their bytes. MACs

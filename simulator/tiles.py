@@ -7,7 +7,8 @@ still there from the tile before), its folds run through the array, its results 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OWN_CYCLES", "TILE_DTYPE", "LoopNest", "TileTable", "Tiles", "same_as_before"]
+__all__ = ["AT_A_TIME", "OWN_CYCLES", "TILE_DTYPE", "LoopNest", "TileTable", "Tiles", "same_as_before"]
 
 TILE_DTYPE = np.dtype(
     [
@@ -57,6 +58,13 @@ OWN_CYCLES = ("conflict_cycles", "outlier_cycles", "vector_cycles", "shared_cycl
 """Columns of cycles that a tile holds the array beyond issuing."""
 
 
+_FROM_DRAM = ("act_load_bytes", "weight_load_bytes", "sum_load_bytes", "evicted_bytes")
+_FROM_BUFFER = ("act_global_bytes", "weight_global_bytes")
+
+AT_A_TIME = 2048
+"""Rows of a table that are worked on at a time: half a megabyte, so that column after column is read from the cache."""
+
+
 def same_as_before(rows: NDArray[Any], *columns: str) -> NDArray[np.bool_]:
     """Whether each tile has the same in these columns as the tile before it; the first one has none before it."""
     same = np.zeros(len(rows), np.bool_)
@@ -93,13 +101,17 @@ class Tiles(ABC):
     @property
     def load_bytes(self) -> NDArray[np.int64]:
         """Bytes from DRAM that a tile of each row waits for, and those that they push out to it."""
-        parts = ("act_load_bytes", "weight_load_bytes", "sum_load_bytes", "evicted_bytes")
-        return np.asarray(sum(self.rows[c] for c in parts))
+        return np.asarray(sum(self.rows[c] for c in _FROM_DRAM))
 
     @property
     def global_bytes(self) -> NDArray[np.int64]:
         """Bytes from the global buffer that each tile waits for."""
-        return np.asarray(self.rows["act_global_bytes"] + self.rows["weight_global_bytes"])
+        return np.asarray(sum(self.rows[c] for c in _FROM_BUFFER))
+
+    @property
+    def first_loads(self) -> bool:
+        """Whether the first tile loads anything from DRAM or a global buffer."""
+        return any(self.rows[c][0] > 0 for c in (*_FROM_DRAM, *_FROM_BUFFER))
 
     @property
     def array_cycles(self) -> NDArray[np.int64]:
@@ -117,6 +129,10 @@ class Tiles(ABC):
         """Sum of a column over all tiles."""
         return self.summed(self.rows[column])
 
+    def totals(self, columns: Sequence[str]) -> list[int]:
+        """Sums of several columns over all tiles."""
+        return [self.total(column) for column in columns]
+
     def summed(self, values: NDArray[Any]) -> int:
         """Sum over all tiles of an integer per row."""
         return int(self.times @ values)
@@ -133,6 +149,27 @@ class TileTable(Tiles):
     def times(self) -> NDArray[np.int64]:
         """One each, in no memory."""
         return np.broadcast_to(np.int64(1), len(self.rows))
+
+    def parts(self) -> Iterator[TileTable]:
+        """The same tiles, ``AT_A_TIME``: in a long table what is done with a part is done from the cache."""
+        if len(self) <= AT_A_TIME:
+            yield self
+            return
+        for first in range(0, len(self), AT_A_TIME):
+            yield replace(self, rows=self.rows[first : first + AT_A_TIME])
+
+    def total(self, column: str) -> int:
+        """Sum of a column over all tiles, without a copy of all of it."""
+        return self.totals([column])[0]
+
+    def totals(self, columns: Sequence[str]) -> list[int]:
+        """Sums of several columns over all tiles."""
+        sums = ([part.summed(part.rows[column]) for column in columns] for part in self.parts())
+        return [sum(some) for some in zip(*sums, strict=True)]
+
+    def summed(self, values: NDArray[Any]) -> int:
+        """Sum over all tiles of an integer per row."""
+        return int(values.sum())
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ import pytest
 import benchmarks.__main__ as runner
 from benchmarks import arrays, growth
 from benchmarks.measure import Line, alternately, command, compared, machine, per_call
+from simulator.engine import run_nest, run_pipeline
 from simulator.engine.pe_array import ArrayRun
-from simulator.mapping import ArrayShape, Blocking, table_of
+from simulator.kernels import compile_at_once
+from simulator.mapping import ArrayShape, Blocking, nest_of, table_of
 from simulator.study.building import build
+from simulator.tiles import AT_A_TIME, TILE_DTYPE
 from simulator.workload import Op
 
 ALLOCATE = "x = bytearray({}); x[::4096] = b'1' * len(x[::4096])"
@@ -121,6 +125,45 @@ def test_tiles_of_a_table_grow_as_the_gemm(scale):
     table = table_of(op, hardware.array, hardware.bits, Blocking(56, 56, 256, "mnk"), hardware.depths)
     assert len(table) == 10 * scale
     assert table.compute_cycles == ArrayShape(56, 56, "full").total(op.M, op.N, op.K)
+
+
+BYTES_PER_TILE = 6 * 8 + 6 * 8 + 8 + 3
+"""What a run keeps of each tile: durations, times, a place in the out scratchpad, flags."""
+
+
+@pytest.mark.parametrize("scale", [100, 1000, 10_000])
+def test_memory_of_a_table_grows_as_its_rows(scale):
+    """Making and running a table takes no temporary columns: a row, and what a run keeps of each tile."""
+    hardware = build(growth.design())
+    op = Op("gemm", growth.SIDE * scale, growth.SIDE * 10, growth.DEPTH)
+    case = op, hardware.array, hardware.bits, Blocking(56, 56, 256, "mnk"), hardware.depths
+    compile_at_once()
+    made, table = peak_bytes(lambda: table_of(*case))
+    ran, timing = peak_bytes(lambda: run_pipeline(table, hardware.dram))
+    assert timing.total_cycles == run_nest(nest_of(*case), hardware.dram).total_cycles
+    working = AT_A_TIME * TILE_DTYPE.itemsize
+    assert len(table) * TILE_DTYPE.itemsize <= made < len(table) * TILE_DTYPE.itemsize + working
+    assert ran < len(table) * BYTES_PER_TILE + working
+
+
+def peak_bytes(work):
+    """What a call holds at most beyond what there was, and its result; kernels have been compiled before."""
+    work()
+    tracemalloc.start()
+    try:
+        result = work()
+        return tracemalloc.get_traced_memory()[1], result
+    finally:
+        tracemalloc.stop()
+
+
+def test_growth_is_from_the_cheapest_smaller_size(monkeypatch):
+    """A fixed cost of the small sizes does not excuse what a large one takes more than the one before it."""
+    monkeypatch.setattr(growth, "per_call", lambda work: work())
+    cost = {1: 9.0, 10: 10.0, 100: 20.0, 1000: 200.0, 10_000: 3000.0}
+    lines = growth.series("work", "tiles", lambda n: cost[n], list(cost), 1)
+    assert [line.goal is not None for line in lines] == [False, False, True, True, True]
+    assert [line.met for line in lines[2:]] == [True, True, False]
 
 
 @pytest.mark.parametrize("folds", [1, 4, 16, 64])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -133,6 +134,23 @@ def test_a_loop_nest_takes_the_cycles_of_its_table_cause_by_cause(case, dram):
     pads = pad_accesses(op, nest, array, bits, memories)
     counted = [count(op, tiles, array, bits, unit, 1, pads, 64) for tiles in (nest, table)]
     assert counted[0] == counted[1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(cut_gemms(), limited, st.integers(1, 9))
+def test_a_table_in_parts_is_the_table(case, dram, at_a_time):
+    """However many rows are made and run at a time: the same rows, events and cycles."""
+    whole = table_of(*case)
+    timing = run_pipeline(whole, dram)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("simulator.tiles", "simulator.mapping.lower"):
+            patch.setattr(sys.modules[module], "AT_A_TIME", at_a_time)
+        table = table_of(*case)
+        again = run_pipeline(table, dram)
+        assert len(list(table.parts())) == -(-len(table) // at_a_time)
+    np.testing.assert_array_equal(table.rows, whole.rows)
+    np.testing.assert_array_equal(again.events, timing.events)
+    assert (again.by_cause(), again.fill_drain_cycles) == (timing.by_cause(), timing.fill_drain_cycles)
 
 
 @settings(max_examples=400, deadline=None)

@@ -239,7 +239,8 @@ def _charged(conventions: Conventions, counts: Counts, buffer: str) -> Traffic:
     """Traffic of a scratchpad as the conventions count it."""
     reads, sums = conventions.operand_reads, conventions.sum_bits
     way = f"{reads}/{sums}" if buffer == "out_buffer" else reads
-    return counts.level(buffer) + counts.otherwise.get((buffer, way), Traffic())
+    moved, more = counts.level(buffer), counts.otherwise.get((buffer, way))
+    return moved if more is None else moved + more
 
 
 def area_um2(bill: Bill) -> dict[str, float]:

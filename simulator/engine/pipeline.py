@@ -56,28 +56,42 @@ def run_pipeline(table: TileTable, dram: Dram) -> Timing:
 def run_pipeline_cores(tables: Sequence[TileTable], dram: Dram, buffer: GlobalBuffer | None = None) -> Timing:
     """Cycles of the tiles of one or several cores that share this memory. Raises: ConservationError."""
     layout = _layout(tables)
-    loads, stores = _joined([t.load_bytes for t in tables]), _joined([t.rows["store_bytes"] for t in tables])
-    durations = [
-        _channel_cycles(dram, loads),
-        _joined([t.array_cycles for t in tables]),
-        *(_joined([t.rows[f"{name}_cycles"] for t in tables]) for name in ("first_result", "drain", "fill")),
-        _channel_cycles(dram, stores),
-    ]
+    tiles = int(layout[:, 1].sum())
+    durations, flags = np.empty((6 + (buffer is not None), tiles), np.int64), np.empty((3, tiles), np.bool_)
+    limited = isinstance(dram, IdealDram) and dram.outstanding_bursts is not None
+    dma = np.empty(tiles, np.int64) if limited else durations[0]
+    first = 0
+    for part in (part for table in tables for part in table.parts()):
+        at = slice(first, first := first + len(part))
+        np.stack(_durations(part, dram, buffer), out=durations[:, at])
+        np.stack(_flags(part), out=flags[:, at])
+        if isinstance(dram, IdealDram) and limited:
+            dma[at] = dram.dma_cycles(part.load_bytes)
     found = brought = None
     if buffer is not None:
-        durations.append(buffer.channel_cycles(_joined([t.global_bytes for t in tables])))
-        found, brought = bringers(tables), np.full(len(loads), -1)
-    opens, frees = (_joined([t.rows[f"{name}_output"] for t in tables]) for name in ("opens", "frees"))
-    flags = np.stack([opens, stores > 0, frees & (stores == 0)])
-    run = _Run(layout, np.stack(durations), flags, found, *_empty(len(tables), len(loads)), brought)
+        found, brought = bringers(tables), np.full(tiles, -1)
+    run = _Run(layout, durations, flags, found, *_empty(len(tables), tiles), brought)
     counts: dict[str, int] = {}
     if isinstance(dram, IdealDram):
-        dma = run.durations[0] if dram.outstanding_bursts is None else dram.dma_cycles(loads)
         recurrence._run_ideal(*run[:4], dma, dram.latency_cycles, *run[4:])
     else:
         counts = _run_shared(run, memory_of(dram, tables))
-    bounds = pairwise([*layout[:, 0].tolist(), len(loads)])
+    bounds = pairwise([*layout[:, 0].tolist(), tiles])
     return together([attribute(t, run.events[a:b]) for t, (a, b) in zip(tables, bounds, strict=True)], counts)
+
+
+def _durations(table: TileTable, dram: Dram, buffer: GlobalBuffer | None) -> list[NDArray[np.int64]]:
+    """Rows of ``recurrence.DURATIONS``, without what comes from a global buffer if there is none."""
+    array = [table.rows[f"{name}_cycles"] for name in ("first_result", "drain", "fill")]
+    transfers = [_channel_cycles(dram, moved) for moved in (table.load_bytes, table.rows["store_bytes"])]
+    durations = [transfers[0], table.array_cycles, *array, transfers[1]]
+    return durations if buffer is None else [*durations, buffer.channel_cycles(table.global_bytes)]
+
+
+def _flags(table: TileTable) -> list[NDArray[np.bool_]]:
+    """See ``recurrence``."""
+    stores, frees = table.rows["store_bytes"] > 0, table.rows["frees_output"]
+    return [table.rows["opens_output"], stores, frees & ~stores]
 
 
 def _channel_cycles(dram: Dram, moved: NDArray[np.int64]) -> NDArray[np.int64]:

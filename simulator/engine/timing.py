@@ -107,17 +107,17 @@ class Waits(NamedTuple):
 
 def attribute(table: TileTable, events: NDArray[np.int64]) -> Timing:
     """Split the makespan of a run with these events by cause. Raises: as ``by_waits``."""
-    before = np.concatenate([[0], events[:-1, 3]])
-    gaps, frozen = events[:, 2] - before, events[:, 3] - events[:, 2] - table.array_cycles
-    unloaded = (table.load_bytes == 0) & (table.global_bytes == 0)
-    results_out = int(events[-1, 3] + table.rows["drain_cycles"][-1])
-    waits = Waits(
-        int(gaps.sum()),
-        int(gaps[unloaded].sum()),
-        int(frozen.sum()),
-        results_out,
-        max(results_out, int(events[:, 5].max())),
-    )
+    before_tiles = before_unloaded = frozen = first = left = end = 0
+    for part in table.parts():
+        some = events[first : first + len(part)]
+        gaps = some[:, 2] - np.concatenate([[left], some[:-1, 3]])
+        unloaded = (part.load_bytes == 0) & (part.global_bytes == 0)
+        before_tiles += int(gaps.sum())
+        before_unloaded += int(gaps[unloaded].sum())
+        frozen += int((some[:, 3] - some[:, 2] - part.array_cycles).sum())
+        first, left, end = first + len(part), int(some[-1, 3]), max(end, int(some[:, 5].max()))
+    results_out = left + int(table.rows["drain_cycles"][-1])
+    waits = Waits(before_tiles, before_unloaded, frozen, results_out, max(results_out, end))
     return by_waits(table, waits, events)
 
 
@@ -150,7 +150,7 @@ def by_waits(tiles: Tiles, waits: Waits, events: NDArray[np.int64] | None = None
         tiles.compute_cycles,
         tiles.fill_drain_cycles,
         own_stalls(tiles),
-        first_loads(tiles),
+        tiles.first_loads,
         bool(rows["frees_output"].any()),
     )
     return split(spent, waits, events)
@@ -178,14 +178,9 @@ def split(spent: Spent, waits: Waits, events: NDArray[np.int64] | None = None) -
     return timing
 
 
-def first_loads(tiles: Tiles) -> bool:
-    """Whether the first tile loads anything from DRAM or a global buffer."""
-    return bool(tiles.load_bytes[0] or tiles.global_bytes[0])
-
-
 def own_stalls(tiles: Tiles) -> dict[str, int]:
     """Cycles that tiles hold the array beyond issuing."""
-    return {cause: tiles.total(column) for column, cause in OWN_CAUSES.items()}
+    return dict(zip(OWN_CAUSES.values(), tiles.totals(tuple(OWN_CAUSES)), strict=True))
 
 
 def check(timing: Timing, tiles: Tiles) -> None:

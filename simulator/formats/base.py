@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import prod
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -226,7 +227,7 @@ class Format(TensorEncoding):
 
     def storage(self, shape: tuple[int, ...], scales: int = 1) -> Storage:
         """Exact stored size of a tensor of ``shape`` with that many scales (``ceil(K / group)`` a row, if grouped)."""
-        values = int(np.prod(shape))
+        values = int(prod(shape))
         row_bits = self.packed_bytes(shape[-1]) * 8
         rows = values // shape[-1]
         payload = values * self.bits

@@ -107,9 +107,28 @@ def fill_rows(case, sizes, counts, order, kinds, rows):
     ``sizes``, ``counts``: of blocks along m, n, k; ``order``: which of them each loop is along, outermost first.
     """
     along = (counts[order[0]], counts[order[1]], counts[order[2]])
-    a, b, c = (min(along[0], 3), min(along[1], 3), min(along[2], 3)) if kinds else along
-    for i in range(a * b * c):
-        _place(case, sizes, order, rows, i, (i // (b * c), i // c % b, i % c), (a, b, c), along)
+    shown = (min(along[0], 3), min(along[1], 3), min(along[2], 3)) if kinds else along
+    number = shown[0] * shown[1] * shown[2]
+    _fill(case, sizes, order, (along, shown), rows, 0, number)
+    return number
+
+
+@kernel
+def fill_part(case, sizes, counts, order, first, number, rows):
+    """Those rows of ``fill_rows`` for each block from the ``first`` on. Of the first of them it is not known what was
+    there before, nor of the last what comes after, unless there is nothing.
+    """
+    along = (counts[order[0]], counts[order[1]], counts[order[2]])
+    _fill(case, sizes, order, (along, along), rows, first, number)
+
+
+@kernel
+def _fill(case, sizes, order, loops, rows, first, number):
+    """``loops``: blocks of each, and of how many there are rows."""
+    along, (a, b, c) = loops
+    for i in range(number):
+        at = first + i
+        _place(case, sizes, order, rows, i, (at // (b * c), at // c % b, at % c), (a, b, c), along)
         _add_loads(case, rows, i)
         if i:
             _add_store(case, rows, i - 1, rows[i, M0] == rows[i - 1, M0] and rows[i, N0] == rows[i - 1, N0])
@@ -117,8 +136,8 @@ def fill_rows(case, sizes, counts, order, kinds, rows):
             _add_os_folds(case, rows, i)
         else:
             _add_held_folds(case, rows, i)
-    _end(case, rows, a * b * c - 1)
-    return a * b * c
+    if first + number == a * b * c:
+        _end(case, rows, number - 1)
 
 
 @kernel

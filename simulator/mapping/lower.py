@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,9 @@ from simulator.mapping.blocking import (
     Pinned,
     candidates,
 )
-from simulator.mapping.blocks import COLUMNS, case_of, compute_cycles, fill_rows
+from simulator.mapping.blocks import COLUMNS, Case, case_of, compute_cycles, fill_part, fill_rows
 from simulator.mapping.scratchpads import Memories
-from simulator.tiles import TILE_DTYPE, LoopNest, TileTable
+from simulator.tiles import AT_A_TIME, TILE_DTYPE, LoopNest, TileTable
 from simulator.workload import Op
 
 __all__ = ["best_blocking", "lower", "nest_of", "table_of"]
@@ -165,18 +165,44 @@ def nest_of(
     return LoopNest(*_rows(op, array, bits, blocking, memories, kinds=True), *depths, (a, b, c))
 
 
+class _Cut(NamedTuple):
+    """Sizes and counts of blocks along m, n, k, and which of them each loop is along, outermost first."""
+
+    sizes: tuple[int, int, int]
+    counts: tuple[int, int, int]
+    order: tuple[int, ...]
+
+
 def _rows(
     op: Op, array: ArrayShape, bits: OperandBits, blocking: Blocking, memories: Memories | None, *, kinds: bool
 ) -> tuple[NDArray[Any], int]:
     """A row for each block, or for each kind of block, and the closed-form cycles of the whole GEMM."""
-    case, counts = case_of(op, array, bits), blocking.counts(op)
-    order = LOOPS[ORDERS.index(blocking.order)]
-    filled = np.empty((prod(min(count, 3) if kinds else count for count in counts), len(COLUMNS)), np.int64)
-    fill_rows(case, (blocking.m, blocking.n, blocking.k), counts, order, kinds, filled)
-    tiles = np.zeros(len(filled), TILE_DTYPE)
-    for column, values in zip(COLUMNS, filled.T, strict=True):
-        tiles[column] = values
+    case = case_of(op, array, bits)
+    cut = _Cut((blocking.m, blocking.n, blocking.k), blocking.counts(op), LOOPS[ORDERS.index(blocking.order)])
+    tiles = np.zeros(prod(min(count, 3) if kinds else count for count in cut.counts), TILE_DTYPE)
+    if kinds or len(tiles) <= AT_A_TIME:
+        filled = np.empty((len(tiles), len(COLUMNS)), np.int64)
+        fill_rows(case, *cut, kinds, filled)
+        _copy(filled, tiles)
+    else:
+        _fill_by_parts(case, cut, tiles)
     if memories and memories.bank_conflicts:
         tiles["conflict_cycles"] = conflict_cycles(tiles, op, array, bits, memories)
     tiles.flags.writeable = False
     return tiles, int(compute_cycles(case, blocking.m, blocking.n))
+
+
+def _fill_by_parts(case: Case, cut: _Cut, tiles: NDArray[Any]) -> None:
+    """Fill all rows, as many at a time as stay in the cache while they become columns."""
+    filled = np.empty((AT_A_TIME + 2, len(COLUMNS)), np.int64)
+    for first in range(0, len(tiles), AT_A_TIME):
+        part = tiles[first : first + AT_A_TIME]
+        before, after = min(first, 1), min(len(tiles) - first - len(part), 1)
+        number = before + len(part) + after
+        fill_part(case, *cut, first - before, number, filled)
+        _copy(filled[before : number - after], part)
+
+
+def _copy(filled: NDArray[np.int64], tiles: NDArray[Any]) -> None:
+    for column, values in zip(COLUMNS, filled.T, strict=True):
+        tiles[column] = values

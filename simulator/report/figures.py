@@ -23,7 +23,7 @@ from simulator.report.plotted import uniques
 from simulator.report.points import is_large, shortlist, with_letters
 from simulator.report.published_lines import published_figure
 from simulator.report.speedup import speedup_figure
-from simulator.report.style import figure_style
+from simulator.report.style import figure_style, styled
 from simulator.report.sweep_figures import SWEEP_NAMES, fastest_ops, sweep_drawings
 from simulator.report.throughput import throughput_figure
 from simulator.report.tradeoff import tradeoff_figure
@@ -86,6 +86,7 @@ _PNG_DPI, _DOTS_DPI = 160, 110
 _OF_THE_BEST = ("energy", "cycles", "area")
 
 
+@styled
 def write_figures(
     results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[str, Any], out_dir: Path
 ) -> list[FigureFile]:
@@ -205,11 +206,21 @@ def _slugs(names: list[str]) -> dict[str, str]:
 
 
 def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """PNG and SVG of a figure, without dates or versions in them."""
+    """PNG and SVG of a figure, laid out once for both, without dates or versions in them."""
     paths = []
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        content = io.BytesIO()
-        with figure_style():
+    with figure_style():
+        _lay_out(figure)
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+            content = io.BytesIO()
             figure.savefig(content, format=kind, metadata=metadata, dpi=_DOTS_DPI if kind == "svg" else _PNG_DPI)
-        paths.append(write_bytes(stem.with_name(f"{stem.name}.{kind}"), content.getvalue()))
+            paths.append(write_bytes(stem.with_name(f"{stem.name}.{kind}"), content.getvalue()))
     return paths[0], paths[1]
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place what is in a figure, once and for all: saving would do it for each file, and draw all of it to no end."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        figure.set_dpi(_PNG_DPI)
+        engine.execute(figure)
+        figure.set_layout_engine(None)

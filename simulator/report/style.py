@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -112,9 +113,17 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+_is_on: ContextVar[bool] = ContextVar("_is_on", default=False)
+
+
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """matplotlib's defaults with this style over them, whatever the user's own settings are, until the block ends."""
+    """matplotlib's defaults with this style over them, whatever the user's own settings are, until the block ends. A
+    block inside another changes nothing: setting hundreds of fields takes as long as drawing a small figure.
+    """
+    if _is_on.get():
+        yield
+        return
     import matplotlib
 
     settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault)
@@ -122,7 +131,11 @@ def figure_style() -> Iterator[None]:
         settings.pop(name, None)
     with matplotlib.rc_context(settings | STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names in any script; SVG keeps them
-        yield
+        before = _is_on.set(True)
+        try:
+            yield
+        finally:
+            _is_on.reset(before)
 
 
 def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:

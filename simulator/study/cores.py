@@ -157,7 +157,8 @@ def plan_cores(hardware: SystolicHardware, op: Op) -> CorePlan:
     hardware = hardware.for_op(op)
     cores = hardware.design.cores
     if cores.count == 1:
-        return CorePlan(hardware, op, (Part(replace(op, count=1)),), (plan(hardware, op),))
+        one = op if op.count == 1 else replace(op, count=1)
+        return CorePlan(hardware, op, (Part(one),), (plan(hardware, op),))
     require_feasible(hardware, op)
     why_not = _why_not_along_k(hardware, op)
     if cores.partition == "K" and why_not:

@@ -1,21 +1,23 @@
-"""Accuracy beside cost: each design of a study on a real model, joined with the rows of its results."""
+"""Accuracy beside cost: each design of a study on a real model, joined with the rows of its results.
+
+What runs models is imported by the studies that ask for it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simulator.config import Design, Source, Study
 from simulator.config.accuracy import Accuracy
 from simulator.config.search import Search
 from simulator.errors import ConfigError, TraceError
-from simulator.study.accuracy import DECIDES, JUDGED_COLUMNS, Bench, Judged, Progress, judge
-from simulator.study.fitness import FITNESS_COLUMNS
-from simulator.study.passages import read_inputs
 from simulator.study.store import Store
-from simulator.tracing.model import open_model
+
+if TYPE_CHECKING:
+    from simulator.study.accuracy import Bench, Judged, Progress
 
 __all__ = ["PREFIX", "accuracy_columns", "accuracy_of", "bench_of", "describe_bench", "make_bench", "seeks_accuracy"]
 
@@ -26,6 +28,10 @@ Row = dict[str, Any]
 
 def make_bench(asked: Accuracy, near: Path) -> Bench:
     """The model and its inputs. Raises: TraceError."""
+    from simulator.study.accuracy import Bench
+    from simulator.study.passages import read_inputs
+    from simulator.tracing.model import open_model
+
     folder = near / asked.model
     model = open_model(folder if folder.is_dir() else asked.model)
     evaluation, calibration = (None if p is None else near / p for p in (asked.evaluation, asked.calibration))
@@ -45,7 +51,12 @@ def bench_of(study: Study, source: Source) -> Bench | None:
 
 def accuracy_columns(study: Study) -> set[str]:
     """Columns that a study's results may get of its model, whatever that gives."""
-    return {PREFIX + column for column in (*JUDGED_COLUMNS, *FITNESS_COLUMNS)} if study.accuracy else set()
+    if study.accuracy is None:
+        return set()
+    from simulator.study.accuracy import JUDGED_COLUMNS
+    from simulator.study.fitness import FITNESS_COLUMNS
+
+    return {PREFIX + column for column in (*JUDGED_COLUMNS, *FITNESS_COLUMNS)}
 
 
 def seeks_accuracy(search: Search | None) -> bool:
@@ -57,6 +68,8 @@ def accuracy_of(
     bench: Bench, designs: Sequence[Design | None], store: Store, progress: Progress | None = None
 ) -> tuple[list[Row], Row]:
     """Columns for the row of each point by its design, none without one, and what the report needs besides."""
+    from simulator.study.accuracy import judge
+
     distinct: dict[str, Design] = {}
     for design in designs:
         if design:
@@ -69,6 +82,8 @@ def accuracy_of(
 
 
 def _content(design: Design) -> str:
+    from simulator.study.accuracy import DECIDES
+
     return json.dumps(design.model_dump(mode="json", include=set(DECIDES)), sort_keys=True)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
-from pathlib import Path
 
 from simulator.config import Design
 from simulator.config.text_file import Stamps, noting_files, unchanged
@@ -21,7 +21,7 @@ _kept: OrderedDict[tuple[int, str], tuple[Design, Stamps, Hardware]] = OrderedDi
 
 def hardware_of(design: Design) -> Hardware:
     """``build(design)``, once while price lists and tables stay as they are. Raises: ConfigError."""
-    key = id(design), str(Path.cwd())
+    key = id(design), os.getcwd()
     found = _kept.get(key)
     if found is None or not unchanged(found[1]):
         with noting_files() as stamps:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from simulator.config import Study
 from simulator.config.catalogue import Reference
 from simulator.study.accountings import accounting_rows, other_studies
-from simulator.study.accuracy import Bench
 from simulator.study.checks import require_sound
 from simulator.study.constraints import tally
 from simulator.study.executors import executor
@@ -36,6 +35,8 @@ from simulator.study.unfinished import PLANS, Plan
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from simulator.study.accuracy import Bench
 
 __all__ = ["Progress", "RunOutcome", "execute", "run_study"]
 

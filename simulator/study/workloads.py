@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,11 @@ from simulator.errors import ConfigError, OlivineError, UnknownNameError, Worklo
 from simulator.formats.streamed import Block, Streamed, Whole
 from simulator.resources import shipped_dir, shipped_names
 from simulator.study.drawn import Drawn, drawn_from
-from simulator.tracing import Trace, open_trace
-from simulator.tracing.store import Side
 from simulator.workload import Op, Pass, listed, load_workload, steps_of
+
+if TYPE_CHECKING:
+    from simulator.tracing import Trace
+    from simulator.tracing.store import Side
 
 __all__ = ["TensorSource", "Tensors", "Workload", "known_workloads", "resolve_workload"]
 
@@ -187,6 +189,8 @@ def _from_trace(folder: Path, overlays: Overlays) -> Workload:
         for path in changes:
             where = f"{label_of(label, path)}: workload.{path}"
             raise WorkloadError(f"{where}: a trace has the shapes it was taken with; remove one of them")
+    from simulator.tracing import open_trace
+
     trace = open_trace(folder)
     manifest = trace.manifest.model_dump(mode="json", include={"model", "input", "created", "synthetic"})
     manifest = {key: value for key, value in manifest.items() if value is not None}
