@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
-from simulator.datapath import Datapath, Job, TileCosts
+from simulator.datapath import Datapath, TileCosts
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
 from simulator.study.cores import CorePlan
-from simulator.study.each import can_run_each, costs_of_each, timed_each
+from simulator.study.each import can_run_each, costs_of_each, job_of, timed_each
 from simulator.study.hardware import Hardware
 from simulator.study.judged import Judged, is_judged_alone, judged
 from simulator.study.measured import measured
@@ -114,8 +114,8 @@ def _by_source(
     hardware: Hardware, op: Op, plan: Plan, source: TensorSource, fidelity: Fidelity, seed: int, accesses: bool
 ) -> OpResult:
     """``simulate_op`` of tensors that may have been met before."""
-    known = judged(hardware, op, plan, source)
-    each = _each_of(hardware, op, plan, known, fidelity, accesses)
+    known = judged(hardware, op, plan.sums if isinstance(plan, KernelPlan) else None, source)
+    each = _each_of(hardware, plan, known, fidelity, accesses)
     if each is None:
         timing, counts, tiles = _timed(hardware, op, plan, known.operands or None, fidelity, seed, accesses)
     else:
@@ -126,14 +126,14 @@ def _by_source(
 
 
 def _each_of(
-    hardware: Hardware, op: Op, plan: Plan, known: Judged, fidelity: Fidelity, accesses: bool
+    hardware: Hardware, plan: Plan, known: Judged, fidelity: Fidelity, accesses: bool
 ) -> tuple[Timing, Counts] | None:
     """Cycles and counts of all GEMMs at once; None where these have to be run one by one, or costs know no values."""
     if not known.operands or not can_run_each(hardware, plan, fidelity):
         return None
     assert isinstance(hardware, SystolicHardware), "it can run each"
     assert isinstance(plan, CorePlan), "of a systolic array"
-    costs = costs_of_each(hardware, plan, known, lambda: _job(hardware, op, plan, 0), accesses=accesses)
+    costs = costs_of_each(hardware, plan, known, accesses=accesses)
     return None if costs is None else timed_each(hardware, costs)
 
 
@@ -224,15 +224,7 @@ def _added(
     """What values add to the tiles of one GEMM."""
     if isinstance(plan, KernelPlan):
         return plan.costs_of(act, weight, seed)
-    return hardware.datapath.tile_costs(replace(_job(hardware, op, plan, seed), act=act, weight=weight))
-
-
-def _job(hardware: Hardware, op: Op, plan: CorePlan, seed: int) -> Job:
-    """One of the op's GEMMs as its datapath sees it, without operands."""
-    array, rate = plan.hardware.array, hardware.search_dram.bytes_per_cycle
-    sizes = op.M, op.N, op.K, array.rows, array.cols
-    how = array.fold_beside, array.dataflow, rate, plan.starts
-    return Job(*sizes, plan.loading(), None, None, seed, *how)
+    return hardware.datapath.tile_costs(replace(job_of(hardware, plan, seed), act=act, weight=weight))
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:

@@ -8,9 +8,10 @@ from itertools import repeat
 import numpy as np
 
 from simulator.config.study import Fidelity
-from simulator.study.alike.gemms import alike_op, measured_shapes
+from simulator.study.alike.gemms import measured_shapes
 from simulator.study.alike.groups import groups_of, kind_of_passes, systolic
 from simulator.study.alike.passes import PassRuns
+from simulator.study.alike.products import Products
 from simulator.study.alike.stacked import stacked_hardware, stacked_sizes
 from simulator.study.passes import PassResult
 from simulator.study.point import Point
@@ -39,7 +40,8 @@ def _rows(names: Sequence[int], points: Sequence[Point], fidelity: Fidelity, see
     everyone = stacked_hardware(many)
     batches, runs = measured_shapes(everyone, many, (s for s in steps if isinstance(s, Op)))
     passes = PassRuns(kind_of_passes(points[0]), many, steps)
-    kept = [int(i) for i in np.flatnonzero(runs & passes.fit)]
+    products = Products(points[0], many, batches, runs & passes.fit)
+    kept = [int(i) for i in np.flatnonzero(products.fit)]
     if not kept:
         return {}
     chosen = [points[i] for i in kept]
@@ -48,7 +50,7 @@ def _rows(names: Sequence[int], points: Sequence[Point], fidelity: Fidelity, see
     results: list[OpResult | PassResult] = []
     for place, step in enumerate(steps):
         if isinstance(step, Op):
-            results.append(alike_op(stacked, step, batches[step.M, step.N, step.K], kept))
+            results.append(products.result(place, stacked, kept))
         else:
             results.append(done[place])
     label = f"{chosen[0].label} and {len(chosen) - 1} more"
