@@ -20,6 +20,7 @@ __all__ = [
     "Note",
     "OlivineError",
     "OutputError",
+    "RunNote",
     "StoreNote",
     "TraceError",
     "UnknownNameError",
@@ -110,6 +111,10 @@ class Note(UserWarning):
 
 class ImportNote(Note):
     """Something in another tool's file has no counterpart here and is left out."""
+
+
+class RunNote(Note):
+    """Points were run otherwise than usual."""
 
 
 class StoreNote(Note):

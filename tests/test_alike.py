@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import replace
 
 import pytest
 
+import simulator as sim
 from simulator.config import load_design
 from simulator.config.design import SystolicDesign
-from simulator.errors import ConservationError, OlivineError
+from simulator.errors import ConservationError, OlivineError, RunNote
 from simulator.resources import shipped_names
 from simulator.study.alike import alike_rows, gemms
 from simulator.study.evaluate import evaluate, run_point
@@ -130,9 +132,47 @@ def test_a_broken_law_is_told_of_the_point_that_breaks_it(monkeypatch):
     results = evaluate(points.setup, list(points.indices()))
     assert [r.failure for r in results] == [None] * 3
     for result in results:
+        assert "were run one by one, because running them at once failed: " in result.note
+        assert "MACs were run" in result.note
         expected = alone(points, result.index)
         assert isinstance(expected, dict)
         assert same(result.row, expected)
+
+
+def test_a_run_says_once_that_points_were_run_one_by_one(monkeypatch, tmp_path):
+    """Its results are those of a run in which nothing was wrong; which of these says nothing."""
+    study = {
+        "name": "broken",
+        "designs": ["olive_systolic", "int8_systolic"],
+        "workloads": ["bert_tiny"],
+        "sweep": {"array.rows": [8, 16, 24]},
+        "layers": "none",
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RunNote)
+        expected = sim.run_study(study, out=tmp_path / "whole", workers=1)
+    broken = gemms.accounted
+    monkeypatch.setattr(gemms, "accounted", lambda *a: (broken(*a)[0], replace(broken(*a)[1], macs=1)))
+    with pytest.warns(RunNote) as told:
+        found = sim.run_study(study, out=tmp_path / "broken", workers=1)
+    assert len(told) == 1
+    message = str(told[0].message)
+    assert "systolic on bert_tiny (array.rows=" in message
+    assert "and points like it were run one by one, because running them at once failed: " in message
+    assert found.equals(expected)
+
+
+@pytest.mark.parametrize("wrong", [ZeroDivisionError("by hand"), MemoryError("of it")])
+def test_whatever_goes_wrong_at_once_ends_no_study(monkeypatch, wrong):
+    points = opened(workloads=["bert_tiny"], sweep={"array.rows": [8, 16]})
+
+    def fails(*_):
+        raise wrong
+
+    monkeypatch.setattr(gemms, "accounted", fails)
+    results = evaluate(points.setup, list(points.indices()))
+    assert [r.failure for r in results] == [None] * 2
+    assert all(str(wrong) in r.note for r in results)
 
 
 def test_other_engines_and_kept_layers_run_alone():

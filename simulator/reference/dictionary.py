@@ -9,29 +9,38 @@ from simulator.formats import Encoded
 
 __all__ = ["matmul_by_index"]
 
+_LINES = 128
+"""Lines of the weights at a time: their sums stay in a cache."""
+
 
 def matmul_by_index(a: NDArray[np.float32], weight: Encoded, bits: int) -> NDArray[np.float32]:
     """(M, K) activations x (N, K) indices of ``bits`` -> (M, N) float32, in the order of ``fp32_by_index``."""
     index = _indices(weight, bits)
     dictionary = np.asarray(weight.extras["dictionary"], np.float32)
-    rows, at = np.divmod(np.asarray(weight.extras["outlier_position"], np.int64), weight.length)
+    lines, at = np.divmod(np.asarray(weight.extras["outlier_position"], np.int64), weight.length)
     values = np.asarray(weight.extras["outlier_value"], np.float32)
-    index[rows, at] = -1
-    out = np.zeros((len(a), len(index)), np.float32)
-    for n in range(len(index)):
-        total = np.zeros(len(a), np.float32)
+    index[lines, at] = len(dictionary)  # an entry that no one multiplies
+    columns = np.ascontiguousarray(a.T)
+    out = np.zeros((len(index), len(a)), np.float32)
+    for first in range(0, len(index), _LINES):
+        sums = _sums(columns, index[first : first + _LINES], len(dictionary) + 1)
         for entry, value in enumerate(dictionary):
-            total += _in_order(a[:, index[n] == entry]) * value
-        mine = rows == n
-        out[:, n] = total + _in_order(a[:, at[mine]] * values[mine])
-    return out
+            out[first : first + _LINES] += sums[:, entry] * value
+    listed = np.zeros_like(out)
+    for n, k, value in zip(lines, at, values, strict=True):  # ascending
+        listed[n] += columns[k] * value
+    return np.ascontiguousarray((out + listed).T)
 
 
-def _in_order(columns: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Row sums (M,) of (M, k): one rounded addition per column. ``cumsum``, unlike ``sum``, adds one after another."""
-    if columns.shape[1] == 0:
-        return np.zeros(len(columns), np.float32)
-    return np.cumsum(columns, axis=1, dtype=np.float32)[:, -1] + np.float32(0)  # as from +0: never -0
+def _sums(columns: NDArray[np.float32], index: NDArray[np.int64], entries: int) -> NDArray[np.float32]:
+    """Of each line and entry the columns (K, M) that belong to it, one rounded addition after another from 0:
+    (lines, entries, M).
+    """
+    sums = np.zeros((len(index), entries, columns.shape[1]), np.float32)
+    lines = np.arange(len(index))
+    for k, column in enumerate(columns):
+        sums[lines, index[:, k]] += column
+    return sums
 
 
 def _indices(weight: Encoded, bits: int) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ from simulator.study.systolic import SystolicHardware
 from simulator.tiles import LoopNest, Tiles, TileTable
 from simulator.workload import Op
 
-__all__ = ["CorePlan", "plan_cores"]
+__all__ = ["CorePlan", "plan_cores", "whole_plan"]
 
 _ADDITION = {VECTOR_ACTIONS["add"]: 1.0}
 """Adding two integer partial sums, taken to cost a lane what it costs to add two numbers of FP32 (assumed)."""
@@ -157,8 +157,7 @@ def plan_cores(hardware: SystolicHardware, op: Op) -> CorePlan:
     hardware = hardware.for_op(op)
     cores = hardware.design.cores
     if cores.count == 1:
-        one = op if op.count == 1 else replace(op, count=1)
-        return CorePlan(hardware, op, (Part(one),), (plan(hardware, op),))
+        return whole_plan(hardware, op, plan(hardware, op))
     require_feasible(hardware, op)
     why_not = _why_not_along_k(hardware, op)
     if cores.partition == "K" and why_not:
@@ -168,6 +167,11 @@ def plan_cores(hardware: SystolicHardware, op: Op) -> CorePlan:
     allowed = [d for d in DIMENSIONS if cores.partition in ("auto", d) and not (d == "K" and why_not)]
     plans = [_along(hardware, op, dimension) for dimension in allowed]
     return plans[0] if len(plans) == 1 else min(plans, key=_ideal_cycles)
+
+
+def whole_plan(hardware: SystolicHardware, op: Op, gemm: GemmPlan) -> CorePlan:
+    """One core that has all of an op's GEMMs, each cut like that."""
+    return CorePlan(hardware, op, (Part(op if op.count == 1 else replace(op, count=1)),), (gemm,))
 
 
 def _why_not_along_k(hardware: SystolicHardware, op: Op) -> str:

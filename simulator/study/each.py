@@ -8,7 +8,7 @@ these tiles is kept, as points that differ in clock, bandwidth or prices have th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from simulator.study.plans import Plan
 from simulator.study.systolic import SystolicHardware
 from simulator.tiles import TileTable
 
-__all__ = ["OpCosts", "can_run_each", "costs_of_each", "timed_each"]
+__all__ = ["OpCosts", "can_run_each", "costs_of_each", "fixed_of", "job_of", "timed_each"]
 
 
 _COUNTS_BYTES = 16 << 10
@@ -62,30 +62,42 @@ def can_run_each(hardware: Hardware, plan: Plan, fidelity: Fidelity) -> bool:
     return alone and fidelity == "pipeline" and isinstance(hardware.dram, IdealDram)
 
 
-def costs_of_each(
-    hardware: SystolicHardware, plan: CorePlan, known: Judged, job: Callable[[], Job], *, accesses: bool
-) -> OpCosts | None:
-    """All GEMMs of the op, each of them a ``job`` with its own operands. None where values add nothing, or not in whole
+def costs_of_each(hardware: SystolicHardware, plan: CorePlan, known: Judged, *, accesses: bool) -> OpCosts | None:
+    """All GEMMs of the op, each with its own operands. None where values add nothing, or not in whole
     numbers: sums would depend on their order.
 
     Args:
         accesses: whether accesses of scratchpads are counted; without, they are 0, and all else is the same.
     """
-    if "costs" not in hardware.known:
-        hardware.known["costs"] = same(_fixed(hardware))
-    op, key = plan.op, ("costs", hardware.known["costs"], plan.gemms[0].blocking, accesses)
+    op, key = plan.op, ("costs", fixed_of(hardware), plan.gemms[0].blocking, accesses)
 
     def make() -> OpCosts | None:
         shape = MEMORY.get((key, op.M, op.N, op.K), lambda: _shape(hardware, plan, accesses=accesses))
-        return _together(hardware, shape, known, job())
+        return _together(hardware, shape, known, job_of(hardware, plan, 0))
 
     return known.op_memory.get(key, make)
+
+
+def fixed_of(hardware: SystolicHardware) -> Hashable:
+    """Equal where all is equal that ``costs_of_each`` depends on besides the op, its values and its blocking."""
+    if "costs" not in hardware.known:
+        hardware.known["costs"] = same(_fixed(hardware))
+    found: Hashable = hardware.known["costs"]
+    return found
 
 
 def _fixed(hardware: SystolicHardware) -> tuple[Any, ...]:
     """All that tiles, their costs and counts depend on besides the values and how a GEMM is cut."""
     rate = hardware.search_dram.bytes_per_cycle if hardware.datapath.costs_know_bandwidth else None
     return hardware.datapath, hardware.array, hardware.bits, hardware.memories, hardware.depths, rate
+
+
+def job_of(hardware: Hardware, plan: CorePlan, seed: int) -> Job:
+    """One of the op's GEMMs as its datapath sees it, without operands."""
+    op, array, rate = plan.op, plan.hardware.array, hardware.search_dram.bytes_per_cycle
+    sizes = op.M, op.N, op.K, array.rows, array.cols
+    how = array.fold_beside, array.dataflow, rate, plan.starts
+    return Job(*sizes, plan.loading(), None, None, seed, *how)
 
 
 @dataclass(frozen=True)

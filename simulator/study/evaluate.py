@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 from simulator import datapath as datapaths
@@ -23,6 +24,8 @@ from simulator.study.simulate import OpResult
 
 __all__ = ["PointResult", "documents_of", "evaluate", "failure_of", "require_same_files", "run_point"]
 
+_NOTE_LETTERS = 300
+
 
 @dataclass(frozen=True)
 class PointResult:
@@ -33,6 +36,7 @@ class PointResult:
         layers: rows of its ops and passes, if they are kept.
         key: address of the result, from the files as this process saw them.
         mismatches: one line per op whose values differ from the exact reference.
+        note: why it was not run with the points that are like it, if it should have been.
     """
 
     index: int
@@ -41,6 +45,7 @@ class PointResult:
     layers: list[Row]
     mismatches: list[str]
     failure: Failure | None = None
+    note: str = ""
 
 
 def evaluate(setup: StudySetup, indices: Sequence[int]) -> list[PointResult]:
@@ -49,8 +54,8 @@ def evaluate(setup: StudySetup, indices: Sequence[int]) -> list[PointResult]:
     with points.remembering():
         begun = [_begun(points, index) for index in indices]
         asked = {one.index: one.point for one in begun if isinstance(one, _Built)}
-        rows = _at_once(points, asked)
-        return [_finished(points, one, rows) if isinstance(one, _Built) else one for one in begun]
+        rows, notes = _at_once(points, asked)
+        return [_finished(points, one, rows, notes) if isinstance(one, _Built) else one for one in begun]
 
 
 @dataclass(frozen=True)
@@ -75,20 +80,23 @@ def _begun(points: Points, index: int) -> PointResult | _Built:
     return _Built(index, key, point)
 
 
-def _at_once(points: Points, asked: Mapping[int, Point]) -> dict[int, Row]:
-    """Rows of the points that can be run together. Where a law of conservation is broken there are none: each is run
-    alone, and that which breaks it is told.
+def _at_once(points: Points, asked: Mapping[int, Point]) -> tuple[dict[int, Row], dict[int, str]]:
+    """Rows of the points that can be run together; and of those that should have been, but broke a law of conservation
+    or raised anything else, a note that says so: each of them is run alone.
     """
+    notes: dict[int, str] = {}
     if points.setup.keep_layers:
-        return {}
-    study = points.study
-    try:
-        return alike_rows(asked, study.fidelity, study.seed)
-    except OlivineError:
-        return {}
+        return {}, notes
+
+    def broken(names: Sequence[int], error: Exception) -> None:
+        why = shorten(failure_of(error).reason, _NOTE_LETTERS, placeholder=" ...")
+        note = f"{asked[names[0]].label} and points like it were run one by one, because running them at once failed: "
+        notes.update(dict.fromkeys(names, note + why))
+
+    return alike_rows(asked, points.study.fidelity, points.study.seed, broken), notes
 
 
-def _finished(points: Points, built: _Built, rows: Mapping[int, Row]) -> PointResult:
+def _finished(points: Points, built: _Built, rows: Mapping[int, Row], notes: Mapping[int, str]) -> PointResult:
     index, key, point, study = built.index, built.key, built.point, points.study
     if index in rows:
         return PointResult(index, key, rows[index], [], [])
@@ -96,7 +104,7 @@ def _finished(points: Points, built: _Built, rows: Mapping[int, Row]) -> PointRe
         row, layers, mismatches = run_point(point, study.fidelity, study.seed, with_layers=points.setup.keep_layers)
     except Exception as error:
         return PointResult(index, key, {}, [], [], unplaced(failure_of(error), documents_of(points, index)))
-    return PointResult(index, key, row, layers, mismatches)
+    return PointResult(index, key, row, layers, mismatches, note=notes.get(index, ""))
 
 
 def documents_of(points: Points, index: int) -> dict[str, Where]:

@@ -19,19 +19,19 @@ from numpy.typing import NDArray
 
 from simulator.config.study import Fidelity
 from simulator.datapath import Datapath
+from simulator.datapath.edp import EdpRun
 from simulator.datapath.memory import Memory, Remembers
 from simulator.formats import Encoded, Storage
 from simulator.formats.streamed import Streamed
 from simulator.study.hardware import Hardware
 from simulator.study.operands import encode, marks
-from simulator.study.plans import KernelPlan, Plan
 from simulator.study.programs import program_hardware
 from simulator.study.quality import Quality, check_values
 from simulator.study.storage import storage_of
 from simulator.study.workloads import TensorSource
 from simulator.workload import Op
 
-__all__ = ["MEMORY", "Judged", "costs_know_values", "is_judged_alone", "judged"]
+__all__ = ["MEMORY", "Judged", "costs_know_values", "is_judged_alone", "judged", "numbers_of"]
 
 MEMORY = Memory(256 << 20)
 """Of this process: verdicts, lists of outliers and what costs are made of."""
@@ -89,15 +89,23 @@ def costs_know_values(hardware: Hardware) -> bool:
     return bool(program_hardware(hardware)) or not silent
 
 
-def judged(hardware: Hardware, op: Op, plan: Plan, source: TensorSource) -> Judged:
-    """The verdict on an op's values. Raises: as ``encode`` and ``check_values``."""
-    if isinstance(plan, KernelPlan):
-        numbers = _numbers(hardware, plan)
-    else:
-        if "numbers" not in hardware.known:
-            hardware.known["numbers"] = same(_numbers(hardware, plan))
-        numbers = hardware.known["numbers"]
-    return MEMORY.get(("judged", source.key, numbers), lambda: _judge(hardware, op, plan, source))
+def judged(hardware: Hardware, op: Op, sums: EdpRun | None, source: TensorSource) -> Judged:
+    """The verdict on an op's values.
+
+    Args:
+        sums: how tensor cores add; None of a systolic array.
+    Raises: as ``encode`` and ``check_values``.
+    """
+    numbers = numbers_of(hardware) if sums is None else _numbers(hardware, sums)
+    return MEMORY.get(("judged", source.key, numbers), lambda: _judge(hardware, op, sums, source))
+
+
+def numbers_of(hardware: Hardware) -> Hashable:
+    """Equal for systolic arrays on which the same tensors have the same codes, results and errors."""
+    if "numbers" not in hardware.known:
+        hardware.known["numbers"] = same(_numbers(hardware, None))
+    found: Hashable = hardware.known["numbers"]
+    return found
 
 
 def same(key: Hashable) -> Hashable:
@@ -113,19 +121,19 @@ def _standing_for(key: Hashable) -> object:
     return object()
 
 
-def _numbers(hardware: Hardware, plan: Plan) -> tuple[Hashable, ...]:
+def _numbers(hardware: Hardware, sums: EdpRun | None) -> tuple[Hashable, ...]:
     """All that decides codes, results and errors besides the tensors."""
-    how, sums = hardware.design.quantisation, plan.sums if isinstance(plan, KernelPlan) else None
+    how = hardware.design.quantisation
     scales = [(x.granularity, x.calibration) for x in (how.activations, how.weights)]
     order = None if sums is None else (tuple(sorted(sums.orders.items())), sums.regions)
     return hardware.datapath.value_options(), *scales, order, costs_know_values(hardware)
 
 
-def _judge(hardware: Hardware, op: Op, plan: Plan, source: TensorSource) -> Judged:
+def _judge(hardware: Hardware, op: Op, sums: EdpRun | None, source: TensorSource) -> Judged:
     if source.counted is not None:
         return _count(hardware, op, *source.counted())
     act, weight = source.load()
-    datapath, sums = hardware.datapath, plan.sums if isinstance(plan, KernelPlan) else None
+    datapath = hardware.datapath
     operands = encode(hardware.design, datapath, act, weight)
     values: list[Any] = [
         datapath.matmul(*pair) if sums is None else datapath.edp_matmul(*pair, sums) for pair in operands

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from simulator import errors
-from simulator.errors import MismatchError, OlivineError
+from simulator.errors import MismatchError, OlivineError, RunNote
 from simulator.study.checks import require_some_fit
 from simulator.study.constraints import require_some_simulated
 from simulator.study.evaluate import PointResult, documents_of, evaluate, failure_of, require_same_files
@@ -40,7 +41,7 @@ class Ran:
 class Means:
     """With what points are run: where results go, who works, who is told how many of how many are there, whether
     points that are stored as failed are run again, what else a search has to know of the points of a round, and who is
-    told of a round's points and their addresses before they are run.
+    told of a round's points and their addresses before they are run. ``noted``: what was told.
     """
 
     store: Store
@@ -49,11 +50,18 @@ class Means:
     retry_failed: bool = False
     judge: Callable[[Sequence[Finished]], Sequence[Row]] | None = None
     begin: Callable[[Mapping[int, str]], None] | None = None
+    noted: list[str] = field(default_factory=list)
 
     def tell(self, done: int, total: int, label: str | Callable[[], str] = "") -> None:
         """Tell whoever wants to know."""
         if self.progress:
             self.progress(done, total, label if isinstance(label, str) else label())
+
+    def note(self, note: str) -> None:
+        """Tell, once in a run, that points were run otherwise than usual."""
+        if note and not self.noted:
+            self.noted.append(note)
+            warnings.warn(RunNote(note), stacklevel=2)
 
 
 def run_points(points: Points, means: Means) -> Ran:
@@ -108,6 +116,7 @@ def _run_round(points: Points, indices: Sequence[int], means: Means, number: int
         for result in evaluated(points, missing, again, means, keeps_layers(points)):
             stored[result.key] = Stored(result.row, result.layers, result.failure)
             mismatches[result.index] = result.mismatches
+            means.note(result.note)
             means.tell(len(stored), total, partial(points.label, result.index))
         missing = {key: index for key, index in missing.items() if key not in stored}
         known = _from_others(means.store, list(missing), layers=keeps_layers(points))

@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
-from simulator.datapath import Datapath, Job, TileCosts
+from simulator.datapath import Datapath, TileCosts
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
 from simulator.study.cores import CorePlan
-from simulator.study.each import can_run_each, costs_of_each, timed_each
+from simulator.study.each import can_run_each, costs_of_each, job_of, timed_each
 from simulator.study.hardware import Hardware
 from simulator.study.judged import Judged, is_judged_alone, judged
 from simulator.study.measured import measured
@@ -100,8 +100,7 @@ def simulate_op(
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
         values = [_values(hardware, *pair, plan, fidelity) for pair in operands]
-        sums = plan.sums if isinstance(plan, KernelPlan) else None
-        quality = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
+        XX = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
     known = operands if tensors is not None else None
     timing, counts, tiles = _timed(hardware, op, plan, known, fidelity, seed, accesses)
     _require_all_macs(op, counts)
@@ -114,8 +113,8 @@ def _by_source(
     hardware: Hardware, op: Op, plan: Plan, source: TensorSource, fidelity: Fidelity, seed: int, accesses: bool
 ) -> OpResult:
     """``simulate_op`` of tensors that may have been met before."""
-    known = judged(hardware, op, plan, source)
-    each = _each_of(hardware, op, plan, known, fidelity, accesses)
+    known = judged(hardware, op, _sums(plan), source)
+    each = _each_of(hardware, plan, known, fidelity, accesses)
     if each is None:
         timing, counts, tiles = _timed(hardware, op, plan, known.operands or None, fidelity, seed, accesses)
     else:
@@ -125,15 +124,20 @@ def _by_source(
     return OpResult(op, tiles, timing, counts, energy, [], [], known.quality, known.storage, plan.dimension)
 
 
+def _sums(plan: Plan) -> EdpRun | None:
+    """How tensor cores add; None on a systolic array."""
+    return plan.sums if isinstance(plan, KernelPlan) else None
+
+
 def _each_of(
-    hardware: Hardware, op: Op, plan: Plan, known: Judged, fidelity: Fidelity, accesses: bool
+    hardware: Hardware, plan: Plan, known: Judged, fidelity: Fidelity, accesses: bool
 ) -> tuple[Timing, Counts] | None:
     """Cycles and counts of all GEMMs at once; None where these have to be run one by one, or costs know no values."""
     if not known.operands or not can_run_each(hardware, plan, fidelity):
         return None
     assert isinstance(hardware, SystolicHardware), "it can run each"
     assert isinstance(plan, CorePlan), "of a systolic array"
-    costs = costs_of_each(hardware, plan, known, lambda: _job(hardware, op, plan, 0), accesses=accesses)
+    costs = costs_of_each(hardware, plan, known, accesses=accesses)
     return None if costs is None else timed_each(hardware, costs)
 
 
@@ -149,7 +153,7 @@ def count_op(
     hardware = hardware.for_op(op)
     plan = plan_op(hardware, op)
     if isinstance(tensors, TensorSource):
-        known = [*judged(hardware, op, plan, tensors).operands]
+        known = [*judged(hardware, op, _sums(plan), tensors).operands]
     else:
         known = [] if tensors is None else encode(hardware.design, hardware.datapath, *tensors)
     _, counts, _ = _timed(hardware, op, plan, known or None, fidelity, seed)
@@ -218,15 +222,7 @@ def _added(
     """What values add to the tiles of one GEMM."""
     if isinstance(plan, KernelPlan):
         return plan.costs_of(act, weight, seed)
-    return hardware.datapath.tile_costs(replace(_job(hardware, op, plan, seed), act=act, weight=weight))
-
-
-def _job(hardware: Hardware, op: Op, plan: CorePlan, seed: int) -> Job:
-    """One of the op's GEMMs as its datapath sees it, without operands."""
-    array, rate = plan.hardware.array, hardware.search_dram.bytes_per_cycle
-    sizes = op.M, op.N, op.K, array.rows, array.cols
-    how = array.fold_beside, array.dataflow, rate, plan.starts
-    return Job(*sizes, plan.loading(), None, None, seed, *how)
+    return hardware.datapath.tile_costs(replace(job_of(hardware, plan, seed), act=act, weight=weight))
 
 
 def _values(hardware: Hardware, act: Encoded, weight: Encoded, plan: Plan, fidelity: Fidelity) -> NDArray[Any]:

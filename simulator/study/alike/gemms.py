@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.study.gemm_batch import Alike, Batch, Machines, measure_many
+from simulator.study.judged import Judged
 from simulator.study.measured import UNCOUNTED, accounted
 from simulator.study.planning import MOST_FOLDS
 from simulator.study.simulate import OpResult
@@ -49,9 +50,13 @@ def _measured(stacked: SystolicHardware, op: Op, rates: NDArray[np.float64]) -> 
     return measure_many(op, alike, Machines(array.rows, array.cols, bits, rates, dram.latency_cycles))
 
 
-def alike_op(stacked: SystolicHardware, op: Op, batch: Batch, runs: Sequence[int]) -> OpResult:
+def alike_op(
+    stacked: SystolicHardware, op: Op, batch: Batch, runs: Sequence[int], known: Judged | None = None
+) -> OpResult:
     """Result of an op on all designs, which are ``runs`` in the batch, as ``simulate_op`` has it by its shape.
 
+    Args:
+        known: the verdict on its values, on which costs do not depend.
     Raises: ConservationError.
     """
     chosen = np.array(runs)
@@ -60,5 +65,5 @@ def alike_op(stacked: SystolicHardware, op: Op, batch: Batch, runs: Sequence[int
     how = stacked.array, stacked.bits, stacked.datapath
     one, counts = accounted(op, *how, waits, spent, sums, UNCOUNTED)
     counts = counts.times(op.count)
-    energy, storage = stacked.energy(counts), storage_of(stacked, op, [])
-    return OpResult(op, tiles, scaled(one, op.count), counts, energy, [], [], None, storage)
+    energy, storage = stacked.energy(counts), known.storage if known else storage_of(stacked, op, [])
+    return OpResult(op, tiles, scaled(one, op.count), counts, energy, [], [], known.quality if known else None, storage)

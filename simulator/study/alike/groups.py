@@ -7,13 +7,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from simulator.config.study import Fidelity
 from simulator.datapath import Datapath
 from simulator.engine import IdealDram
+from simulator.study.judged import numbers_of
 from simulator.study.point import Point
 from simulator.study.programs import program_hardware
 from simulator.study.systolic import SystolicHardware
 from simulator.study.workloads import Workload
 from simulator.workload import Op
 
-__all__ = ["distinct", "groups_of", "kind_of_passes", "systolic"]
+__all__ = ["costs_follow_from_shapes", "distinct", "groups_of", "kind_of_passes", "systolic"]
 
 _MOST_MACS = 1 << 48
 """Of a workload: sums of its bits stay exact as integers of 64 bits."""
@@ -40,25 +41,30 @@ def systolic(point: Point) -> SystolicHardware:
 
 
 def _is_plain(workload: Workload) -> bool:
-    """Whether nothing but shapes is known of it, and its counts are exact as integers of 64 bits."""
-    macs = sum(step.macs for step in workload.steps if isinstance(step, Op))
-    return workload.trace is None and workload.drawn is None and 0 < macs <= _MOST_MACS
+    """Whether its counts are exact as integers of 64 bits."""
+    return 0 < sum(step.macs for step in workload.steps if isinstance(step, Op)) <= _MOST_MACS
 
 
 def _is_plain_hardware(point: Point) -> bool:
-    """Whether nothing asks for its tiles one by one."""
+    """Whether nothing asks for its tiles one by one, and no values have to be drawn."""
     hardware = point.hardware
     if not isinstance(hardware, SystolicHardware) or hardware.layers or program_hardware(hardware):
         return False
-    datapath = type(hardware.datapath)
+    known = point.workload.has_tensors or costs_follow_from_shapes(hardware.datapath)
     alone = hardware.cores == 1 and hardware.global_buffer is None and not hardware.launch_cycles
     ideal = isinstance(hardware.dram, IdealDram) and hardware.limits is not None
-    of_shape = datapath.tile_costs is Datapath.tile_costs and not hardware.datapath.assumed_distribution
-    return alone and ideal and of_shape and not hardware.memories.bank_conflicts
+    return alone and ideal and known and not hardware.memories.bank_conflicts
+
+
+def costs_follow_from_shapes(datapath: Datapath) -> bool:
+    """Whether values decide no cycle and no count."""
+    return type(datapath).tile_costs is Datapath.tile_costs and not datapath.assumed_distribution
 
 
 def kind_of(point: Point) -> Hashable:
-    """What alike points share: all but the sizes of the array and its scratchpads, and the speed of DRAM."""
+    """What alike points share: all but the sizes of the array and its scratchpads, and the speed of DRAM; of tensors
+    also their codes.
+    """
     hardware = systolic(point)
     design, array, bill = hardware.design, hardware.array, hardware.bill
     return (
@@ -66,6 +72,7 @@ def kind_of(point: Point) -> Hashable:
         (design.name, point.workload.name, point.workload.tokens, design.clock_mhz),
         (array.dataflow, array.overlap, array.cycles_per_step, array.result_words, hardware.bits),
         (hardware.pinned, hardware.tolerance),
+        (point.workload.fingerprint, numbers_of(hardware)) if point.workload.has_tensors else None,
         (id(bill.library), bill.dram_standard, tuple(bill.parts), tuple(bill.buffers)),
     )
 

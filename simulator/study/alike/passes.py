@@ -10,9 +10,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.counts import Counts, Traffic
-from simulator.engine import STALL_CAUSES, Timing
+from simulator.counts import Counts
+from simulator.engine import Timing
 from simulator.errors import OlivineError
+from simulator.study.alike.columns import counts_numbers, counts_of, timing_numbers, timing_of
 from simulator.study.alike.groups import distinct
 from simulator.study.passes import PassResult, Step, run_pass, waiting_of
 from simulator.study.systolic import SystolicHardware
@@ -56,7 +57,7 @@ class PassRuns:
         found = {}
         for number, (place, _, timing, counts) in enumerate(like):
             tiles = next(columns)
-            timing, counts = _stacked(timing, counts, columns)
+            timing, counts = replace(timing_of(columns), dram=timing.dram), counts_of(counts, columns)
             if waits[number].any():
                 timing, counts = _prolonged(timing, counts, waits[number])
             step = cast(Pass, self._steps[place])
@@ -125,28 +126,6 @@ def _prolonged(timing: Timing, counts: Counts, waited: Any) -> tuple[Timing, Cou
 
 def _flat(runs: Sequence[_Run]) -> Iterator[float]:
     for _, tiles, timing, counts in runs:
-        yield from _each(tiles, timing, counts)
-
-
-def _each(tiles: int, timing: Timing, counts: Counts) -> Iterator[float]:
-    yield tiles
-    yield from (timing.total_cycles, timing.compute_cycles, timing.fill_drain_cycles)
-    yield from (timing.stalls[cause] for cause in STALL_CAUSES)
-    yield from (counts.macs, counts.cycles, counts.compute_cycles)
-    yield from counts.actions.values()
-    for moved in (*counts.traffic.values(), *counts.otherwise.values()):
-        yield from (moved.read_bits, moved.write_bits, moved.reads, moved.writes)
-
-
-def _stacked(timing: Timing, counts: Counts, columns: Iterator[Any]) -> tuple[Timing, Counts]:
-    """Like the first of the runs, with arrays for numbers."""
-    cycles = [next(columns) for _ in range(3)]
-    stalls = {cause: next(columns) for cause in STALL_CAUSES}
-    macs, spent, computing = (next(columns) for _ in range(3))
-    actions = {action: next(columns) for action in counts.actions}
-    traffic, otherwise = (
-        {key: Traffic(*(next(columns) for _ in range(4))) for key in moved}
-        for moved in (counts.traffic, counts.otherwise)
-    )
-    stacked = Counts(macs, spent, actions, traffic, computing, otherwise, counts.dram_activates)
-    return Timing(cycles[0], cycles[1], stalls, None, cycles[2], dram=timing.dram), stacked
+        yield tiles
+        yield from timing_numbers(timing)
+        yield from counts_numbers(counts)

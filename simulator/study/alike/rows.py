@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 
 import numpy as np
 
+from simulator import datapath as datapaths
 from simulator.config.study import Fidelity
-from simulator.study.alike.gemms import alike_op, measured_shapes
+from simulator.study.alike.gemms import measured_shapes
 from simulator.study.alike.groups import groups_of, kind_of_passes, systolic
 from simulator.study.alike.passes import PassRuns
+from simulator.study.alike.products import Products
 from simulator.study.alike.stacked import stacked_hardware, stacked_sizes
 from simulator.study.passes import PassResult
 from simulator.study.point import Point
@@ -21,25 +23,39 @@ from simulator.workload import Op
 __all__ = ["alike_rows"]
 
 
-def alike_rows(points: Mapping[int, Point], fidelity: Fidelity, seed: int) -> dict[int, Row]:
+def alike_rows(
+    points: Mapping[int, Point],
+    fidelity: Fidelity,
+    seed: int,
+    broken: Callable[[Sequence[int], Exception], None] | None = None,
+) -> dict[int, Row]:
     """Rows (``point_row``) of as many points as can be run at once, by the points' names.
 
-    A point that is left out has to be run alone, which also says what is wrong with it. Raises: OlivineError if this
-    program is wrong.
+    A point that is left out has to be run alone, which also says what is wrong with it.
+
+    Args:
+        broken: is told of points that should have run at once, and what was raised instead; without it, that is raised.
     """
     found: dict[int, Row] = {}
     for names in groups_of(points, fidelity):
-        found |= _rows(names, [points[name] for name in names], fidelity, seed)
+        try:
+            found |= _rows(names, [points[name] for name in names], fidelity, seed)
+        except Exception as error:
+            if broken is None:
+                raise
+            broken(names, error)
     return found
 
 
+@datapaths.blamed()
 def _rows(names: Sequence[int], points: Sequence[Point], fidelity: Fidelity, seed: int) -> dict[int, Row]:
     many = [systolic(point) for point in points]
     steps = points[0].workload.steps
     everyone = stacked_hardware(many)
     batches, runs = measured_shapes(everyone, many, (s for s in steps if isinstance(s, Op)))
     passes = PassRuns(kind_of_passes(points[0]), many, steps)
-    kept = [int(i) for i in np.flatnonzero(runs & passes.fit)]
+    products = Products(points[0], many, batches, runs & passes.fit)
+    kept = [int(i) for i in np.flatnonzero(products.fit)]
     if not kept:
         return {}
     chosen = [points[i] for i in kept]
@@ -48,7 +64,7 @@ def _rows(names: Sequence[int], points: Sequence[Point], fidelity: Fidelity, see
     results: list[OpResult | PassResult] = []
     for place, step in enumerate(steps):
         if isinstance(step, Op):
-            results.append(alike_op(stacked, step, batches[step.M, step.N, step.K], kept))
+            results.append(products.result(place, stacked, kept))
         else:
             results.append(done[place])
     label = f"{chosen[0].label} and {len(chosen) - 1} more"
