@@ -29,7 +29,7 @@ from simulator.mapping import (
 from simulator.mapping.blocking import LOOPS, axes_of
 from simulator.mapping.blocks import case_of
 from simulator.mapping.loop_orders import innermost
-from simulator.study.blocking_bounds import after_load, first_load, moving, waiting, whole_bits
+from simulator.study.blocking_bounds import after_load, first_load, moving, step_of, waiting, whole_bits
 from simulator.study.blocking_search import makespan, new_work, search
 from simulator.study.fast_blocking import channel_of, fast_blocking, room_of
 from simulator.tiles import TILE_DTYPE, LoopNest, TileTable
@@ -133,7 +133,7 @@ def test_no_blocking_is_faster_than_its_bounds(case, dram, seed):
         if b.k == op.K or array.dataflow != "os":
             loads = b.m * bits.act.dram_row_bits(b.k), b.n * bits.weight.dram_row_bits(b.k)
             least = first_load(channel, *loads) + after_load(numbers, channel, b.m, b.n)
-            least += waiting(numbers, channel, sizes, counts, order)
+            least += waiting(numbers, channel, step_of(numbers, channel, sizes), counts, order)
             _, moved = moving(numbers, channel, whole_bits(numbers), counts, innermost(counts, order))
             assert max(least, moved) <= exact
         for most in (exact - 1, exact, exact + 1):
