@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 
 import numpy as np
@@ -72,13 +72,15 @@ def batches(draw):
     machines = [(array, limits, dram)]
     for _ in range(draw(st.integers(0, 13))):
         array, limits, dram = draw(st.sampled_from(machines[-3:]))
-        what = draw(st.sampled_from(["rate", "rate", "latency", "rows", "cols", "limits"]))
+        what = draw(st.sampled_from(["rate", "rate", "latency", "rows", "cols", "limits", "less", "less"]))
         if what == "rate":
             dram = replace(dram, bytes_per_cycle=draw(rates))
         elif what == "latency":
             dram = replace(dram, latency_cycles=draw(st.integers(0, 60)))
         elif what == "limits":
             limits = BufferLimits(*[draw(st.integers(200, 60_000)) for _ in range(3)])
+        elif what == "less":
+            limits = BufferLimits(*[int(fit * draw(st.floats(0.3, 1))) for fit in astuple(limits)])
         else:
             array = replace(array, **{what: draw(st.integers(1, 9))})
         machines.append((array, limits, dram))

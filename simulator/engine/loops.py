@@ -4,10 +4,11 @@ All that a tile's times depend on is the state before it: when the channel and t
 left the array, when the places in the out scratchpad are free again. Each of these times is a maximum of earlier ones
 plus a duration, so if all of them are later by d, all that follows is later by d. Once a loop has come back to a state
 that it was in some iterations ago, but for such a shift, it goes on like that to its last block: those iterations are
-added and not run. Two loops around it do the same.
+added and not run. Two loops around it do the same. A time that is too early to be waited for is as good as any other
+such time: places that were free before the array is, and a channel that is free before the next load may begin.
 
 ``spans`` (kinds, 9): cycles of load, array, first result, drain, fill and store of a tile; whether it takes a place in
-the out scratchpad, whether it gives it back, and whether it loads anything.
+the out scratchpad, whether it gives it back, and whether it loads anything. No time is negative.
 
 The time of a tile is some nanoseconds as long as its state is in registers, so one function holds all of it.
 """
@@ -92,6 +93,9 @@ def run_loops(counts, spans, latency, depth, out_depth, most_waiting):
                     level, at, count, x_due = 2, x, counts[0], _next_mark(x)
         if level < 0 or not comparable or count < _FEW or at >= count - 1:
             continue
+        channel = max(channel, left[oldest])
+        for i in range(out_depth):
+            places[i] = max(places[i], end)
         sums = (channel, end, gaps, unloaded, frozen, before, at)
         times, later, period = _repeated(marks, level, count, sums, left, oldest, places, place)
         if times > 0:

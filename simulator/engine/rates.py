@@ -15,10 +15,9 @@ __all__ = ["at_rate", "transfer_cycles"]
 @kernel
 def transfer_cycles(moved: int, burst_bytes: int, bytes_per_cycle: float) -> int:
     """Whole bursts, rounded up to a cycle; 0 for nothing, and where there are no limits."""
-    bursts = -(-moved // burst_bytes)
-    if bursts == 0 or bytes_per_cycle == inf:
+    if moved == 0 or bytes_per_cycle == inf:
         return 0
-    return max(1, ceil(bursts * burst_bytes / bytes_per_cycle - 1e-9))
+    return max(1, ceil(-(-moved // burst_bytes) * burst_bytes / bytes_per_cycle - 1e-9))
 
 
 @kernel

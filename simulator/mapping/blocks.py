@@ -84,7 +84,8 @@ def compute_cycles(case, m, n):
 @kernel
 def load_bytes(lines, k, values, dram_bits):
     """Bytes of a block of one operand in DRAM."""
-    return -(-lines * (-(-k // values) * dram_bits) // 8)
+    units = k if values == 1 else -(-k // values)
+    return -(-lines * (units * dram_bits) // 8)
 
 
 @kernel
@@ -199,10 +200,9 @@ def _add_held_folds(case, rows, i):
     stream, across, held = (
         (rows[i, M], rows[i, N], rows[i, WEIGHT_LOAD]) if is_ws else (rows[i, N], rows[i, M], rows[i, ACT_LOAD])
     )
-    _, drain, fill = held_phases(stream, case.rows, case.cols, case.overlap)
-    rows[i, FOLDS] = -(-rows[i, K] * case.steps // case.rows) * -(-across // case.cols)
-    rows[i, ISSUE] = issue_cycles(case, rows[i, M], rows[i, N], rows[i, K], False)
-    rows[i, STREAM] = rows[i, FOLDS] * stream
+    period, drain, fill = held_phases(stream, case.rows, case.cols, case.overlap)
+    folds = -(-rows[i, K] * case.steps // case.rows) * -(-across // case.cols)
+    rows[i, FOLDS], rows[i, ISSUE], rows[i, STREAM] = folds, folds * period, folds * stream
     rows[i, DRAIN] = drain if fill else 0
     rows[i, FILL] = fill if held > 0 else 0
     rows[i, FIRST_RESULT] = min(case.rows, rows[i, ISSUE])

@@ -41,37 +41,62 @@ def first_load(channel, act_bits, weight_bits):
     return first + channel.latency * (first > 0)
 
 
-@kernel
-def _arrives(case, channel, sizes, moved, with_sums):
-    """Cycles in which a block of these sizes is loaded, and then until the array may begin with it: of its operands and
-    unfinished sums what depends on the dimensions ``moved``.
+class Step(NamedTuple):
+    """A block, not the last one along any dimension, and what it takes.
+
+    Attributes:
+        sizes: along m, n, k.
+        act_bytes, weight_bytes, sum_bytes: of its operands and its unfinished sums in DRAM.
+        fill: cycles until the array may begin with a held operand that is there.
+        issue: cycles that it holds the array.
+        leaves: cycles from when it has left the array until its results are written, finished or not.
     """
-    m, n, k = sizes
-    loaded = load_bytes(m, k, case.act_values, case.act_dram_bits) if moved[0] or moved[2] else 0
-    loaded += load_bytes(n, k, case.weight_values, case.weight_dram_bits) if moved[1] or moved[2] else 0
-    loaded += -(-m * n * case.sums // 8) if with_sums and (moved[0] or moved[1]) else 0
-    load = transfer_cycles(loaded, channel.burst_bytes, channel.read_bytes_per_cycle)
-    fill = 0
-    if case.dataflow != OS and (moved[2] or moved[1 if case.dataflow == WS else 0]):
-        _, _, fill = held_phases(1, case.rows, case.cols, case.overlap)
-    return load, channel.latency * (load > 0) + fill
+
+    sizes: tuple[int, int, int]
+    act_bytes: int
+    weight_bytes: int
+    sum_bytes: int
+    fill: int
+    issue: int
+    leaves: int
 
 
 @kernel
-def _leaves(case, channel, sizes):
-    """Cycles from when a block of these sizes has left the array until its results are written, finished or not."""
+def step_of(case, channel, sizes):
+    """See ``Step``."""
     m, n, k = sizes
     if case.dataflow == OS:
-        _, drain, _ = os_phases(case.K * case.steps, case.rows, case.cols, case.overlap, case.words)
+        fill, (_, drain, _) = 0, os_phases(case.K * case.steps, case.rows, case.cols, case.overlap, case.words)
         drain = drain if k == case.K else 0
     else:
-        _, drain, _ = held_phases(m if case.dataflow == WS else n, case.rows, case.cols, case.overlap)
+        _, drain, fill = held_phases(m if case.dataflow == WS else n, case.rows, case.cols, case.overlap)
     stored = -(-m * n * min(case.output, case.sums) // 8)
-    return max(drain, 0) + transfer_cycles(stored, channel.burst_bytes, channel.bytes_per_cycle)
+    return Step(
+        sizes,
+        load_bytes(m, k, case.act_values, case.act_dram_bits),
+        load_bytes(n, k, case.weight_values, case.weight_dram_bits),
+        -(-m * n * case.sums // 8),
+        fill,
+        issue_cycles(case, m, n, k, k == case.K),
+        max(drain, 0) + transfer_cycles(stored, channel.burst_bytes, channel.bytes_per_cycle),
+    )
 
 
 @kernel
-def waiting(case, channel, sizes, counts, order):
+def _arrives(case, channel, step, moved, with_sums):
+    """Cycles in which such a block is loaded, and then until the array may begin with it: of its operands and
+    unfinished sums what depends on the dimensions ``moved``.
+    """
+    loaded = step.act_bytes if moved[0] or moved[2] else 0
+    loaded += step.weight_bytes if moved[1] or moved[2] else 0
+    loaded += step.sum_bytes if with_sums and (moved[0] or moved[1]) else 0
+    load = transfer_cycles(loaded, channel.burst_bytes, channel.read_bytes_per_cycle)
+    held = moved[2] or moved[1 if case.dataflow == WS else 0]
+    return load, channel.latency * (load > 0) + (step.fill if held else 0)
+
+
+@kernel
+def waiting(case, channel, step, counts, order):
     """Cycles, beyond ``around``, for which the array waits at least between tiles.
 
     With room for two tiles, tile i - 1 leaves the array, then its results are written, then tile i + 1 is loaded. What
@@ -85,22 +110,19 @@ def waiting(case, channel, sizes, counts, order):
     if shown == 0:
         return 0
     innermost, deep = order[shown - 1], channel.depth > 1
-    full = issue_cycles(case, sizes[0], sizes[1], sizes[2], sizes[2] == case.K)
-    hidden = full if deep else 0
-    out = _leaves(case, channel, sizes) if deep and innermost != 2 else 0
+    sizes, hidden = step.sizes, step.issue if deep else 0
+    out = step.leaves if deep and innermost != 2 else 0
     waits, times, later_k = 0, 1, 0
     for loop in range(shown):
         dim = order[loop]
         moved = _moved(order, loop, shown)
-        steps = counts[dim] - 1 - (_length(case, dim) % sizes[dim] != 0)
-        if loop == shown - 1 and deep:
-            steps = max(counts[dim] - 2, 0) // 2
-        load, after = _arrives(case, channel, sizes, moved, dim == 2)
+        whole = _whole(case, sizes, counts, dim)
+        steps = max(counts[dim] - 2, 0) // 2 if loop == shown - 1 and deep else whole - 1
+        load, after = _arrives(case, channel, step, moved, dim == 2)
         waits += times * steps * max(out + load + after - hidden, 0)
         if later_k > 0:
-            load, after = _arrives(case, channel, sizes, moved, True)
+            load, after = _arrives(case, channel, step, moved, True)
             waits += later_k * steps * max(out + load + after - hidden, 0)
-        whole = counts[dim] - (_length(case, dim) % sizes[dim] != 0)
         if dim == 2:
             later_k = times * max(whole - 1, 0)
             times *= min(whole, 1)
@@ -108,41 +130,37 @@ def waiting(case, channel, sizes, counts, order):
             later_k *= whole
             times *= whole
     if deep:
-        waits = max(waits, _second(case, channel, sizes, innermost) - full)
+        waits = max(waits, _second(case, channel, step, innermost) - step.issue)
     if deep and innermost == 2 and shown > 1:
-        waits = max(waits, _after_results(case, channel, sizes, counts, order, shown))
+        waits = max(waits, _after_results(case, channel, step, counts, order, shown))
     return waits
 
 
 @kernel
-def _after_results(case, channel, sizes, counts, order, shown):
+def _after_results(case, channel, step, counts, order, shown):
     """As ``waiting``, where K is the innermost loop: when its last tile has left the array, the results are written
     before the second tile of the next ones is loaded, while the first one runs.
     """
-    full = issue_cycles(case, sizes[0], sizes[1], sizes[2], False)
-    load, after = _arrives(case, channel, sizes, (False, False, True), False)
     if counts[2] < 3:
         return 0
-    times = 1
+    load, after = _arrives(case, channel, step, (False, False, True), False)
+    sizes, times = step.sizes, 1
     for loop in range(shown - 1):
-        dim = order[loop]
-        whole = counts[dim] - (_length(case, dim) % sizes[dim] != 0)
+        whole = _whole(case, sizes, counts, order[loop])
         times *= whole - 1 if loop == shown - 2 else whole
-    inner = max(counts[2] - 3, 0) // 2 * (times + 1) * max(load + after - full, 0)
-    return inner + times * max(_leaves(case, channel, sizes) + load + after - full, 0)
+    inner = max(counts[2] - 3, 0) // 2 * (times + 1) * max(load + after - step.issue, 0)
+    return inner + times * max(step.leaves + load + after - step.issue, 0)
 
 
 @kernel
-def _second(case, channel, sizes, dim):
+def _second(case, channel, step, dim):
     """Cycles from when the first tile may begin until the second may, but for its cycles: it is loaded after it."""
-    m, n, k = sizes
-    next_block = (
-        min(m, case.M - m) if dim == 0 else m,
-        min(n, case.N - n) if dim == 1 else n,
-        min(k, case.K - k) if dim == 2 else k,
-    )
-    load, after = _arrives(case, channel, next_block, (dim == 0, dim == 1, dim == 2), False)
-    _, first = _arrives(case, channel, sizes, (True, True, True), False)
+    m, n, k = step.sizes
+    _, first = _arrives(case, channel, step, (True, True, True), False)
+    if _length(case, dim) < 2 * step.sizes[dim]:
+        m, n, k = case.M - m if dim == 0 else m, case.N - n if dim == 1 else n, case.K - k if dim == 2 else k
+        step = step_of(case, channel, (m, n, k))
+    load, after = _arrives(case, channel, step, (dim == 0, dim == 1, dim == 2), False)
     return load + after - first
 
 
@@ -153,6 +171,12 @@ def _moved(order, loop, shown):
     for inner in range(loop, shown):
         m, n, k = m or order[inner] == 0, n or order[inner] == 1, k or order[inner] == 2
     return m, n, k
+
+
+@kernel
+def _whole(case, sizes, counts, dim):
+    """Blocks along a dimension that are not cut short."""
+    return counts[dim] - (counts[dim] * sizes[dim] != _length(case, dim))
 
 
 @kernel

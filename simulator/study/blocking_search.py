@@ -25,7 +25,7 @@ from simulator.mapping import blocks
 from simulator.mapping.blocking import MOST_TILES
 from simulator.mapping.blocks import compute_cycles, fill_rows
 from simulator.mapping.loop_orders import innermost, is_canonical
-from simulator.study.blocking_bounds import after_load, first_load, moving, waiting, whole_bits
+from simulator.study.blocking_bounds import after_load, first_load, moving, step_of, waiting, whole_bits
 
 __all__ = ["Choice", "Room", "Work"]
 
@@ -147,7 +147,8 @@ def sweep(case, room, channel, axes, orders, loops, rules, best, most, slack, wo
 
     Args:
         axes: sizes to try along m, n, k, ascending; orders: which of ``loops``.
-        rules: whether orders that differ in nothing are tried once; whether sums may be left unfinished; most tiles.
+        rules: whether orders that differ in nothing are tried once; whether sums may be left unfinished; most tiles;
+            what was tried: all blockings of bounds up to the fourth, all of the sizes that are the last three.
         tried: blockings that were bounded, run; tiles that were run.
     """
     whole, lines, waiting = whole_bits(case), lines_of(case, axes[2]), 0
@@ -183,7 +184,7 @@ def sweep(case, room, channel, axes, orders, loops, rules, best, most, slack, wo
 def _put_off(case, channel, whole, sizes, counts, orders, loops, least, rules, enough, waiting_for, work):
     """Add the blockings of these sizes whose bounds are not above ``enough``; how many there are, and the least."""
     tiles = counts[0] * counts[1] * counts[2]
-    lowest = 1 << 61
+    lowest, step = 1 << 61, step_of(case, channel, sizes)
     for last in range(3):
         if (counts[last] == 1 and tiles > 1) or not (rules[1] or last == 2 or counts[2] == 1):
             continue
@@ -195,12 +196,13 @@ def _put_off(case, channel, whole, sizes, counts, orders, loops, least, rules, e
                 continue
             if rules[0] and not is_canonical(counts, loops[o]):
                 continue
-            bound = max(moved, least + waiting(case, channel, sizes, counts, loops[o]))
-            if bound <= enough:
+            bound = max(moved, least + waiting(case, channel, step, counts, loops[o]))
+            if bound <= enough and bound > rules[3] and sizes != (rules[4], rules[5], rules[6]):
                 work.put_off[waiting_for, 0], work.put_off[waiting_for, 4] = bound, o
                 for dim in range(3):
                     work.put_off[waiting_for, 1 + dim] = sizes[dim]
-                waiting_for, lowest = waiting_for + 1, min(lowest, bound)
+                waiting_for += 1
+            lowest = min(lowest, bound)
     return waiting_for, lowest
 
 
@@ -266,6 +268,7 @@ def search(case, room, channel, axes, orders, loops, canonical, spills, toleranc
         hint: sizes of a blocking that may be about as good, which is tried first; 0 for none.
     """
     best, most, ceiling, most_tiles = Choice(np.int64(1 << 61), inf, 1 << 62, 6, 0, 0, 0), np.int64(0), 0, MOST_TILES
+    hinted = (0, 0, 0)
     for turn in range(4):  # the hint; those of about the least bound; all; those that tie: one call, compiled once
         if (turn == 0 and hint[0] == 0) or (turn == 2 and best.cycles <= ceiling) or (turn == 3 and tolerance == 0):
             continue
@@ -279,7 +282,10 @@ def search(case, room, channel, axes, orders, loops, canonical, spills, toleranc
         tries = axes
         if turn == 0:
             tries = (nearest(axes[0], hint[0]), nearest(axes[1], hint[1]), nearest(axes[2], hint[2]))
-        rules = (int(canonical), int(spills), most_tiles)
+        done, sizes = ceiling if turn == 2 else -1, hinted if turn < 3 else (0, 0, 0)
+        rules = (int(canonical), int(spills), most_tiles, done, *sizes)
         slack = _SLACK if turn == 1 else inf
         best, ceiling = sweep(case, room, channel, tries, orders, loops, rules, best, most, slack, work, tried)
+        if turn == 0:
+            hinted = (best.m, best.n, best.k)
     return best if best.m > 0 else Choice(0, 0.0, 0, 0, 0, 0, 0)

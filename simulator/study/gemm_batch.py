@@ -100,6 +100,7 @@ def measure_many(op: Op, alike: Alike, machines: Machines) -> Batch:
             tuple(pin or 0 for pin in pinned[:3]),
             np.array([order in orders_of(array, pinned) for order in ORDERS]),
             (pinned.order is None, alike.depths[2] != 1, alike.tolerance),
+            *_turns(machines),
             found,
         )
     return Batch(
@@ -107,11 +108,26 @@ def measure_many(op: Op, alike: Alike, machines: Machines) -> Batch:
     )
 
 
+def _turns(machines: Machines) -> tuple[_Ints, _Ints]:
+    """In which order the machines are searched, and for each the one before that has the next larger scratchpads and
+    is the same in all else, or -1: all that fits here fits there. Those of other rates in between are alike.
+    """
+    alike = *machines.rates.T, machines.latency_cycles, machines.cols, machines.rows
+    sizes = tuple(-machines.limits.T[::-1])
+    ranked, larger = np.lexsort((*sizes, *alike)), np.full(len(machines.rows), -1, np.int64)
+    before, after = ranked[:-1], ranked[1:]
+    nested = (machines.limits[after] <= machines.limits[before]).all(axis=1)
+    for numbers in alike:
+        nested &= numbers[after] == numbers[before]
+    larger[after[nested]] = before[nested]
+    return np.lexsort((*alike[:2], *sizes, *alike[2:])), larger
+
+
 @kernel
-def _each(case, machines, shared, widths, k_align, pins, orders, rules, found):
+def _each(case, machines, shared, widths, k_align, pins, orders, rules, turns, larger, found):
     """Fill a row of ``found`` for each machine: of blocks, of cycles, of sums."""
     work, tried, hint = new_work(), np.zeros(3, np.int64), (0, 0, 0)
-    for p in range(len(machines.rows)):
+    for p in turns:
         mine = Case(
             case.M, case.N, case.K, machines.rows[p], machines.cols[p], case.overlap, case.steps, case.words,
             case.dataflow, case.act_values, case.act_dram_bits, case.weight_values, case.weight_dram_bits,
@@ -125,6 +141,9 @@ def _each(case, machines, shared, widths, k_align, pins, orders, rules, found):
             limits[0], limits[1], limits[2], widths.act_values, widths.act_bits, widths.weight_values,
             widths.weight_bits, case.sums,
         )  # fmt: skip
+        if rules[2] == 0 and larger[p] >= 0 and _holds(room, found[larger[p]]):
+            found[p] = found[larger[p]]
+            continue
         channel = Channel(rates[0], rates[1], shared[0], machines.latency_cycles[p], shared[1], shared[2])
         axes = (
             _axis(mine.M, granules[0], pins[0]),
@@ -139,6 +158,13 @@ def _each(case, machines, shared, widths, k_align, pins, orders, rules, found):
             best = _in_chunks(mine, room, k_align, pins)
             if best.m > 0:
                 _measured(mine, channel, widths, best, False, work, found[p])
+
+
+@kernel
+def _holds(room, row):
+    """Whether the best tile of larger scratchpads fits: then it is the best here."""
+    k = row[2]
+    return row[0] > 0 and fits(room, row[0], row[1], (-(-k // room.act_values), -(-k // room.weight_values)))
 
 
 @kernel
