@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.config.study import Fidelity
 from simulator.counts import Counts
 from simulator.datapath import Datapath, TileCosts
+from simulator.datapath.edp import EdpRun
 from simulator.engine import IdealDram, Timing, run_bound, run_nest
 from simulator.errors import ConfigError, ConservationError
 from simulator.formats import Encoded, Storage
@@ -100,7 +101,7 @@ def simulate_op(
     if drawn is not None:
         operands = encode(hardware.design, hardware.datapath, *drawn)
         values = [_values(hardware, *pair, plan, fidelity) for pair in operands]
-        XX = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], sums)
+        quality = check_values(op.name, hardware.datapath, operands, values, drawn[0], drawn[1], _sums(plan))
     known = operands if tensors is not None else None
     timing, counts, tiles = _timed(hardware, op, plan, known, fidelity, seed, accesses)
     _require_all_macs(op, counts)
