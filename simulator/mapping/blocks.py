@@ -105,6 +105,8 @@ def fill_rows(case, sizes, counts, order, kinds, rows):
     """A row of ``COLUMNS`` for each block, in the order of the loops; with ``kinds`` for the first, the second and the
     last block of each loop alone. Returns how many.
 
+    Functions that are called here take and return numbers: for each array that one is given, references are counted.
+
     ``sizes``, ``counts``: of blocks along m, n, k; ``order``: which of them each loop is along, outermost first.
     """
     along = (counts[order[0]], counts[order[1]], counts[order[2]])
@@ -127,95 +129,107 @@ def fill_part(case, sizes, counts, order, first, number, rows):
 def _fill(case, sizes, order, loops, rows, first, number):
     """``loops``: blocks of each, and of how many there are rows."""
     along, (a, b, c) = loops
+    before = block = (0, 0, 0)
     for i in range(number):
-        at = first + i
-        _place(case, sizes, order, rows, i, (at // (b * c), at // c % b, at % c), (a, b, c), along)
-        _add_loads(case, rows, i)
+        place = first + i
+        at = (place // (b * c), place // c % b, place % c)
+        corner = (
+            _begins(sizes[0], _loop_along(order, 0), at, (a, b, c), along),
+            _begins(sizes[1], _loop_along(order, 1), at, (a, b, c), along),
+            _begins(sizes[2], _loop_along(order, 2), at, (a, b, c), along),
+        )
         if i:
-            _add_store(case, rows, i - 1, rows[i, M0] == rows[i - 1, M0] and rows[i, N0] == rows[i - 1, N0])
+            stays = corner[0] == before[0] and corner[1] == before[1]
+            rows[i - 1, STORE] = 0 if stays else _stored(case, before, block)
+        block = (
+            min(sizes[0], case.M - corner[0]),
+            min(sizes[1], case.N - corner[1]),
+            min(sizes[2], case.K - corner[2]),
+        )
+        act, weight, sums, opens = _loads(case, i == 0, before, corner, block)
         if case.dataflow == OS:
-            _add_os_folds(case, rows, i)
+            opens = corner[2] + block[2] == case.K
+            folds, issue, stream, drain, fill, first_result = _os_folds(case, block, opens)
         else:
-            _add_held_folds(case, rows, i)
+            held = weight if case.dataflow == WS else act
+            folds, issue, stream, drain, fill, first_result = _held_folds(case, block, held)
+        rows[i, M0], rows[i, N0], rows[i, K0] = corner
+        rows[i, M], rows[i, N], rows[i, K] = block
+        rows[i, ACT_LOAD], rows[i, WEIGHT_LOAD], rows[i, SUM_LOAD], rows[i, OPENS] = act, weight, sums, opens
+        rows[i, FOLDS], rows[i, ISSUE], rows[i, STREAM] = folds, issue, stream
+        rows[i, DRAIN], rows[i, FILL], rows[i, FIRST_RESULT] = drain, fill, first_result
+        rows[i, MACS] = block[0] * block[1] * block[2]
+        before = corner
     if first + number == a * b * c:
-        _end(case, rows, number - 1)
+        _end(case, before, block, rows[number - 1])
 
 
 @kernel
-def _place(case, sizes, order, rows, i, at, shown, along):
-    """Corner and size of the block at these places of the loops."""
-    lengths = (case.M, case.N, case.K)
-    for loop in range(3):
-        dim = order[loop]
-        first = sizes[dim] * (along[loop] - 1 if at[loop] == shown[loop] - 1 else at[loop])
-        rows[i, M0 + dim] = first
-        rows[i, M + dim] = min(sizes[dim], lengths[dim] - first)
+def _loop_along(order, dim):
+    """Which loop is along a dimension."""
+    return 0 if order[0] == dim else (1 if order[1] == dim else 2)
 
 
 @kernel
-def _add_loads(case, rows, i):
-    """What must come from DRAM, and useful work."""
-    is_first, before = i == 0, max(i - 1, 0)
-    same_m, same_n, same_k = (
-        rows[i, M0] == rows[before, M0],
-        rows[i, N0] == rows[before, N0],
-        rows[i, K0] == rows[before, K0],
-    )
-    m, n, k = rows[i, M], rows[i, N], rows[i, K]
-    rows[i, ACT_LOAD] = rows[i, WEIGHT_LOAD] = rows[i, SUM_LOAD] = 0
+def _begins(size, loop, at, shown, along):
+    """Where the block at these places of the loops begins along the dimension of one of them."""
+    return size * (along[loop] - 1 if at[loop] == shown[loop] - 1 else at[loop])
+
+
+@kernel
+def _loads(case, is_first, before, corner, block):
+    """Bytes that must come from DRAM, of act, of weight and of unfinished sums, and whether new sums begin."""
+    same_m, same_n, same_k = corner[0] == before[0], corner[1] == before[1], corner[2] == before[2]
+    act = weight = sums = 0
     if is_first or not (same_m and same_k):
-        rows[i, ACT_LOAD] = load_bytes(m, k, case.act_values, case.act_dram_bits)
+        act = load_bytes(block[0], block[2], case.act_values, case.act_dram_bits)
     if is_first or not (same_n and same_k):
-        rows[i, WEIGHT_LOAD] = load_bytes(n, k, case.weight_values, case.weight_dram_bits)
-    rows[i, OPENS] = is_first or not (same_m and same_n)
-    if rows[i, OPENS] and rows[i, K0] > 0:
-        rows[i, SUM_LOAD] = -(-m * n * case.sums // 8)
-    rows[i, MACS] = m * n * k
+        weight = load_bytes(block[1], block[2], case.weight_values, case.weight_dram_bits)
+    opens = is_first or not (same_m and same_n)
+    if opens and corner[2] > 0:
+        sums = -(-block[0] * block[1] * case.sums // 8)
+    return act, weight, sums, opens
 
 
 @kernel
-def _add_store(case, rows, i, stays):
-    """What is written back of a tile's results, where the next one does or does not go on with them."""
-    width = case.output if rows[i, K0] + rows[i, K] == case.K else case.sums
-    rows[i, STORE] = 0 if stays else -(-rows[i, M] * rows[i, N] * width // 8)
+def _stored(case, corner, block):
+    """Bytes that are written back of a tile's results, where the next one does not go on with them."""
+    width = case.output if corner[2] + block[2] == case.K else case.sums
+    return -(-block[0] * block[1] * width // 8)
 
 
 @kernel
-def _add_os_folds(case, rows, i):
-    steps, is_last = rows[i, K] * case.steps, rows[i, K0] + rows[i, K] == case.K
+def _os_folds(case, block, is_last):
+    """Folds, cycles that are issued, streamed, of drain and of fill, and until the first result."""
+    m, n, k = block
+    steps = k * case.steps
     _, drain, _ = os_phases(case.K * case.steps, case.rows, case.cols, case.overlap, case.words)
-    folds = -(-rows[i, M] // case.rows) * -(-rows[i, N] // case.cols)
-    rows[i, OPENS] = is_last
-    rows[i, FOLDS] = folds if is_last else 0
-    rows[i, ISSUE] = issue_cycles(case, rows[i, M], rows[i, N], rows[i, K], is_last)
-    rows[i, STREAM] = folds * steps
-    rows[i, DRAIN] = max(drain, 0) if is_last else 0
-    rows[i, FILL] = 0
-    rows[i, FIRST_RESULT] = min(steps + case.rows - 1, rows[i, ISSUE])
+    folds = -(-m // case.rows) * -(-n // case.cols)
+    issue = issue_cycles(case, m, n, k, is_last)
+    first_result = min(steps + case.rows - 1, issue)
+    return folds if is_last else 0, issue, folds * steps, max(drain, 0) if is_last else 0, 0, first_result
 
 
 @kernel
-def _add_held_folds(case, rows, i):
-    is_ws = case.dataflow == WS
-    stream, across, held = (
-        (rows[i, M], rows[i, N], rows[i, WEIGHT_LOAD]) if is_ws else (rows[i, N], rows[i, M], rows[i, ACT_LOAD])
-    )
+def _held_folds(case, block, held_bytes):
+    """As ``_os_folds``; ``held_bytes``: of what is held that are loaded."""
+    m, n, k = block
+    stream, across = (m, n) if case.dataflow == WS else (n, m)
     period, drain, fill = held_phases(stream, case.rows, case.cols, case.overlap)
-    folds = -(-rows[i, K] * case.steps // case.rows) * -(-across // case.cols)
-    rows[i, FOLDS], rows[i, ISSUE], rows[i, STREAM] = folds, folds * period, folds * stream
-    rows[i, DRAIN] = drain if fill else 0
-    rows[i, FILL] = fill if held > 0 else 0
-    rows[i, FIRST_RESULT] = min(case.rows, rows[i, ISSUE])
+    folds = -(-k * case.steps // case.rows) * -(-across // case.cols)
+    issue = folds * period
+    drained, filled = drain if fill else 0, fill if held_bytes > 0 else 0
+    return folds, issue, folds * stream, drained, filled, min(case.rows, issue)
 
 
 @kernel
-def _end(case, rows, i):
+def _end(case, corner, block, row):
     """The last tile stores what it has; where the last fold's drain is negative (``scalesim``), it issues less."""
-    _add_store(case, rows, i, False)
+    row[STORE] = _stored(case, corner, block)
     if case.dataflow == OS:
         _, drain, _ = os_phases(case.K * case.steps, case.rows, case.cols, case.overlap, case.words)
     else:
-        stream = rows[i, M] if case.dataflow == WS else rows[i, N]
+        stream = block[0] if case.dataflow == WS else block[1]
         _, drain, _ = held_phases(stream, case.rows, case.cols, case.overlap)
-    rows[i, ISSUE] += min(drain, 0)
-    rows[i, FIRST_RESULT] = min(rows[i, FIRST_RESULT], rows[i, ISSUE])
+    row[ISSUE] += min(drain, 0)
+    row[FIRST_RESULT] = min(row[FIRST_RESULT], row[ISSUE])

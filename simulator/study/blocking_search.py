@@ -81,9 +81,10 @@ def new_work():
 
 @kernel
 def lines_of(case, axis):
-    """Of each k its units of act and of weight, and blocks of it."""
-    lines = np.empty((len(axis), 3), np.int64)
+    """Of each k its units of act and of weight, blocks of it, and itself."""
+    lines = np.empty((len(axis), 4), np.int64)
     for i in range(len(axis)):
+        lines[i, 3] = axis[i]
         lines[i, 0] = -(-axis[i] // case.act_values)
         lines[i, 1] = -(-axis[i] // case.weight_values)
         lines[i, 2] = -(-case.K // axis[i])
@@ -103,8 +104,7 @@ def makespan(case, channel, sizes, counts, order, most, work):
     ``most`` cycles, or of some number that is more, too.
     """
     kinds = fill_rows(case, sizes, counts, order, True, work.rows)
-    for i in range(kinds):
-        time_kind(channel, i, work.rows, work.spans)
+    time_kinds(channel, kinds, work.rows, work.spans)
     compute = compute_cycles(case, sizes[0], sizes[1]) - work.spans[0, FILL]
     waiting = most - compute - work.spans[kinds - 1, STORE]
     along = (counts[order[0]], counts[order[1]], counts[order[2]])
@@ -112,18 +112,19 @@ def makespan(case, channel, sizes, counts, order, most, work):
 
 
 @kernel
-def time_kind(channel, i, rows, spans):
-    """Durations and flags of a kind of tile, from its row."""
-    loaded = rows[i, blocks.ACT_LOAD] + rows[i, blocks.WEIGHT_LOAD] + rows[i, blocks.SUM_LOAD]
-    spans[i, LOADED] = transfer_cycles(loaded, channel.burst_bytes, channel.read_bytes_per_cycle)
-    spans[i, ARRAY] = rows[i, blocks.ISSUE]
-    spans[i, FIRST] = rows[i, blocks.FIRST_RESULT]
-    spans[i, DRAINED] = rows[i, blocks.DRAIN]
-    spans[i, FILL] = rows[i, blocks.FILL]
-    spans[i, STORE] = transfer_cycles(rows[i, blocks.STORE], channel.burst_bytes, channel.bytes_per_cycle)
-    spans[i, OPENS] = rows[i, blocks.OPENS]
-    spans[i, CLOSES] = rows[i, blocks.STORE] > 0
-    spans[i, LOADS] = loaded > 0
+def time_kinds(channel, kinds, rows, spans):
+    """Durations and flags of kinds of tiles, from their rows."""
+    for i in range(kinds):
+        loaded = rows[i, blocks.ACT_LOAD] + rows[i, blocks.WEIGHT_LOAD] + rows[i, blocks.SUM_LOAD]
+        spans[i, LOADED] = transfer_cycles(loaded, channel.burst_bytes, channel.read_bytes_per_cycle)
+        spans[i, ARRAY] = rows[i, blocks.ISSUE]
+        spans[i, FIRST] = rows[i, blocks.FIRST_RESULT]
+        spans[i, DRAINED] = rows[i, blocks.DRAIN]
+        spans[i, FILL] = rows[i, blocks.FILL]
+        spans[i, STORE] = transfer_cycles(rows[i, blocks.STORE], channel.burst_bytes, channel.bytes_per_cycle)
+        spans[i, OPENS] = rows[i, blocks.OPENS]
+        spans[i, CLOSES] = rows[i, blocks.STORE] > 0
+        spans[i, LOADS] = loaded > 0
 
 
 @kernel
@@ -151,14 +152,14 @@ def sweep(case, room, channel, axes, orders, loops, rules, best, most, slack, wo
             what was tried: all blockings of bounds up to the fourth, all of the sizes that are the last three.
         tried: blockings that were bounded, run; tiles that were run.
     """
-    whole, lines, waiting = whole_bits(case), lines_of(case, axes[2]), 0
+    whole, lines, put_off, waiting = whole_bits(case), lines_of(case, axes[2]), work.put_off, 0
     ceiling = np.int64(1 << 61)
     for m in axes[0][::-1]:
         for n in axes[1][::-1]:
             across, after = (-(-case.M // m), -(-case.N // n)), after_load(case, channel, m, n)
             for i in range(len(lines)):
                 enough = min(ceiling, most if most else best.cycles)
-                if after > enough or not fits(room, m, n, lines[i]):
+                if after > enough or not fits(room, m, n, (lines[i, 0], lines[i, 1])):
                     break
                 counts = (across[0], across[1], lines[i, 2])
                 if counts[0] * counts[1] * counts[2] > rules[2]:
@@ -171,9 +172,9 @@ def sweep(case, room, channel, axes, orders, loops, rules, best, most, slack, wo
                 if waiting > _ROOM - 6:
                     best = _run(case, channel, whole, loops, best, most, waiting, work, tried)
                     waiting, enough = 0, min(ceiling, most if most else best.cycles)
-                sizes = (m, n, axes[2][i])
+                sizes = (m, n, lines[i, 3])
                 waiting, lowest = _put_off(
-                    case, channel, whole, sizes, counts, orders, loops, least, rules, enough, waiting, work
+                    case, channel, whole, sizes, counts, orders, loops, least, rules, enough, waiting, put_off
                 )
                 if lowest * slack < ceiling:
                     ceiling = np.int64(lowest * slack)
@@ -181,7 +182,7 @@ def sweep(case, room, channel, axes, orders, loops, rules, best, most, slack, wo
 
 
 @kernel
-def _put_off(case, channel, whole, sizes, counts, orders, loops, least, rules, enough, waiting_for, work):
+def _put_off(case, channel, whole, sizes, counts, orders, loops, least, rules, enough, waiting_for, put_off):
     """Add the blockings of these sizes whose bounds are not above ``enough``; how many there are, and the least."""
     tiles = counts[0] * counts[1] * counts[2]
     lowest, step = 1 << 61, step_of(case, channel, sizes)
@@ -198,9 +199,8 @@ def _put_off(case, channel, whole, sizes, counts, orders, loops, least, rules, e
                 continue
             bound = max(moved, least + waiting(case, channel, step, counts, loops[o]))
             if bound <= enough and bound > rules[3] and sizes != (rules[4], rules[5], rules[6]):
-                work.put_off[waiting_for, 0], work.put_off[waiting_for, 4] = bound, o
-                for dim in range(3):
-                    work.put_off[waiting_for, 1 + dim] = sizes[dim]
+                put_off[waiting_for, 0], put_off[waiting_for, 4] = bound, o
+                put_off[waiting_for, 1], put_off[waiting_for, 2], put_off[waiting_for, 3] = sizes
                 waiting_for += 1
             lowest = min(lowest, bound)
     return waiting_for, lowest
@@ -209,14 +209,15 @@ def _put_off(case, channel, whole, sizes, counts, orders, loops, least, rules, e
 @kernel
 def _run(case, channel, whole, loops, best, most, count, work, tried):
     """The better of ``best`` and the blockings that were put off, run from the one of the least bound on."""
+    put_off, kept = work.put_off, work.waits
     while count > 0:
         first = 0
         for i in range(1, count):
-            if work.put_off[i, 0] < work.put_off[first, 0]:
+            if put_off[i, 0] < put_off[first, 0]:
                 first = i
-        bound, m, n, k, o = work.put_off[first]
+        bound, m, n, k, o = put_off[first]
         count -= 1
-        work.put_off[first] = work.put_off[count]
+        put_off[first] = put_off[count]
         if bound > (most if most else best.cycles):
             break
         counts = (-(-case.M // m), -(-case.N // n), -(-case.K // k))
@@ -232,7 +233,7 @@ def _run(case, channel, whole, loops, best, most, count, work, tried):
         if 0 <= waits[END] <= enough:
             best = Choice(waits[END], traffic, mine.tiles, o, m, n, k)
             for i in range(6):
-                work.waits[i] = waits[i]
+                kept[i] = waits[i]
     return best
 
 
@@ -243,7 +244,7 @@ def fewest_tiles(case, room, axes):
     for m in axes[0]:
         for n in axes[1]:
             for i in range(len(lines)):
-                if not fits(room, m, n, lines[i]):
+                if not fits(room, m, n, (lines[i, 0], lines[i, 1])):
                     break
                 tiles = -(-case.M // m) * -(-case.N // n) * lines[i, 2]
                 fewest = tiles if fewest == 0 else min(fewest, tiles)

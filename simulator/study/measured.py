@@ -26,7 +26,7 @@ from simulator.mapping.blocking import LOOPS, ORDERS, OperandBits
 from simulator.mapping.blocks import ISSUE, STREAM, case_of, compute_cycles, fill_rows
 from simulator.mapping.counting import count_sums
 from simulator.mapping.tile_sums import TileSums, add_row, widths_of
-from simulator.study.blocking_search import time_kind
+from simulator.study.blocking_search import time_kinds
 from simulator.study.fast_blocking import channel_of
 from simulator.study.planning import GemmPlan
 from simulator.workload import Op
@@ -87,9 +87,9 @@ def tally(case, channel, widths, sizes, counts, order, rows, spans):
     """What ``measure`` says, but for waiting, which it leaves ``spans`` for."""
     sums, along = np.zeros(15, np.int64), (counts[order[0]], counts[order[1]], counts[order[2]])
     kinds = fill_rows(case, sizes, counts, order, True, rows)
+    time_kinds(channel, kinds, rows, spans)
     issue = stream = 0
     for i in range(kinds):
-        time_kind(channel, i, rows, spans)
         times = _repeats(i, along)
         issue += times * rows[i, ISSUE]
         stream += times * rows[i, STREAM]
