@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, update_wrapper
 from typing import Any, TypeVar, cast
 
@@ -83,7 +83,9 @@ class Kernel(Compiled):
     @cached_property
     def inner(self) -> Any:
         """What other kernels call."""
-        return _jit(self.py_func, {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True})
+        return _for_any_number(
+            _jit(self.py_func, {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True})
+        )
 
     @property
     def _numba_type_(self) -> Any:
@@ -141,6 +143,19 @@ def _kernel(function: Callable[..., Any]) -> Any:
         return _jit(function, {"cache": True, "error_model": "numpy"})
     finally:
         config.CACHE_LOCATOR_CLASSES = before
+
+
+def _for_any_number(dispatcher: Any) -> Any:
+    """``dispatcher``, which compiled functions call, compiled once for a number and not again for each constant."""
+    from numba.core.types import unliteral
+
+    asked = dispatcher.get_call_template
+
+    def get_call_template(args: Sequence[Any], kws: dict[str, Any]) -> Any:
+        return asked(tuple(map(unliteral, args)), {name: unliteral(given) for name, given in kws.items()})
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher
 
 
 def _jit(function: Callable[..., Any], options: dict[str, Any]) -> Any:
