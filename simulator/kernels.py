@@ -119,11 +119,17 @@ def _plain(result: Any) -> Any:
     return result
 
 
-def njit(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """numba's ``njit`` for a function that calls none of another file."""
+def njit(function: Callable[..., Any] | None = None, /, *, allocates: bool = True, **options: Any) -> Any:
+    """numba's ``njit`` for a function that calls none of another file.
+
+    Args:
+        allocates: whether it makes arrays, or what it calls does. If not, nobody has to count who holds the arrays that
+            it is given; where small functions pass on many of them, that takes several times as long as all else.
+    """
     if function is None:
-        return lambda given: njit(given, **options)
-    return Compiled(function, lambda given: _jit(given, options))
+        return lambda given: njit(given, allocates=allocates, **options)
+    how = options if allocates else options | {"_nrt": False}
+    return Compiled(function, lambda given: _jit(given, how))
 
 
 def kernel(function: _F) -> _F:
@@ -140,9 +146,10 @@ def _kernel(function: Callable[..., Any]) -> Any:
     before = config.CACHE_LOCATOR_CLASSES
     config.CACHE_LOCATOR_CLASSES = LOCATORS
     try:
-        return _jit(function, {"cache": True, "error_model": "numpy"})
+        compiled = _jit(function, {"cache": True, "error_model": "numpy"})
     finally:
         config.CACHE_LOCATOR_CLASSES = before
+    return compiled if compiled is not function else lambda *args: _plain(function(*args))  # NUMBA_DISABLE_JIT
 
 
 def _for_any_number(dispatcher: Any) -> Any:
