@@ -96,15 +96,15 @@ def per_call(work: Callable[[], object], at_least_s: float = 0.05) -> float:
 
 
 def command(argv: Sequence[str | Path], cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> tuple[Usage, str]:
-    """Run a command to its end; what it took, and its standard output.
+    """Run a command to its end; what it took, and its standard output. Python may keep its bytecode, as it does where
+    a program has been installed.
 
     Raises: SystemExit with the end of what it said, if it fails.
     """
     # A process inherits its parent's peak memory, so a small one stands between.
     outer = [sys.executable, "-S", "-E", str(CHILD), *map(str, argv)]
-    done = subprocess.run(
-        outer, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
-    )
+    keeping = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(outer, cwd=cwd, env={**keeping, **(env or {})}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, argv))} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     output, _, usage = done.stdout.rstrip("\n").rpartition("\n")

@@ -22,6 +22,7 @@ def commands(rounds: int) -> list[Line]:
         folder = Path(scratch)
         demo = [OLIVINE, "run", "demo", "--out", folder / "demo", "--json"]
         new_demo = [OLIVINE, "run", "demo", "--out", folder / "new", "--fresh", "--json"]
+        command([OLIVINE, "--help"])
         nothing = _cpu([sys.executable, "-c", "pass"], rounds)
         command(GEMM)
         command(GEMM, env=COMPILED)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, update_wrapper
 from typing import Any, TypeVar, cast
 
@@ -83,7 +83,9 @@ class Kernel(Compiled):
     @cached_property
     def inner(self) -> Any:
         """What other kernels call."""
-        return _jit(self.py_func, {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True})
+        return _for_any_number(
+            _jit(self.py_func, {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True})
+        )
 
     @property
     def _numba_type_(self) -> Any:
@@ -117,11 +119,17 @@ def _plain(result: Any) -> Any:
     return result
 
 
-def njit(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """numba's ``njit`` for a function that calls none of another file."""
+def njit(function: Callable[..., Any] | None = None, /, *, allocates: bool = True, **options: Any) -> Any:
+    """numba's ``njit`` for a function that calls none of another file.
+
+    Args:
+        allocates: whether it makes arrays, or what it calls does. If not, nobody has to count who holds the arrays that
+            it is given; where small functions pass on many of them, that takes several times as long as all else.
+    """
     if function is None:
-        return lambda given: njit(given, **options)
-    return Compiled(function, lambda given: _jit(given, options))
+        return lambda given: njit(given, allocates=allocates, **options)
+    how = options if allocates else options | {"_nrt": False}
+    return Compiled(function, lambda given: _jit(given, how))
 
 
 def kernel(function: _F) -> _F:
@@ -138,9 +146,23 @@ def _kernel(function: Callable[..., Any]) -> Any:
     before = config.CACHE_LOCATOR_CLASSES
     config.CACHE_LOCATOR_CLASSES = LOCATORS
     try:
-        return _jit(function, {"cache": True, "error_model": "numpy"})
+        compiled = _jit(function, {"cache": True, "error_model": "numpy"})
     finally:
         config.CACHE_LOCATOR_CLASSES = before
+    return compiled if compiled is not function else lambda *args: _plain(function(*args))  # NUMBA_DISABLE_JIT
+
+
+def _for_any_number(dispatcher: Any) -> Any:
+    """``dispatcher``, which compiled functions call, compiled once for a number and not again for each constant."""
+    from numba.core.types import unliteral
+
+    asked = dispatcher.get_call_template
+
+    def get_call_template(args: Sequence[Any], kws: dict[str, Any]) -> Any:
+        return asked(tuple(map(unliteral, args)), {name: unliteral(given) for name, given in kws.items()})
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher
 
 
 def _jit(function: Callable[..., Any], options: dict[str, Any]) -> Any:

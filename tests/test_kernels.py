@@ -77,6 +77,22 @@ def test_compiled_functions_call_each_other():
     assert _doubled.__name__ == "_doubled"
 
 
+@kernel
+def _larger(a, b):
+    return max(a[0], b) if a[1] else b
+
+
+@njit
+def _of_constants(n):
+    return _larger((n, True), 3) + _larger((2, False), n) + _larger((2, True), 1)
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+def test_a_kernel_is_compiled_once_whatever_constants_others_give_it():
+    assert _of_constants(7) == 7 + 7 + 2
+    assert len(_larger.inner.signatures) == 1
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.sampled_from(["os", "ws", "is"]),

@@ -54,7 +54,7 @@ ACT, PRE, RD, WR, PRE_ALL, REF, AUTO_PRE = range(7)
 TRACE_SIZE = 6
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _serve(p, s, transfers, times):
     """Serve ``transfers`` (n, 5): arrival in array cycles, address, bytes, is write, DMA; fills ``times`` (n, 2).
 
@@ -84,7 +84,7 @@ def _serve(p, s, transfers, times):
             times[i, 0] = times[i, 1] = transfers[i, 0]
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _enter(p, s, arrival, burst, write, dma, transfer, times):
     """Let a burst into the controller; it is served at once, or waits in its channel's queue to be chosen."""
     c = (burst >> p[CHANNEL_SHIFT]) & p[CHANNEL_MASK]
@@ -116,13 +116,13 @@ def _enter(p, s, arrival, burst, write, dma, transfer, times):
         times[transfer, 1] = max(times[transfer, 1], end)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _queue(p, channel):
     """Where a channel's queue begins, behind its rings."""
     return channel + RINGS + 3 * (p[QUEUE_MASK] + 1)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _serve_next(p, s, c, times):
     """Choose a burst of the channel's queue, serve it and close the gap it leaves."""
     channel = p[CHANNELS_AT] + c * p[CHANNEL_SIZE]
@@ -139,7 +139,7 @@ def _serve_next(p, s, c, times):
         s[i] = s[i + QUEUE_SIZE]
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _next(p, s, c, channel, first):
     """The burst of the queue to serve next: the one whose column command can be first, of these a row hit, the oldest.
 
@@ -175,7 +175,7 @@ def _next(p, s, c, channel, first):
     return chosen
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _is_hit(s, bank, b, first, last):
     """Whether one of the waiting bursts hits the open row of bank ``b``."""
     if s[bank + ROW] >= 0:
@@ -185,7 +185,7 @@ def _is_hit(s, bank, b, first, last):
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _plan(p, s, entry, c, g, b, row, write):
     """Cycles of a burst's precharge, activate (-1: not needed) and column command, if no refresh comes between."""
     bank, group = p[BANKS_AT] + b * BANK_SIZE, p[GROUPS_AT] + g * GROUP_SIZE
@@ -205,7 +205,7 @@ def _plan(p, s, entry, c, g, b, row, write):
     return precharge, activate, max(max(entry, ready), max(s[group + kind], s[channel + kind]))
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _issue(p, s, entry, c, g, b, row, write):
     """Issue all commands of a burst, and refreshes that come before; returns the cycle in which its data has moved."""
     channel = p[CHANNELS_AT] + c * p[CHANNEL_SIZE]
@@ -231,7 +231,7 @@ def _issue(p, s, entry, c, g, b, row, write):
     return end
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _free(p, s, channel, time):
     """The first cycle from ``time`` on in which no command is on the bus of the channel's row commands."""
     while _taken(p, s, channel, time):
@@ -239,7 +239,7 @@ def _free(p, s, channel, time):
     return time
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _taken(p, s, channel, time):
     depth = p[QUEUE_MASK] + 1
     columns = channel + RINGS
@@ -256,7 +256,7 @@ def _taken(p, s, channel, time):
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _row_command(p, s, channel, time):
     """Note that a row command is on the bus."""
     place = s[channel + ROW_COMMANDS] & (2 * p[QUEUE_MASK] + 1)
@@ -265,7 +265,7 @@ def _row_command(p, s, channel, time):
     s[channel + LAST_ROW] = max(s[channel + LAST_ROW], time)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _precharge(p, s, channel, bank, time):
     s[bank + ROW] = -1
     s[bank + BANK_ACT] = time + p[TRP]
@@ -274,7 +274,7 @@ def _precharge(p, s, channel, bank, time):
     s[PRECHARGES] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _activate(p, s, channel, g, b, row, time):
     bank = p[BANKS_AT] + b * BANK_SIZE
     s[bank + ROW] = row
@@ -288,7 +288,7 @@ def _activate(p, s, channel, g, b, row, time):
     s[ACTIVATES] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _column(p, s, channel, g, b, write, time):
     """Read or write; returns the cycle in which the data has moved."""
     bank, group = p[BANKS_AT] + b * BANK_SIZE, p[GROUPS_AT] + g * GROUP_SIZE
@@ -312,7 +312,7 @@ def _column(p, s, channel, g, b, write, time):
     return end
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _refresh(p, s, c, channel):
     """Close all banks of a channel and refresh it; every command so far was issued before the refresh was due."""
     time = s[channel + REFRESH_DUE]
@@ -333,7 +333,7 @@ def _refresh(p, s, c, channel):
     _trace(p, s, time, c, REF, -1, -1, -1)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _trace(p, s, time, c, kind, g, b, row):
     """Keep a command while there is room."""
     t = p[TRACE_AT] + s[TRACED] * TRACE_SIZE

@@ -24,7 +24,7 @@ STEP, PLACE, DMA_FREE, ARRIVAL, BUFFERED, STATE = range(6)
 NEVER = 1 << 62
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _run_ideal(layout, durations, flags, bringers, dma, latency, state, stored, events, brought):
     """Fill ``events`` (T, 6) where DRAM is a channel at a fixed rate; ``dma`` (T,): cycles of a load for its DMA."""
     for c in range(len(layout)):
@@ -50,7 +50,7 @@ def _run_ideal(layout, durations, flags, bringers, dma, latency, state, stored, 
         _advance(c, layout, durations, flags, bringers, state, stored, events, brought)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _next_core(state):
     """The core whose request arrives first; of several the lowest."""
     first = 0
@@ -60,12 +60,12 @@ def _next_core(state):
     return first
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _is_store(step):
     return step > 0 and step & 1 == 0
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _is_buffered(c, state, brought):
     """Whether a core's next request is to the global buffer."""
     if brought is None:
@@ -73,14 +73,14 @@ def _is_buffered(c, state, brought):
     return state[c, BUFFERED] == 1
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _tile(c, layout, state):
     """The tile that a core's next request is about."""
     step = state[c, STEP]
     return layout[c, 0] + ((step >> 1) - 1 if _is_store(step) else (step + 1) >> 1)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _advance(c, layout, durations, flags, bringers, state, stored, events, brought):
     """Run core ``c`` to its next transfer and note when that arrives; NEVER after the last."""
     if _is_buffered(c, state, brought):
@@ -116,7 +116,7 @@ def _advance(c, layout, durations, flags, bringers, state, stored, events, broug
     state[c, ARRIVAL] = NEVER
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _ask_buffer(c, layout, bringers, state, brought):
     """When core ``c`` asks the global buffer for what its tile finds there: its DMA is free, and all of it is there."""
     if brought is None:
@@ -129,7 +129,7 @@ def _ask_buffer(c, layout, bringers, state, brought):
             state[c, ARRIVAL] = max(state[c, ARRIVAL], there)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _compute(c, i, layout, durations, flags, state, stored, events):
     """Tile ``i`` in the array: all that it waits for is known."""
     first = layout[c, 0]
@@ -141,7 +141,7 @@ def _compute(c, i, layout, durations, flags, state, stored, events):
     events[i, 2], events[i, 3] = start, end
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _served(c, start, dma_free, end, layout, durations, flags, bringers, state, stored, events, brought):
     """Note what became of a core's request; its next one may arrive when the DMA is free."""
     i = _tile(c, layout, state)
@@ -156,7 +156,7 @@ def _served(c, start, dma_free, end, layout, durations, flags, bringers, state, 
     state[c, STEP] += not _is_buffered(c, state, brought)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _loaded(c, i, start, end, layout, durations, bringers, state, events, brought):
     """Note that one part of a load has been served, and what waits for it; the part from the buffer comes second."""
     if state[c, BUFFERED]:

@@ -219,6 +219,9 @@ def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
 
 def _lay_out(figure: Figure) -> None:
     """Place what is in a figure, once and for all: saving would do it for each file, and draw all of it to no end."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if not axis.get_label_text():
+            axis.set_label_coords(0, 0)  # else all labels of ticks are measured to find a place for nothing
     engine = figure.get_layout_engine()
     if engine is not None:
         figure.set_dpi(_PNG_DPI)
