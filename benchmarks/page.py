@@ -87,7 +87,7 @@ def draw(lines: list[Line], path: Path) -> None:
         second = points[min(1, len(points) - 1)]
         linear = [second.rate * size / second.size for size in sizes]
         axes.loglog(sizes, linear, ":", color=drawn.get_color(), linewidth=1)
-    axes.plot([], [], ":", color="grey", label="linear growth from the second")
+    axes.plot([], [], ":", color="grey", label="linear growth from the second size")
     axes.set_xlabel("tiles, or layers")
     axes.set_ylabel("CPU seconds")
     axes.grid(alpha=0.3)
