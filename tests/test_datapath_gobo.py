@@ -15,6 +15,7 @@ from simulator.datapath.coordinator import coordinator_cycles
 from simulator.datapath.weight_outliers import WeightOutliers
 from simulator.formats import Encoded
 from simulator.mapping import ArrayShape, BufferLimits, OperandBits, lower
+from simulator.reference import dictionary as by_index
 from simulator.workload import Op
 from tests import naive, naive_gobo
 from tests.datapaths import encoded_pair, heavy_tailed, reference, same_bits, seeds
@@ -85,6 +86,20 @@ def test_matmul_is_the_plain_loop(bits, seed):
     dp = gobo(bits)
     same_bits(dp.matmul(act, weight), expected)
     same_bits(reference(dp, (act, weight)), expected)
+
+
+@every_width
+def test_the_reference_takes_lines_in_any_portions(bits, monkeypatch):
+    rng = np.random.default_rng(3)
+    M, N, K = 5, 23, 40
+    act, index = halves(heavy_tailed(rng, (M, K))), rng.integers(0, 2**bits, (N, K))
+    listed = {(n, k): np.float32(rng.standard_normal() * 40) for n, k in np.argwhere(rng.random((N, K)) < 0.1).tolist()}
+    dictionary = np.sort(rng.standard_normal(2**bits)).astype(np.float32)
+    weight = weights(index, dictionary, listed, bits)
+    whole = reference(gobo(bits), (act, weight))
+    for lines in (1, 7, 22, 23):
+        monkeypatch.setattr(by_index, "_LINES", lines)
+        same_bits(reference(gobo(bits), (act, weight)), whole)
 
 
 @every_width

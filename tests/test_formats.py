@@ -579,6 +579,21 @@ def test_squared_error_is_that_of_decoded_codes(which, seed):
     np.testing.assert_allclose(Format.squared_error(fmt, rows, scale), expected, rtol=1e-12, atol=0)
 
 
+@pytest.mark.kernels
+@every_format
+def test_an_error_that_is_summed_up_to_a_limit_is_whole_below_it_and_larger_beyond(which):
+    fmt = make(which)
+    rows = heavy_tailed(7, (40, 301)) * np.float32(6)
+    rng = np.random.default_rng(7)
+    scale = rng.uniform(0.2, 2, 40).astype(np.float32)
+    whole = fmt.squared_error(rows, scale)
+    for most in (whole, np.full(40, np.inf), whole * rng.uniform(0, 1.2, 40), np.zeros(40)):
+        found = fmt.error_up_to(rows, scale, most)
+        below = whole <= most
+        assert (found[below] == whole[below]).all()
+        assert (found[~below] > most[~below]).all()
+
+
 # Calibration
 
 
@@ -642,7 +657,7 @@ def test_mse_tries_the_candidates_of_the_contract_and_the_first_best_wins():
     seen = []
 
     class Spy(type(fmt)):
-        def squared_error(self, rows, scale):
+        def error_up_to(self, rows, scale, most):
             seen.append(float(scale[0]))
             return np.zeros(len(rows))
 

@@ -271,10 +271,10 @@ class Format(TensorEncoding):
         The error of one tensor-wide scale is the sum over the tensor's own rows: groups never straddle rows.
         """
         own_rows = row_view(x)
-        best, best_error = start.copy(), np.full(len(start), np.inf)
+        best, best_error, each = start.copy(), np.full(len(start), np.inf), np.ones(len(own_rows))
         for factor in _CANDIDATES:
             scale = _as_scale(start * factor, self.max_normal)
-            per_row = self.squared_error(own_rows, np.broadcast_to(scale, (len(own_rows),)))
+            per_row = self.error_up_to(own_rows, np.broadcast_to(scale, (len(own_rows),)), best_error * each)
             error = per_row if len(rows) == len(own_rows) else per_row.sum(keepdims=True)
             better = error < best_error
             best[better], best_error[better] = start[better] * factor, error[better]
@@ -285,6 +285,14 @@ class Format(TensorEncoding):
         decoded = self.decode(self.encode(rows, scale[:, None]), rows.shape[-1])
         error = rows.astype(np.float64) - decoded.astype(np.float64) * scale.astype(np.float64)[:, None]
         return np.asarray((error * error).sum(axis=-1))
+
+    def error_up_to(
+        self, rows: NDArray[np.float32], scale: NDArray[np.float32], most: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The same where it is at most ``most`` (R,); beyond, anything larger than that will do. A format that sums one
+        value after another may stop early: squares only add.
+        """
+        return self.squared_error(rows, scale)
 
 
 def require_known_calibration(axis: int | None, method: Calibration) -> None:

@@ -74,8 +74,10 @@ def _wide(rows, scale, ratio, largest):
 
 
 @njit(cache=True, error_model="numpy")
-def _squared_error(rows, scale, ratio, largest):
-    """Sum of squared errors (R,) of rows encoded with both scales, in float64."""
+def _squared_error(rows, scale, ratio, largest, most):
+    """Sum of squared errors (R,) of rows encoded with both scales, in float64; of a part where that is beyond ``most``
+    (R,).
+    """
     out = np.zeros(rows.shape[0])
     for r in range(rows.shape[0]):
         s = scale[r]
@@ -85,6 +87,8 @@ def _squared_error(rows, scale, ratio, largest):
             step = ratio[r] if _is_wide(v, ratio[r], largest) else 1.0
             error = np.float64(rows[r, k]) - step * _nearest(v / step, largest) * np.float64(s)
             total += error * error
+            if total > most[r]:
+                break
         out[r] = total
     return out
 
@@ -108,10 +112,12 @@ class _Fine(Int6):
     peak: NDArray[np.float32]
     """Largest magnitude of what shares the scale of each row, (R,)."""
 
-    def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
-        """See ``Format.squared_error``; of both scales together."""
+    def error_up_to(
+        self, rows: NDArray[np.float32], scale: NDArray[np.float32], most: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See ``Format.error_up_to``; of both scales together."""
         scale = np.ascontiguousarray(scale)
-        return np.asarray(_squared_error(rows, scale, _ratio(self.peak, scale), float(_LARGEST)))
+        return np.asarray(_squared_error(rows, scale, _ratio(self.peak, scale), float(_LARGEST), most))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from simulator.kernels import njit
 
 __all__ = ["GridFormat"]
 
+_PART = 64
+"""Values between two looks at whether a sum of squared errors is beyond its limit; numba keeps it with this file."""
+
 
 @njit(cache=True, error_model="numpy")
 def _rank(row, s, middles, quotient, rank):
@@ -46,17 +49,23 @@ def _encode(rows, scale, middles, codes, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _squared_error(rows, scale, middles, grid):
-    """Sum of squared errors (R,) of rows on the ascending ``grid``, in float64."""
+def _squared_error(rows, scale, middles, grid, most):
+    """Sum of squared errors (R,) of rows on the ascending ``grid``, in float64; of a part where that is beyond ``most``
+    (R,).
+    """
     R, K = rows.shape
-    quotient, rank = np.empty(K, np.float32), np.empty(K, np.uint8)
+    quotient, rank = np.empty(_PART, np.float32), np.empty(_PART, np.uint8)
     out = np.zeros(R)
     for r in range(R):
-        _rank(rows[r], scale[r], middles, quotient, rank)
         total = 0.0
-        for k in range(K):
-            error = np.float64(rows[r, k]) - grid[rank[k]] * np.float64(scale[r])
-            total += error * error
+        for first in range(0, K, _PART):
+            part = rows[r, first : first + _PART]
+            _rank(part, scale[r], middles, quotient, rank)
+            for k in range(len(part)):
+                error = np.float64(part[k]) - grid[rank[k]] * np.float64(scale[r])
+                total += error * error
+            if total > most[r]:
+                break
         out[r] = total
     return out
 
@@ -84,8 +93,14 @@ class GridFormat(Format):
 
     def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
         """See ``Format.squared_error``; one pass, nothing packed."""
+        return self.error_up_to(rows, scale, np.full(len(rows), np.inf))
+
+    def error_up_to(
+        self, rows: NDArray[np.float32], scale: NDArray[np.float32], most: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See ``Format.error_up_to``."""
         grid, _, middles = self._search_tables()
-        return np.asarray(_squared_error(rows, np.ascontiguousarray(scale), middles, grid))
+        return np.asarray(_squared_error(rows, np.ascontiguousarray(scale), middles, grid, most))
 
     def _search_tables(self) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.float32]]:
         """The distinct values, ascending; the code of each; the points half way between neighbours."""

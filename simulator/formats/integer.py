@@ -22,6 +22,9 @@ from simulator.kernels import njit
 
 __all__ = ["Int2", "Int3", "Int4", "Int5", "Int6", "Int7", "Int8", "Int16"]
 
+_PART = 64
+"""Values between two looks at whether a sum of squared errors is beyond its limit; numba keeps it with this file."""
+
 
 @njit(cache=True, error_model="numpy")
 def _quantise(rows, scale, n, out):
@@ -34,16 +37,22 @@ def _quantise(rows, scale, n, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _squared_error(rows, scale, n):
-    """Sum of squared errors (R,) of rows quantised as in ``_quantise``, in float64."""
-    out = np.zeros(rows.shape[0])
-    for r in range(rows.shape[0]):
+def _squared_error(rows, scale, n, most):
+    """Sum of squared errors (R,) of rows quantised as in ``_quantise``, in float64; of a part where that is beyond
+    ``most`` (R,).
+    """
+    R, K = rows.shape
+    out = np.zeros(R)
+    for r in range(R):
         s = scale[r]
         total = 0.0
-        for k in range(rows.shape[1]):
-            q = min(max(np.rint(rows[r, k] / s), np.float32(-n)), np.float32(n))
-            error = np.float64(rows[r, k]) - np.float64(q) * np.float64(s)
-            total += error * error
+        for first in range(0, K, _PART):
+            for k in range(first, min(first + _PART, K)):
+                q = min(max(np.rint(rows[r, k] / s), np.float32(-n)), np.float32(n))
+                error = np.float64(rows[r, k]) - np.float64(q) * np.float64(s)
+                total += error * error
+            if total > most[r]:
+                break
         out[r] = total
     return out
 
@@ -76,7 +85,13 @@ class _Integer(Format):
 
     def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
         """See ``Format.squared_error``; one pass, nothing packed."""
-        return np.asarray(_squared_error(rows, np.ascontiguousarray(scale), int(self.max_normal)))
+        return self.error_up_to(rows, scale, np.full(len(rows), np.inf))
+
+    def error_up_to(
+        self, rows: NDArray[np.float32], scale: NDArray[np.float32], most: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See ``Format.error_up_to``."""
+        return np.asarray(_squared_error(rows, np.ascontiguousarray(scale), int(self.max_normal), most))
 
 
 @dataclass(frozen=True)

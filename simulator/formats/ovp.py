@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,7 @@ from simulator.errors import EncodingError, UnknownNameError
 from simulator.formats.abfloat import abfloat_magnitudes
 from simulator.formats.base import Encoded, Format, checked_codes, scaled_rows
 from simulator.formats.flint import flint_magnitudes
-from simulator.kernels import njit
+from simulator.formats.pair_kernels import PairTables, decode_pairs, encode_pairs, squared_error_of_pairs
 
 __all__ = ["OutlierFormat", "Ovp4", "Ovp4Flint", "Ovp8", "PairRule", "identifiers"]
 
@@ -29,27 +29,6 @@ OutlierFormat = Literal["e4m3", "e2m5"]
 
 _LARGEST_OUTLIER = 1 << 15
 """Outliers are clipped there, so that a product of two fits int32 (OliVe, section 4.5)."""
-
-
-class PairTables(NamedTuple):
-    """One kind of pair, as the kernels read it.
-
-    Attributes:
-        bits: of one code.
-        boundary: half way between the largest normal and the smallest outlier; a multiple of 1/2.
-        normal_codes: code of the nearest normal of ``[n/2, (n+1)/2)``, from ``-boundary`` to ``boundary``. All points
-            half way between normals are multiples of 1/2, so every such step has one nearest normal.
-        outlier_middles: points half way between the magnitudes of codes 1, 2 ...
-        values: of every packed pair, (4^bits, 2).
-        legal: whether that packed pair can occur.
-    """
-
-    bits: int
-    boundary: float
-    normal_codes: NDArray[np.int64]
-    outlier_middles: NDArray[np.float64]
-    values: NDArray[np.int32]
-    legal: NDArray[np.bool_]
 
 
 def _tables(normals: NDArray[np.int64], outlier_magnitudes: list[int]) -> PairTables:
@@ -62,7 +41,8 @@ def _tables(normals: NDArray[np.int64], outlier_magnitudes: list[int]) -> PairTa
     steps = np.arange(-2 * boundary, 2 * boundary) / 2
     nearest = np.searchsorted((grid[:-1] + grid[1:]) / 2, steps, side="right")
     values, legal = _pair_values(normals, np.concatenate([magnitudes, -magnitudes]), bits)
-    return PairTables(bits, float(boundary), codes[nearest], (ascending[:-1] + ascending[1:]) / 2, values, legal)
+    middles = (ascending[:-1] + ascending[1:]) / 2
+    return PairTables(bits, float(boundary), codes[nearest], grid[nearest].astype(float), middles, values, legal)
 
 
 def _pair_values(
@@ -94,83 +74,6 @@ def _int_tables(bits: int, exp_bits: int, man_bits: int, bias: int) -> PairTable
 def _flint_tables() -> PairTables:
     magnitudes = np.array(flint_magnitudes(3))
     return _tables(np.concatenate([magnitudes, -magnitudes]), abfloat_magnitudes(2, 1, 3))
-
-
-@njit(cache=True, error_model="numpy")
-def _outlier_code(v, bits, middles):
-    """Abfloat code nearest to ``v``; ties toward plus infinity, saturating at both ends."""
-    magnitude = abs(v)
-    low, high = 0, len(middles)
-    while low < high:
-        half = (low + high) // 2
-        if magnitude > middles[half] or (magnitude == middles[half] and v > 0):
-            low = half + 1
-        else:
-            high = half
-    return (low + 1) | (1 << (bits - 1)) if v < 0 else low + 1
-
-
-@njit(cache=True, error_model="numpy")
-def _pair(left, right, keep_left, tables):
-    """Packed pair of two scaled values (float64 of the float32 quotients)."""
-    bits, boundary = tables.bits, tables.boundary
-    left_out, right_out = abs(left) >= boundary, abs(right) >= boundary
-    identifier = 1 << (bits - 1)
-    if left_out and (not right_out or keep_left or abs(left) >= abs(right)):
-        return (_outlier_code(left, bits, tables.outlier_middles) << bits) | identifier
-    if right_out:
-        return (identifier << bits) | _outlier_code(right, bits, tables.outlier_middles)
-    offset = len(tables.normal_codes) // 2
-    high = tables.normal_codes[int(np.floor(2 * left)) + offset]
-    low = tables.normal_codes[int(np.floor(2 * right)) + offset]
-    return (high << bits) | low
-
-
-@njit(cache=True, error_model="numpy")
-def _encode(rows, scale, keep_left, tables, pairs):
-    """Fill ``pairs`` (R, ceil(K/2)) with the packed pairs of rows / scale."""
-    R, K = rows.shape
-    for r in range(R):
-        s = scale[r]
-        for k in range(0, K, 2):
-            right = np.float64(rows[r, k + 1] / s) if k + 1 < K else 0.0
-            pairs[r, k // 2] = _pair(np.float64(rows[r, k] / s), right, keep_left, tables)
-
-
-@njit(cache=True, error_model="numpy")
-def _squared_error(rows, scale, keep_left, tables):
-    """Sum of squared errors (R,) of rows encoded and decoded, in float64."""
-    R, K = rows.shape
-    out = np.zeros(R)
-    for r in range(R):
-        s = scale[r]
-        total = 0.0
-        for k in range(0, K, 2):
-            right = np.float64(rows[r, k + 1] / s) if k + 1 < K else 0.0
-            pair = _pair(np.float64(rows[r, k] / s), right, keep_left, tables)
-            error = np.float64(rows[r, k]) - tables.values[pair, 0] * np.float64(s)
-            total += error * error
-            if k + 1 < K:
-                error = np.float64(rows[r, k + 1]) - tables.values[pair, 1] * np.float64(s)
-                total += error * error
-        out[r] = total
-    return out
-
-
-@njit(cache=True)
-def _decode(pairs, values, legal, out):
-    """Fill ``out`` (R, K) and return the flat position of the first illegal pair, or -1."""
-    R, P = pairs.shape
-    K = out.shape[1]
-    for r in range(R):
-        for p in range(P):
-            pair = pairs[r, p]
-            if not legal[pair]:
-                return r * P + p
-            out[r, 2 * p] = values[pair, 0]
-            if 2 * p + 1 < K:
-                out[r, 2 * p + 1] = values[pair, 1]
-    return -1
 
 
 def identifiers(codes: NDArray[np.uint8], bits: int) -> NDArray[np.bool_]:
@@ -205,7 +108,7 @@ class _Ovp(Format):
         """See ``Format.encode``; an odd length is padded with one zero, pairs never straddle rows."""
         lead, rows, per_row = scaled_rows(x, scale)
         pairs = np.empty((len(rows), (rows.shape[1] + 1) // 2), self._pair_type.newbyteorder("="))
-        _encode(rows, per_row, self.pair_rule == "left", self.tables, pairs)
+        encode_pairs(rows, per_row, self.pair_rule == "left", self.tables, pairs)
         return pairs.astype(self._pair_type, copy=False).view(np.uint8).reshape(*lead, -1)
 
     def decode(self, codes: NDArray[np.uint8], length: int) -> NDArray[np.int32]:
@@ -213,7 +116,7 @@ class _Ovp(Format):
         rows = checked_codes(codes, self.packed_bytes(length), self.name)
         pairs = rows.view(self._pair_type).astype(self._pair_type.newbyteorder("="), copy=False)
         out = np.empty((len(rows), length), np.int32)
-        bad = _decode(pairs, self.tables.values, self.tables.legal, out)
+        bad = decode_pairs(pairs, self.tables.values, self.tables.legal, out)
         if bad >= 0:
             first = bad * self._pair_type.itemsize
             where = tuple(int(i) for i in np.unravel_index(first, codes.shape))
@@ -221,8 +124,15 @@ class _Ovp(Format):
         return out.reshape(*codes.shape[:-1], length)
 
     def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
-        """See ``Format.squared_error``; one pass, nothing packed."""
-        return np.asarray(_squared_error(rows, np.ascontiguousarray(scale), self.pair_rule == "left", self.tables))
+        """See ``Format.squared_error``; nothing packed."""
+        return self.error_up_to(rows, scale, np.full(len(rows), np.inf))
+
+    def error_up_to(
+        self, rows: NDArray[np.float32], scale: NDArray[np.float32], most: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See ``Format.error_up_to``."""
+        left = self.pair_rule == "left"
+        return np.asarray(squared_error_of_pairs(rows, np.ascontiguousarray(scale), left, self.tables, most))
 
     def census(self, operand: Encoded) -> dict[str, int]:
         """Outliers stored: as many as there are identifiers, each in the place of a victim or of padding."""
