@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import ml_dtypes
@@ -14,10 +15,14 @@ from hypothesis import strategies as st
 
 import simulator as sim
 from simulator import formats
+from simulator.datapath.gobo import Gobo
+from simulator.datapath.remembered import lists_of
 from simulator.errors import ConfigError, TraceError
 from simulator.formats import gobo
-from simulator.formats.streamed import Whole, nth_largest_magnitude
+from simulator.formats.olaccel import OlAccel4
+from simulator.formats.streamed import Whole, knows_of, nth_largest_magnitude
 from simulator.study.building import build
+from simulator.study.drawn import Drawn
 from simulator.study.evaluate import evaluate
 from simulator.study.judged import MEMORY
 from simulator.study.operands import encode, marks
@@ -42,6 +47,8 @@ FORMATS = [
 LISTS = ("outlier_position", "outlier_column", "wide_block")
 DEPENDENT = ["gobo_array", "gobo_dram_systolic", "olaccel_systolic", "llm_int8_systolic", "biscaled_systolic"]
 OTHERS = ["int8_systolic", "fp16_systolic", "mxfp4_systolic", "rtx2080ti_gobo"]
+SELECTED = ["olive_systolic", "ant_systolic", "adaptivfloat_systolic"]
+"""Their encodings choose types, and say what is stored when they have chosen."""
 
 
 class Cut(Whole):
@@ -202,7 +209,7 @@ def run(designs, workload, values, **more):
 
 def test_cycles_bytes_and_energy_are_those_of_checked_values(tmp_path):
     drawn(tmp_path / "t")
-    designs = DEPENDENT + OTHERS
+    designs = DEPENDENT + OTHERS + SELECTED
     for checked, counted in zip(
         *(run(designs, str(tmp_path / "t"), values) for values in ("checked", "counted")), strict=True
     ):
@@ -210,6 +217,8 @@ def test_cycles_bytes_and_energy_are_those_of_checked_values(tmp_path):
         assert counted.key != checked.key
         for one, other in zip((checked.row, *checked.layers), (counted.row, *counted.layers), strict=True):
             judged = {"sqnr_db", "sqnr_quantisation_db", "sqnr_arithmetic_db", "exact"}
+            if one["design"] in SELECTED:
+                judged |= {"act_bits_per_value", "weight_bits_per_value"}
             assert {k: v for k, v in one.items() if k not in judged and v == v} == {
                 k: v for k, v in other.items() if k not in judged and v == v
             }
@@ -272,6 +281,83 @@ def test_marks_of_a_datapath_are_what_its_costs_see(name):
         ):
             assert set(one.extras) == set(two.extras)
             assert all(np.array_equal(one.extras[key], two.extras[key]) for key in one.extras)
+
+
+@dataclass(frozen=True)
+class _Clipped(Gobo):
+    """Encodes otherwise than its formats."""
+
+    def encode(self, act, weight, *how):
+        return super().encode(act, np.clip(weight, -2, 2), *how)
+
+
+@dataclass(frozen=True)
+class _Curious(Gobo):
+    """Looks at more."""
+
+    def seen_by_costs(self, act, weight):
+        return act, lists_of(weight, "outlier_position", "outlier_value")
+
+
+@dataclass(frozen=True)
+class _Half(OlAccel4):
+    """Lists the outliers of half the values."""
+
+    def encode_operand(self, x, granularity, method):
+        return super().encode_operand(np.asarray(x) * 0.5, granularity, method)
+
+
+@pytest.mark.parametrize("kind", [_Clipped, _Curious])
+def test_who_encodes_otherwise_is_asked_to_encode(kind):
+    design = build(sim.load_design("gobo_array")).design
+    act, weight = tensors("floats", (1, 9, 64), 1), tensors("wide", (1, 33, 64), 2)
+    (whole,), (found,) = encode(design, kind(), act, weight), marks(design, kind(), Cut(act), Cut(weight))
+    for one, two in zip(kind().seen_by_costs(*whole), kind().seen_by_costs(*found), strict=True):
+        assert set(one.extras) == set(two.extras)
+        assert all(np.array_equal(one.extras[key], two.extras[key]) for key in one.extras)
+
+
+def test_what_a_format_says_of_marks_is_not_inherited_by_one_that_encodes_otherwise():
+    assert knows_of(OlAccel4, "marks_operand", "encode_operand")
+    assert not knows_of(_Half, "marks_operand", "encode_operand")
+
+
+def test_a_list_of_kernels_reads_what_it_asks_for(tmp_path, monkeypatch):
+    drawn(tmp_path / "t")
+    monkeypatch.setattr(Trace, "load_side", lambda *_: pytest.fail("loaded"))
+    design = {"extends": "rtx2080ti_int8", "name": "listed", "kernels": "int8_matmul"}
+    (result,) = run([design], str(tmp_path / "t"), "counted")
+    assert not result.failure
+
+
+def test_of_what_is_drawn_only_that_side_is(monkeypatch):
+    sides = []
+    side = Drawn.side
+    monkeypatch.setattr(Drawn, "side", lambda how, op, which: sides.append(which) or side(how, op, which))
+    workload = {"name": "d", "statistics": {"weights": "N()", "activations": "N()"}}
+    workload |= {"gemms": [{"name": "x", "M": 30, "N": 50, "K": 70}]}
+    for design, expected in (("int8_systolic", set()), ("gobo_array", {1}), ("llm_int8_systolic", {0})):
+        sides.clear()
+        run([design], workload, "counted")
+        assert set(sides) == expected
+
+
+def test_what_needs_results_is_refused():
+    asked = {"name": "s", "designs": ["int8_systolic"], "workloads": ["minilm-l6-sample"], "values": "counted"}
+    with pytest.raises(ConfigError, match=r"constraints.*'sqnr_db' needs results, which values: counted does not"):
+        read_study(asked | {"constraints": ["sqnr_db > 10"]}, {})
+    objectives = {"objectives": ["latency_s", "sqnr_db"], "points": 4}
+    with pytest.raises(ConfigError, match=r"'sqnr_db' needs results"):
+        read_study(asked | {"sweep": {"array.rows": [8, 16]}, "search": {"method": "random"} | objectives}, {})
+
+
+def test_a_page_says_that_values_were_counted(tmp_path):
+    drawn(tmp_path / "t")
+    asked = {"name": "s", "designs": ["gobo_array"], "workloads": [str(tmp_path / "t")], "values": "counted"}
+    sim.run_study(asked, out=tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "Tensors were counted, no product was computed." in page
+    assert "(values: counted): no product was computed or held to the reference" in page
 
 
 @pytest.mark.parametrize("name", ["gobo4", "olaccel4", "llm_int8"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
@@ -109,6 +110,16 @@ class Study(Record):
     def _registers_have_values(self) -> Study:
         if self.values == "counted" and self.fidelity == "pe_array":
             raise FieldError(("values",), "fidelity: pe_array computes every value; say checked, or another fidelity")
+        return self
+
+    @model_validator(mode="after")
+    def _judged_values_are_computed(self) -> Study:
+        asked = [(("constraints", place), text) for place, text in enumerate(self.constraints)]
+        if self.search is not None:
+            asked += [(("search", "objectives", i), str(one)) for i, one in enumerate(self.search.objectives or ())]
+        for where, text in asked:
+            if self.values == "counted" and (found := re.search(r"\b(sqnr\w*|exact)\b", text)):
+                raise FieldError(where, f"'{found[0]}' needs results, which values: counted does not compute")
         return self
 
     @model_validator(mode="after")

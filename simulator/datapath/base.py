@@ -16,7 +16,7 @@ from simulator.datapath.remembered import Remembered
 from simulator.datapath.width import Width
 from simulator.formats import Encoded, Format, Granularity, TensorEncoding
 from simulator.formats.base import Calibration
-from simulator.formats.streamed import Streamed, unread
+from simulator.formats.streamed import Streamed, knows_of, unread
 from simulator.kernels import njit
 
 __all__ = ["Accumulation", "Datapath", "Gate", "Lane", "Operand"]
@@ -99,7 +99,12 @@ def _marks(
 ) -> list[Encoded]:
     """Of each GEMM's operand; unread where nothing is looked at and its size is that of its shape."""
     if looked_at or not isinstance(encoding, Format):
-        return encoding.marks_operand(x, granularity, method)
+        known = knows_of(type(encoding), "marks_operand", "encode_operand")
+        return (
+            encoding.marks_operand(x, granularity, method)
+            if known
+            else TensorEncoding.marks_operand(encoding, x, granularity, method)
+        )
     count, rows, K = x.shape
     return [Encoded(unread(rows, 0), np.ones((), np.float32), K)] * count
 
@@ -172,7 +177,7 @@ class Datapath(Remembered, OnTensorCores, ABC):
         """What costs look at of both operands of each GEMM, as ``looks_at`` says and ``encode`` would make it, without
         encoding where formats can do without. Raises: as ``encode``, and as ``Streamed.blocks``.
         """
-        if self.looks_at is None:
+        if self.looks_at is None or not knows_of(type(self), "looks_at", "encode", "seen_by_costs"):
             return self.encode(act.whole(), weight.whole(), granularity, calibration)
         acts = _marks(self.act_format, act, self.looks_at[0], granularity[0], calibration[0])
         weights = _marks(self.weight_format, weight, self.looks_at[1], granularity[1], calibration[1])

@@ -267,10 +267,10 @@ class _Gobo(TensorEncoding):
         count, rows, K = x.shape
         self._require_coordinates(rows * K)
         bounds = [self._bounds(*moments) for moments in _moments(x)]
-        found: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
+        found: list[list[NDArray[np.uint32]]] = [[] for _ in range(count)]
         for block in x.blocks():
-            found[block[0]].append(beyond(block, *bounds[block[0]]))
-        return [self._marked(np.concatenate(parts).astype(np.uint32), rows, K) for parts in found]
+            found[block[0]].append(beyond(block, *bounds[block[0]]).astype(np.uint32))
+        return [self._marked(np.concatenate(parts), rows, K) for parts in found]
 
     def _marked(self, position: NDArray[np.uint32], rows: int, K: int) -> Encoded:
         return Encoded(unread(rows, self._packed_bytes(K)), np.ones((), np.float32), K, {"outlier_position": position})

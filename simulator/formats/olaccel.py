@@ -95,7 +95,7 @@ class OlAccel4(TensorEncoding):
     def _listed(self, x: Streamed) -> list[NDArray[np.uint32]]:
         """``_largest`` of a tensor that is read in blocks: positions in each GEMM's operand."""
         wanted = int(Fraction(str(self.outlier_share)) * math.prod(x.shape))
-        found: list[list[NDArray[np.int64]]] = [[np.empty(0, np.int64)] for _ in range(x.shape[0])]
+        found: list[list[NDArray[np.uint32]]] = [[np.empty(0, np.uint32)] for _ in range(x.shape[0])]
         if wanted:
             threshold, above = nth_largest_magnitude(x, wanted)
             equals, inside = (
@@ -105,9 +105,9 @@ class OlAccel4(TensorEncoding):
             for gemm, first, values in x.blocks():
                 at = beyond((gemm, first, values), -inside, inside)
                 equal = np.abs(values.reshape(-1)[at - first * x.shape[2]]) == threshold
-                found[gemm].append(at[~equal | (np.cumsum(equal) <= equals)])
+                found[gemm].append(at[~equal | (np.cumsum(equal) <= equals)].astype(np.uint32))
                 equals = max(0, equals - int(equal.sum()))
-        return [np.concatenate(parts).astype(np.uint32) for parts in found]
+        return [np.concatenate(parts) for parts in found]
 
     def _require_positions(self, values: int) -> None:
         if values > 1 << 32:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simulator.kernels import njit
 
-__all__ = ["Block", "Streamed", "Whole", "beyond", "nth_largest_magnitude", "unread"]
+__all__ = ["Block", "Streamed", "Whole", "beyond", "knows_of", "nth_largest_magnitude", "unread"]
 
 _CHUNK = 64
 """Values that are compared at once, before any of them is looked at alone."""
@@ -61,6 +61,14 @@ class Whole:
     def whole(self) -> NDArray[np.float32]:
         """See ``Streamed``."""
         return self.tensor
+
+
+def knows_of(kind: type, told: str, *decided_by: str) -> bool:
+    """Whether what class ``kind`` says in ``told`` was written knowing the methods that decide: none of these is defined
+    by a class that only inherits it.
+    """
+    owner = {name: next(base for base in kind.__mro__ if name in vars(base)) for name in (told, *decided_by)}
+    return all(issubclass(owner[told], owner[name]) for name in decided_by)
 
 
 def unread(rows: int, packed_bytes: int) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ def headline_cards(results: pd.DataFrame, layers: pd.DataFrame, manifest: dict[s
     good = results[usable(results)]
     compared = baseline in set(good["design"]) and good["design"].nunique() > 1
     first = _over(good, str(baseline)) if compared else _absolute(good)
-    return [*first, _exact_card(results), _scope_card(results, layers, manifest)]
+    return [*first, _exact_card(results, _is_counted(manifest)), _scope_card(results, layers, manifest)]
 
 
 def _over(results: pd.DataFrame, baseline: str) -> list[Card]:
@@ -79,11 +79,17 @@ def _accuracy(results: pd.DataFrame, row: pd.Series) -> str:
     return f"; SQNR {'' if len(known) == 1 else 'at least '}{min(known):.1f}\u00a0dB"
 
 
-def _exact_card(results: pd.DataFrame) -> Card:
+def _is_counted(manifest: dict[str, Any]) -> bool:
+    """Whether a study asked for no values."""
+    return bool(manifest.get("study_resolved", {}).get("values") == "counted")
+
+
+def _exact_card(results: pd.DataFrame, counted: bool) -> Card:
     label = "Every value equals the exact reference"
     exact, checked, known = exactness(results)
     if not checked:
-        return Card(label, "not checked", "No result carries tensors: shapes only.")
+        why = "Tensors were counted, no product was computed" if counted else "No result carries tensors: shapes only"
+        return Card(label, "not checked", f"{why}.")
     scope = plural(checked, "result") + (
         " checked" if checked == known else f" checked of {known:,}; the rest are shapes"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +37,16 @@ class Drawn:
 
         Raises: TraceError if one is too large to draw.
         """
+        return self.side(op, 0), self.side(op, 1)
+
+    def side(self, op: Op, side: Literal[0, 1]) -> NDArray[np.float32]:
+        """One of them. Raises: as ``tensors``."""
         largest = op.count * max(op.M, op.N) * op.K
         if largest > MOST_VALUES:
             raise TraceError(f"op '{op.name}': an operand of {largest:,} values is too large to draw")
-        recipes = (self.activations, self.activations if op.kind == "bmm" else self.weights)
-        a, w = (
-            draw(recipe, (op.count, rows, op.K), np.random.default_rng([self.seed, zlib.crc32(op.name.encode()), side]))
-            for side, (recipe, rows) in enumerate(zip(recipes, (op.M, op.N), strict=True))
-        )
-        return a, w
+        recipe = self.weights if side == 1 and op.kind != "bmm" else self.activations
+        rng = np.random.default_rng([self.seed, zlib.crc32(op.name.encode()), side])
+        return draw(recipe, (op.count, op.N if side else op.M, op.K), rng)
 
 
 def drawn_from(name: str, activations: str | None, weights: str | None, seed: int) -> Drawn:

@@ -9,7 +9,7 @@ let go as soon as an op is judged.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -85,8 +85,10 @@ def is_judged_alone(fidelity: Fidelity) -> bool:
 def costs_know_values(hardware: Hardware) -> bool:
     """Whether cycles or counts may depend on values."""
     kind = type(hardware.datapath)
+    if program_hardware(hardware):
+        return kind.outlier_columns is not Datapath.outlier_columns
     silent = kind.tile_costs is Datapath.tile_costs and kind.kernel_costs is Datapath.kernel_costs
-    return bool(program_hardware(hardware)) or not silent
+    return not silent
 
 
 def judged(hardware: Hardware, op: Op, sums: EdpRun | None, source: TensorSource) -> Judged:
@@ -131,7 +133,7 @@ def _numbers(hardware: Hardware, sums: EdpRun | None) -> tuple[Hashable, ...]:
 
 def _judge(hardware: Hardware, op: Op, sums: EdpRun | None, source: TensorSource) -> Judged:
     if source.counted is not None:
-        return _count(hardware, op, *source.counted())
+        return _count(hardware, op, source.counted)
     act, weight = source.load()
     datapath = hardware.datapath
     operands = encode(hardware.design, datapath, act, weight)
@@ -144,10 +146,10 @@ def _judge(hardware: Hardware, op: Op, sums: EdpRun | None, source: TensorSource
     return Judged(quality, storage, seen)
 
 
-def _count(hardware: Hardware, op: Op, act: Streamed, weight: Streamed) -> Judged:
+def _count(hardware: Hardware, op: Op, operands_of: Callable[[], tuple[Streamed, Streamed]]) -> Judged:
     """What costs look at of the values; neither codes nor results are made unless they cannot be found otherwise."""
     if not costs_know_values(hardware):
         return Judged(None, storage_of(hardware, op, []), ())
-    operands = marks(hardware.design, hardware.datapath, act, weight)
+    operands = marks(hardware.design, hardware.datapath, *operands_of())
     seen = tuple(hardware.datapath.seen_by_costs(*pair) for pair in operands)
     return Judged(None, storage_of(hardware, op, operands), seen)

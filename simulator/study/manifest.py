@@ -109,7 +109,9 @@ def _left_out(study: Study) -> list[str]:
 def _counted(points: Sequence[Point]) -> list[str]:
     """That values were looked at, and not computed with."""
     names = ", ".join(dict.fromkeys(p.workload.name for p in points if p.workload.counted))
-    said = "no product was computed or held to the reference; where outliers are was found in the tensors"
+    said = (
+        "no product was computed or held to the reference; outliers that decide a cost were looked for in the tensors"
+    )
     return [f"{names} (values: counted): {said}."] if names else []
 
 

@@ -190,7 +190,7 @@ def _require_all_macs(op: Op, counts: Counts) -> None:
 def timing_of(
     hardware: Hardware,
     op: Op,
-    tensors: tuple[ArrayLike, ArrayLike] | None = None,
+    tensors: TensorSource | None = None,
     *,
     fidelity: Fidelity = "pipeline",
     seed: int = 0,
@@ -198,16 +198,15 @@ def timing_of(
     """What the op's first GEMM runs, the timing of each of its phases, and the cycles of all GEMMs.
 
     Args:
-        tensors: as for ``simulate_op``; encoded only where time depends on them.
+        tensors: of which what time depends on is looked for.
     """
     hardware = hardware.for_op(op)
     if program_hardware(hardware):
         where = hardware.design.where("kernels")
         raise ConfigError(f"{where}: a timeline shows the tiles of one kernel, not those of a list; take kernels out")
     plan = plan_op(hardware, op)
-    known: Sequence[tuple[Encoded | None, Encoded | None]] = [(None, None)] * op.count
-    if tensors is not None and hardware.datapath.assumed_distribution:
-        known = encode(hardware.design, hardware.datapath, *tensors)
+    found = judged(hardware, op, _sums(plan), tensors).operands if tensors is not None else ()
+    known: Sequence[tuple[Encoded | None, Encoded | None]] = found or [(None, None)] * op.count
     first, phases, timing, _ = _costs(hardware, op, plan, known, fidelity, seed)
     return first, phases, timing.total_cycles
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from simulator.config.overlays import Overlay
 from simulator.config.study import Steps, Values
 from simulator.config.workload import RUN_FIELDS, WorkloadSpec
 from simulator.errors import ConfigError, OlivineError, UnknownNameError, WorkloadError
-from simulator.formats.streamed import Block, Streamed, Whole
+from simulator.formats.streamed import Block, Streamed
 from simulator.resources import shipped_dir, shipped_names
 from simulator.study.drawn import Drawn, drawn_from
 from simulator.workload import Op, Pass, listed, load_workload, steps_of
@@ -72,6 +72,28 @@ class _OfTrace:
 
 
 @dataclass(frozen=True)
+class _OfDraw:
+    """One operand of an op that is drawn, as ``Streamed``."""
+
+    drawn: Drawn
+    op: Op
+    side: Literal[0, 1]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(count, rows, K)."""
+        return self.op.count, self.op.N if self.side else self.op.M, self.op.K
+
+    def blocks(self) -> Iterator[Block]:
+        """A GEMM at a time; all of them are drawn together."""
+        yield from ((gemm, 0, values) for gemm, values in enumerate(self.whole()))
+
+    def whole(self) -> NDArray[np.float32]:
+        """See ``Drawn.side``."""
+        return self.drawn.side(self.op, self.side)
+
+
+@dataclass(frozen=True)
 class Workload:
     """Ordered ops and passes, and the trace that holds the ops' tensors if there is one.
 
@@ -118,12 +140,12 @@ class Workload:
         load = lambda: cast(Tensors, self.tensors(index))  # noqa: E731
         if not self.counted:
             return TensorSource((stamp, step), load)
-        return TensorSource((stamp, step, "counted"), load, lambda: self._streamed(step, load))
+        return TensorSource((stamp, step, "counted"), load, lambda: self._streamed(step))
 
-    def _streamed(self, op: Op, load: Callable[[], Tensors]) -> tuple[Streamed, Streamed]:
-        if self.trace is None:
-            act, weight = map(Whole, load())
-            return act, weight
+    def _streamed(self, op: Op) -> tuple[Streamed, Streamed]:
+        if self.drawn is not None:
+            return _OfDraw(self.drawn, op, 0), _OfDraw(self.drawn, op, 1)
+        assert self.trace is not None, "its ops have tensors"
         return _OfTrace(self.trace, op, "a"), _OfTrace(self.trace, op, "w")
 
     @property
