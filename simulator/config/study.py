@@ -114,7 +114,9 @@ class Study(Record):
 
     @model_validator(mode="after")
     def _judged_values_are_computed(self) -> Study:
-        asked = [(("constraints", place), text) for place, text in enumerate(self.constraints)]
+        asked: list[tuple[tuple[str | int, ...], str]] = [
+            (("constraints", place), text) for place, text in enumerate(self.constraints)
+        ]
         if self.search is not None:
             asked += [(("search", "objectives", i), str(one)) for i, one in enumerate(self.search.objectives or ())]
         for where, text in asked:

@@ -100,11 +100,9 @@ def _marks(
     """Of each GEMM's operand; unread where nothing is looked at and its size is that of its shape."""
     if looked_at or not isinstance(encoding, Format):
         known = knows_of(type(encoding), "marks_operand", "encode_operand")
-        return (
-            encoding.marks_operand(x, granularity, method)
-            if known
-            else TensorEncoding.marks_operand(encoding, x, granularity, method)
-        )
+        if not known:
+            return TensorEncoding.marks_operand(encoding, x, granularity, method)
+        return encoding.marks_operand(x, granularity, method)
     count, rows, K = x.shape
     return [Encoded(unread(rows, 0), np.ones((), np.float32), K)] * count
 
