@@ -64,8 +64,9 @@ class Whole:
 
 
 def knows_of(kind: type, told: str, *decided_by: str) -> bool:
-    """Whether what class ``kind`` says in ``told`` was written knowing the methods that decide: each comes from the class
-    that says it, or from one above.
+    """Whether what class ``kind`` says in ``told`` was written knowing the methods that decide.
+
+    It was if each of these comes from the class that says it, or from one above.
     """
     owner = {name: next(base for base in kind.__mro__ if name in vars(base)) for name in (told, *decided_by)}
     return all(issubclass(owner[told], owner[name]) for name in decided_by)
