@@ -53,7 +53,7 @@ def streamed(rounds: int) -> list[Line]:
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         trace = Path(TRACE) if TRACE else _drawn(Path(scratch))
-        layers = sum(op.name.endswith("fc1") for op in open_trace(trace).ops)
+        layers = sum(op.count for op in open_trace(trace).ops if op.name.startswith("fc1"))
         size = sum(path.stat().st_size for path in trace.glob("*.safetensors")) / 1e9
         for how, what in (("load", "loaded and checked"), *((d, f"counted, {d}") for d in STREAMED)):
             ours, plain = alternately(rounds, lambda how=how: _ran(how, trace), lambda: _ran("read", trace))

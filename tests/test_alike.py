@@ -122,6 +122,11 @@ def test_points_that_do_not_fit_are_left_to_say_so_alone():
     assert (ran, failed) == (3, 1)
 
 
+def test_an_op_too_large_for_any_array_is_refused_as_it_is_alone():
+    long = {"name": "long", "gemms": [{"name": "x", "M": 1, "N": 1, "K": 1 << 25}]}
+    assert compared(opened(workloads=[long], sweep={"array.rows": [8, 16]}), 2) == (0, 2)
+
+
 def test_a_broken_law_is_told_of_the_point_that_breaks_it(monkeypatch):
     """Run at once, a group that is wrong has no rows; each of its points is then run alone."""
     points = opened(workloads=["bert_tiny"], sweep={"array.rows": [8, 16, 32]})

@@ -10,7 +10,7 @@ from simulator.datapath.olaccel import OlAccel
 from simulator.errors import ConservationError
 from simulator.study import judged as judging
 from simulator.study import quality
-from simulator.study.alike import alike_rows, valued
+from simulator.study.alike import alike_rows, groups, products, valued
 from simulator.study.evaluate import evaluate
 from simulator.study.points import Points
 from tests.test_alike import AXES, DEPEND_ON_VALUES, PADS, SYSTOLIC, alone, can_be_built, compared, opened, same
@@ -135,6 +135,23 @@ def test_a_broken_law_of_traced_products_is_told(monkeypatch):
     for result in results:
         assert result.failure is None
         assert "cycles by cause sum to" in result.note
+
+
+def test_options_without_a_hash_are_left_to_each_point_alone(monkeypatch):
+    monkeypatch.setattr(groups, "numbers_of", lambda hardware: ["no hash"])
+    points = small()
+    with points.remembering():
+        assert not alike_rows({i: points.point(i) for i in points.indices()}, "pipeline", 0)
+
+
+def test_what_costs_look_at_is_let_go_op_by_op(monkeypatch):
+    kept, whole = [], products.valued_op
+    monkeypatch.setattr(products, "valued_op", lambda *given: kept.append(given[3]) or whole(*given))
+    points = small()
+    with points.remembering():
+        assert len(alike_rows({i: points.point(i) for i in points.indices()}, "pipeline", 0)) == 3
+    assert kept
+    assert not any(known.operands for known in kept)
 
 
 def test_tensors_that_cannot_be_had_fail_point_by_point():

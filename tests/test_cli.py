@@ -535,7 +535,17 @@ def test_verify_of_an_inexact_datapath_exits_1(monkeypatch):
     assert "Traceback" not in err
 
 
-def test_a_run_of_an_inexact_datapath_exits_1_then_and_later(monkeypatch, undrawn, tmp_path):
+@pytest.fixture
+def forgetful():
+    """Nothing is known of tensors that were met before, nor afterwards of these."""
+    from simulator.study.judged import MEMORY
+
+    MEMORY.clear()
+    yield
+    MEMORY.clear()
+
+
+def test_a_run_of_an_inexact_datapath_exits_1_then_and_later(monkeypatch, undrawn, forgetful, tmp_path):
     from simulator.datapath.int_mac import IntMac
 
     monkeypatch.setattr(

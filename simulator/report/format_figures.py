@@ -91,10 +91,6 @@ def histogram_figure(statistics: Sequence[dict[str, Any]], edges: Sequence[float
     panels[0].legend(loc="upper left", fontsize=6.5)
     figure.supxlabel("value (standard deviations; the last bins hold all beyond)", fontsize=8)
     figure.supylabel("share of values", fontsize=8)
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.execute(figure)
-    figure.set_layout_engine("none")  # the same layout for both files: finding it takes as long as drawing
     return figure
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 
 from simulator.config.study import Fidelity
 from simulator.datapath import Datapath
 from simulator.engine import IdealDram
+from simulator.errors import WorkloadError
 from simulator.study.judged import numbers_of
+from simulator.study.planning import require_feasible_op
 from simulator.study.point import Point
 from simulator.study.programs import program_hardware
 from simulator.study.systolic import SystolicHardware
@@ -29,7 +32,8 @@ def groups_of(points: Mapping[int, Point], fidelity: Fidelity) -> list[list[int]
         if id(workload) not in fit:
             fit[id(workload)] = _is_plain(workload)
         if fidelity == "pipeline" and fit[id(workload)] and _is_plain_hardware(point):
-            groups.setdefault(kind_of(point), []).append(name)
+            with suppress(TypeError):  # options of a datapath from elsewhere without a hash
+                groups.setdefault(kind_of(point), []).append(name)
     return list(groups.values())
 
 
@@ -41,8 +45,16 @@ def systolic(point: Point) -> SystolicHardware:
 
 
 def _is_plain(workload: Workload) -> bool:
-    """Whether its counts are exact as integers of 64 bits."""
-    return 0 < sum(step.macs for step in workload.steps if isinstance(step, Op)) <= _MOST_MACS
+    """Whether its counts are exact as integers of 64 bits, and no op is refused for its size."""
+    ops = workload.ops
+    return 0 < sum(op.macs for op in ops) <= _MOST_MACS and all(map(_is_feasible, ops))
+
+
+def _is_feasible(op: Op) -> bool:
+    with suppress(WorkloadError):
+        require_feasible_op(op)
+        return True
+    return False
 
 
 def _is_plain_hardware(point: Point) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +54,11 @@ class Products:
             return
         assert isinstance(step, Op), "passes have no tensors"
         hardware = systolic(self._first)
-        known = self._known[place] = judged(hardware, step, None, source)
+        known = judged(hardware, step, None, source)
+        self._known[place] = replace(known, operands=())  # what costs look at is let go op by op
         if known.quality and known.quality.mismatch:
             self.fit[:] = False  # each tells it by its own name
-        elif not costs_follow_from_shapes(hardware.datapath):
+        elif known.operands and not costs_follow_from_shapes(hardware.datapath):
             wanted = np.flatnonzero(self.fit).tolist()
             each = self._each[place] = timed_of_each(self._many, step, self._batch(step), wanted, known)
             self.fit &= each.fit

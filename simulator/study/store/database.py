@@ -117,11 +117,11 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     Raises: sqlite3.Error; OutputError as ``open_to_write``.
     """
     log, journal = (path.with_name(path.name + end) for end in ("-wal", "-journal"))
-    undone = journal.exists() and os.access(
-        path, os.W_OK
-    )  # a run was killed at its begin or end: reading rolls it back
+    # a journal: a run was killed at its begin or end, and who may write rolls that back
+    undone = journal.exists() and os.access(path, os.W_OK)
     where = path.absolute().as_uri() + ("?mode=rw" if undone else "?mode=ro")
-    if not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size):
+    in_use = journal.exists() or (log.exists() and log.stat().st_size)
+    if not os.access(path.parent, os.W_OK) and not in_use:
         where += "&immutable=1"  # a store left in write-ahead mode and then made read-only: nobody writes
     db = sqlite3.connect(where, uri=True, timeout=PATIENCE_S, isolation_level=None)
     try:
