@@ -60,7 +60,7 @@ def test_rows_of_every_systolic_design_on_drawn_tensors(design):
     assert ran > of / 4
 
 
-@pytest.mark.parametrize("design", ["llm_int8_systolic", "olaccel_systolic"])
+@pytest.mark.parametrize("design", ["llm_int8_systolic"])
 def test_rows_on_a_trace(design):
     axes = {"array.rows": [16, 33], "memory.dram.bandwidth_gb_s": [4, 64], "clock_mhz": [500, 800]}
     assert compared(opened(designs=[design], workloads=[TRACE], sweep=axes), 3) == (3, 0)

@@ -181,7 +181,7 @@ def test_matmul_is_the_reference_on_anything(which):
     )
 
     @settings(
-        max_examples=400 if which[1] else 2000, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=150 if which[1] else 800, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(data=st.data(), M=st.integers(1, 3), N=st.integers(1, 3), K=st.integers(1, 9))
     def run(data, M, N, K):

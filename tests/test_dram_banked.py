@@ -88,7 +88,7 @@ def traced(dram, *calls):
 # The naive schedulers give the same cycles
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases(), st.integers(0, 8))
 def test_times_and_commands_equal_the_naive_scheduler(case, cut):
     dram, requests = case
@@ -110,7 +110,7 @@ def test_several_dmas_each_have_their_own_bursts_under_way(data, dmas):
     assert sorted(commands) == sorted(expected_commands)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases())
 def test_no_command_breaks_a_rule(case):
     dram, requests = case
@@ -175,7 +175,7 @@ def total_cycles(dram, requests):
     return int(serve(dram, dram.start(), requests)[-1, 1])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases())
 def test_never_faster_than_ideal(case):
     """Nor than the sum of bytes, which is what a bound knows."""
@@ -187,7 +187,7 @@ def test_never_faster_than_ideal(case):
     assert moved == 0 or times[:, 1].max() >= dram.least_cycles(moved)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases(scheduler="in_order"), st.integers(0, 8))
 def test_in_order_calls_one_by_one_are_one_call(case, cut):
     dram, requests = case
@@ -196,7 +196,7 @@ def test_in_order_calls_one_by_one_are_one_call(case, cut):
     np.testing.assert_array_equal(np.concatenate(parts), serve(dram, dram.start(), requests))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases(scheduler="in_order"), st.integers(1, 5))
 def test_a_faster_clock_never_costs_time_when_all_is_there(case, faster):
     dram, requests = case
@@ -214,7 +214,7 @@ def test_a_faster_clock_may_meet_a_refresh_that_a_slower_one_missed():
     assert total_cycles(fast, reads) > 136
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases())
 def test_counters_add_up(case):
     dram, requests = case
@@ -243,7 +243,7 @@ def test_addresses_fill_every_row_of_every_bank_once(address_map):
 # FR-FCFS
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases(scheduler="fr_fcfs", age_cap=0))
 def test_a_controller_that_never_overtakes_is_in_order(case):
     dram, requests = case
@@ -292,7 +292,7 @@ def test_nothing_starves(cap):
     assert rows.index(1) == 1 + cap
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases(scheduler="fr_fcfs", channels=1))
 def test_no_burst_waits_longer_than_the_cap_allows(case):
     """Of ``queue_depth`` bursts each is the oldest in turn, and then overtaken ``age_cap`` times at most."""
