@@ -99,8 +99,7 @@ def _marks(
 ) -> list[Encoded]:
     """Of each GEMM's operand; unread where nothing is looked at and its size is that of its shape."""
     if looked_at or not isinstance(encoding, Format):
-        known = knows_of(type(encoding), "marks_operand", "encode_operand")
-        if not known:
+        if not knows_of(type(encoding), "marks_operand", "encode_operand"):
             return TensorEncoding.marks_operand(encoding, x, granularity, method)
         return encoding.marks_operand(x, granularity, method)
     count, rows, K = x.shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import reduce
 from operator import add
 from typing import Any
@@ -42,7 +42,7 @@ def count_point(point: Point, fidelity: Fidelity, seed: int) -> dict[str, Any]:
 
     Raises: ConservationError if MACs are missing.
     """
-    steps, workload, counted = point.workload.steps, replace(point.workload, counted=True), []
+    steps, workload, counted = point.workload.steps, point.workload.with_values("counted"), []
     for index, step in enumerate(steps):
         if isinstance(step, Op):
             counted.append(count_op(point.hardware, step, workload.source(index), fidelity=fidelity, seed=seed))

@@ -63,7 +63,7 @@ def _phases(point: Point, index: int, fidelity: Fidelity, seed: int) -> tuple[li
     steps = point.workload.steps
     step = steps[index]
     if isinstance(step, Op):
-        tensors = replace(point.workload, counted=True).source(index)
+        tensors = point.workload.with_values("counted").source(index)
         plan, timings, cycles = timing_of(point.hardware, step, tensors, fidelity=fidelity, seed=seed)
         return list(zip(plan.phases, timings, strict=True)), step.count // plan.batch, cycles
     tables, timing, _ = time_pass(point.hardware, steps, index, fidelity)

@@ -19,7 +19,7 @@ from simulator.config.overlays import Overlay
 from simulator.config.study import Steps, Values
 from simulator.config.workload import RUN_FIELDS, WorkloadSpec
 from simulator.errors import ConfigError, OlivineError, UnknownNameError, WorkloadError
-from simulator.formats.streamed import Block, Streamed
+from simulator.formats.streamed import Block, Streamed, Whole
 from simulator.resources import shipped_dir, shipped_names
 from simulator.study.drawn import Drawn, drawn_from
 from simulator.workload import Op, Pass, listed, load_workload, steps_of
@@ -86,7 +86,7 @@ class _OfDraw:
 
     def blocks(self) -> Iterator[Block]:
         """A GEMM at a time; all of them are drawn together."""
-        yield from ((gemm, 0, values) for gemm, values in enumerate(self.whole()))
+        return Whole(self.whole()).blocks()
 
     def whole(self) -> NDArray[np.float32]:
         """See ``Drawn.side``."""
