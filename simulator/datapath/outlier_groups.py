@@ -110,23 +110,25 @@ def _count_drawn(uniform, sizes, at_most, out):
 
 @njit(cache=True)
 def _count_known(position, side, group, counts, out):
-    """Outliers by block and step, and the fullest group's beyond the first one, into (blocks, K) each; ``counts``
-    (groups, K) is 0 and is left so.
+    """Outliers by block and step, and the fullest group's beyond the first one, into (blocks, K) each, which are 0;
+    ``counts`` (groups, K) is room.
     """
     listed, more = out
     K = listed.shape[1]
-    at = 0
+    at, begin = 0, 0  # the list, and where the line begins that it has come to
     for block in range(len(listed)):
-        end = at
-        while end < position.size and position[end] < (block + 1) * side * K:
-            line, k = position[end] // K - block * side, position[end] % K
-            counts[line // group, k] += 1
-            listed[block, k] += 1
-            more[block, k] = max(more[block, k], counts[line // group, k] - 1)
-            end += 1
-        for i in range(at, end):
-            counts[(position[i] // K - block * side) // group, position[i] % K] = 0
-        at = end
+        counts[:] = 0
+        for g in range(len(counts)):
+            end = min(block * side + (g + 1) * group, (block + 1) * side) * K
+            mine = counts[g]
+            while at < position.size and position[at] < end:
+                while position[at] >= begin + K:
+                    begin += K
+                mine[position[at] - begin] += 1
+                at += 1
+            for k in range(K):
+                listed[block, k] += mine[k]
+                more[block, k] = max(more[block, k], max(mine[k], np.uint32(1)) - np.uint32(1))
 
 
 @njit(cache=True)
@@ -168,7 +170,7 @@ def waiting_before(act: NDArray[np.uint16], weight: NDArray[np.uint16]) -> NDArr
     Args:
         act, weight: ``GroupedOutliers.more`` at the same steps.
     """
-    return _before_both(_waiting(act, weight))
+    return _before_both(_waiting(np.ascontiguousarray(act), np.ascontiguousarray(weight)))
 
 
 def waiting_held_before(stream: NDArray[np.uint16], held: NDArray[np.uint16]) -> NDArray[np.int64]:

@@ -268,8 +268,8 @@ class _Gobo(TensorEncoding):
         self._require_coordinates(rows * K)
         bounds = [self._bounds(*moments) for moments in _moments(x)]
         found: list[list[NDArray[np.uint32]]] = [[] for _ in range(count)]
-        for block in x.blocks():
-            found[block[0]].append(beyond(block, *bounds[block[0]]).astype(np.uint32))
+        for gemm, first, values in x.blocks():
+            found[gemm].append((beyond(values, *bounds[gemm]) + first * K).astype(np.uint32))
         return [self._marked(np.concatenate(parts), rows, K) for parts in found]
 
     def _marked(self, position: NDArray[np.uint32], rows: int, K: int) -> Encoded:

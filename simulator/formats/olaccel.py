@@ -31,7 +31,8 @@ from simulator.formats.base import (
     operand_tensor,
 )
 from simulator.formats.integer import Int4
-from simulator.formats.streamed import Streamed, beyond, nth_largest_magnitude, unread
+from simulator.formats.largest import largest, largest_read
+from simulator.formats.streamed import Streamed, unread
 
 __all__ = ["OlAccel4"]
 
@@ -66,7 +67,7 @@ class OlAccel4(TensorEncoding):
         """
         tensor = checked_tensor(operand_tensor(x, self.name))
         self._require_positions(tensor[0].size)
-        listed = self._largest(np.abs(tensor))
+        listed = self._largest(tensor)
         body = np.where(listed, np.float32(0), tensor)
         axis = None if granularity == "tensor" else -1
         scale = _BODY.calibrate(body, axis=axis, method=method)
@@ -80,50 +81,30 @@ class OlAccel4(TensorEncoding):
     def encode_like(self, x: ArrayLike, like: Encoded) -> list[Encoded]:
         """See ``TensorEncoding.encode_like``; which values are outliers is the share of these values all the same."""
         tensor = checked_tensor(operand_tensor(x, self.name))
-        listed = self._largest(np.abs(tensor))
+        listed = self._largest(tensor)
         codes = _BODY.encode(np.where(listed, np.float32(0), tensor), like.scale)
         return [self._encoded(*parts, like.scale) for parts in zip(tensor, listed, codes, strict=True)]
 
     def marks_operand(self, x: Streamed, granularity: Granularity, method: Calibration) -> list[Encoded]:
-        """See ``TensorEncoding.marks_operand``; two or three readings, a block in memory."""
+        """See ``TensorEncoding.marks_operand``; one reading or two, a block in memory."""
         _, rows, K = x.shape
         self._require_positions(rows * K)
         scale = np.ones((), np.float32) if granularity == "tensor" else np.broadcast_to(np.float32(1), (rows, 1))
         codes = unread(rows, _BODY.packed_bytes(K))
-        return [Encoded(codes, scale, K, {"outlier_position": found}) for found in self._listed(x)]
-
-    def _listed(self, x: Streamed) -> list[NDArray[np.uint32]]:
-        """``_largest`` of a tensor that is read in blocks: positions in each GEMM's operand."""
-        wanted = int(Fraction(str(self.outlier_share)) * math.prod(x.shape))
-        found: list[list[NDArray[np.uint32]]] = [[np.empty(0, np.uint32)] for _ in range(x.shape[0])]
-        if wanted:
-            threshold, above = nth_largest_magnitude(x, wanted)
-            equals, inside = (
-                wanted - above,
-                0.0 if threshold == 0 else float(np.nextafter(np.float32(threshold), np.float32(0))),
-            )
-            for gemm, first, values in x.blocks():
-                at = beyond((gemm, first, values), -inside, inside)
-                equal = np.abs(values.reshape(-1)[at - first * x.shape[2]]) == threshold
-                found[gemm].append(at[~equal | (np.cumsum(equal) <= equals)].astype(np.uint32))
-                equals = max(0, equals - int(equal.sum()))
-        return [np.concatenate(parts) for parts in found]
+        listed = largest_read(x, self._outliers(x.shape))
+        return [Encoded(codes, scale, K, {"outlier_position": found.astype(np.uint32)}) for found in listed]
 
     def _require_positions(self, values: int) -> None:
         if values > 1 << 32:
             raise EncodingError(f"olaccel4: {values} values in one operand; positions have 32 bits")
 
-    def _largest(self, magnitude: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which values are outliers: the share of largest magnitude, the earlier ones of equals, never a zero."""
-        flat = magnitude.reshape(-1)
-        count = int(Fraction(str(self.outlier_share)) * flat.size)
-        if count == 0:
-            return np.zeros(magnitude.shape, np.bool_)
-        threshold = np.partition(flat, flat.size - count)[flat.size - count]
-        listed = flat > threshold
-        if threshold > 0:
-            listed[np.flatnonzero(flat == threshold)[: count - int(listed.sum())]] = True
-        return listed.reshape(magnitude.shape)
+    def _largest(self, tensor: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which values are outliers."""
+        return largest(np.abs(tensor).reshape(-1), self._outliers(tensor.shape)).reshape(tensor.shape)
+
+    def _outliers(self, shape: tuple[int, ...]) -> int:
+        """Values of a tensor that are listed, unless so many are 0."""
+        return int(Fraction(str(self.outlier_share)) * math.prod(shape))
 
     def _encoded(
         self,

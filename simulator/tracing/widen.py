@@ -14,7 +14,7 @@ __all__ = ["as_float32", "widen"]
 
 _HALF_INFINITY = 0x7C00
 _AT_ONCE = 4096
-"""Values that stay in the first cache for all three passes over them."""
+"""Values that stay in the first cache for both passes over them."""
 
 
 def as_float32(stored: NDArray[Any]) -> tuple[NDArray[np.float32], bool]:
@@ -26,8 +26,7 @@ def as_float32(stored: NDArray[Any]) -> tuple[NDArray[np.float32], bool]:
 def widen(stored: NDArray[Any], out: NDArray[np.float32]) -> bool:
     """``as_float32`` into ``out``; both contiguous and of one shape. Returns: whether all are finite."""
     if stored.dtype == np.float16:
-        flat = out.reshape(-1)
-        return bool(_half(stored.reshape(-1).view(np.uint16), flat.view(np.uint32), flat) < _HALF_INFINITY)
+        return bool(_half(stored.reshape(-1).view(np.uint16), out.reshape(-1).view(np.uint32)) < _HALF_INFINITY)
     if stored.dtype == ml_dtypes.bfloat16:  # the upper half of a float32
         np.left_shift(stored.view(np.uint16), 16, out=out.view(np.uint32), dtype=np.uint32)
     else:
@@ -37,27 +36,22 @@ def widen(stored: NDArray[Any], out: NDArray[np.float32]) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _half(codes, bits, out):
-    """IEEE half precision by integer arithmetic, without a branch; ``bits`` and ``out`` are the same memory. Returns:
-    the code of the largest magnitude.
+def _half(codes, out):
+    """IEEE half precision to the words of float32, without a branch. Returns: the code of the largest magnitude.
 
-    The exponent is biased by 112 more. A subnormal is read with the exponent of 2^-14 and has that taken away again; of
-    an infinity or a NaN the exponent stays the largest.
+    The exponent is biased by 112 more, that of an infinity or a NaN by 224; a subnormal is a whole number of 2^-24.
     """
     largest = np.uint16(0)
     for first in range(0, codes.size, _AT_ONCE):
         end = min(first + _AT_ONCE, codes.size)
-        code, word, value = codes[first:end], bits[first:end], out[first:end]
+        code, word = codes[first:end], out[first:end]
         for i in range(code.size):
-            magnitude = code[i] & np.uint16(0x7FFF)
-            largest = max(largest, magnitude)
-            bias = np.uint32(113 << 23) if magnitude < np.uint16(0x400) else np.uint32(112 << 23)
-            if magnitude >= np.uint16(0x7C00):
-                bias = np.uint32(224 << 23)
-            word[i] = (np.uint32(magnitude) << np.uint32(13)) + bias
+            largest = max(largest, code[i] & np.uint16(0x7FFF))
         for i in range(code.size):
-            small = code[i] & np.uint16(0x7C00) == 0
-            value[i] -= np.float32(2.0**-14) if small else np.float32(0)
-        for i in range(code.size):
-            word[i] |= np.uint32(code[i] & np.uint16(0x8000)) << np.uint32(16)
+            magnitude = np.uint32(code[i] & np.uint16(0x7FFF))
+            bias = np.uint32(224 << 23) if magnitude >= np.uint32(0x7C00) else np.uint32(112 << 23)
+            normal = np.uint32((magnitude << np.uint32(13)) + bias)
+            small = np.float32(np.float32(np.int32(magnitude)) * np.float32(2.0**-24)).view(np.uint32)
+            sign = np.uint32(code[i] & np.uint16(0x8000)) << np.uint32(16)
+            word[i] = (small if magnitude < np.uint32(0x400) else normal) | sign
     return largest
