@@ -667,6 +667,17 @@ def test_mse_tries_the_candidates_of_the_contract_and_the_first_best_wins():
     assert scale.tolist() == [[seen[0]]]
 
 
+def test_mse_asks_a_class_that_changes_the_squared_error_alone():
+    class NearOne(type(formats.get("int4"))):
+        """The error that counts is the distance of the scale from 1."""
+
+        def squared_error(self, rows, scale):
+            return np.abs(scale.astype(np.float64) - 1)
+
+    scale = NearOne().calibrate(np.array([[0.0, 2.0, 4.0]], np.float32))
+    assert abs(scale[0, 0] - 1) < abs(formats.get("int4").calibrate(np.array([[0.0, 2.0, 4.0]], np.float32))[0, 0] - 1)
+
+
 @pytest.mark.kernels
 @pytest.mark.parametrize("name", ["int4", "int8", "ovp4"])
 @pytest.mark.parametrize("magnitude", [1e-45, 1e-38, 3.4e38])

@@ -81,17 +81,6 @@ def _is_outlier(value, mean, sigma, peak, limit):
 
 
 @njit(cache=True)
-def _inner(ordered, mean, sigma, peak, limit):
-    """Bounds [low, high) of the sorted values that are no outliers: the density falls on both sides of the mean."""
-    low, high = 0, ordered.size
-    while low < high and _is_outlier(ordered[low], mean, sigma, peak, limit):
-        low += 1
-    while low < high and _is_outlier(ordered[high - 1], mean, sigma, peak, limit):
-        high -= 1
-    return low, high
-
-
-@njit(cache=True)
 def _float32(place):
     """Float32 numbers in ascending order, by place: 0 is 0, -1 and 1 are the subnormals beside it."""
     word = np.empty(1, np.uint32)
@@ -276,7 +265,7 @@ class _Gobo(TensorEncoding):
         return Encoded(unread(rows, self._packed_bytes(K)), np.ones((), np.float32), K, {"outlier_position": position})
 
     def _bounds(self, mean: float, sigma: float) -> tuple[float, float]:
-        """Least and largest float32 that are no outliers."""
+        """Least and largest float32 that are no outliers: the density falls on both sides of the mean."""
         if sigma == 0:
             return -np.inf, np.inf
         return _bounds(mean, sigma, *self._density(sigma))
@@ -291,8 +280,7 @@ class _Gobo(TensorEncoding):
 
     def _encode(self, rows: NDArray[np.float32]) -> Encoded:
         ordered = np.sort(rows, axis=None)
-        low, high = self._inner(rows, ordered)
-        inner = ordered[low:high]
+        inner = self._inner(rows, ordered)
         centroids, _ = _cluster(inner, 1 << self.bits, _MAX_ROUNDS)
         largest = np.finfo(self._dtype).max
         dictionary = np.clip(centroids, -largest, largest).astype(self._dtype)
@@ -307,12 +295,11 @@ class _Gobo(TensorEncoding):
         extras = {"dictionary": dictionary, "outlier_position": position, "outlier_value": value}
         return Encoded(codes, np.ones((), np.float32), rows.shape[1], extras)
 
-    def _inner(self, rows: NDArray[np.float32], ordered: NDArray[np.float32]) -> tuple[int, int]:
-        """Bounds of the sorted values that are no outliers; a constant tensor has none."""
-        ((mean, sigma),) = _moments(Whole(rows[None]))
-        if sigma == 0:
-            return 0, ordered.size
-        return _inner(ordered, mean, sigma, *self._density(sigma))
+    def _inner(self, rows: NDArray[np.float32], ordered: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Those of the sorted values that are no outliers; a constant tensor has none."""
+        (moments,) = _moments(Whole(rows[None]))
+        low, high = self._bounds(*moments)
+        return ordered[np.searchsorted(ordered, np.float32(low)) : np.searchsorted(ordered, np.float32(high), "right")]
 
     def decode_operand(self, operand: Encoded) -> NDArray[np.float32]:
         """Centroids and outliers, exact float32 (rows, K).

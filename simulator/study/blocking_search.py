@@ -217,7 +217,8 @@ def _run(case, channel, whole, loops, best, most, count, work, tried):
                 first = i
         bound, m, n, k, o = put_off[first]
         count -= 1
-        put_off[first] = put_off[count]
+        for i in range(5):
+            put_off[first, i] = put_off[count, i]
         if bound > (most if most else best.cycles):
             break
         counts = (-(-case.M // m), -(-case.N // n), -(-case.K // k))

@@ -79,12 +79,12 @@ def timed_of_each(
     return found
 
 
-_Cut = tuple[Hashable, int, int, int, int]
+_CutKey = tuple[Hashable, int, int, int, int]
 """What tiles, and what values add to them, depend on: of the hardware; blocks along m, n and k; order of loops."""
 
 
-def _alike_cut(many: Sequence[SystolicHardware], batch: Batch, wanted: Iterable[int]) -> dict[_Cut, list[int]]:
-    cuts: dict[_Cut, list[int]] = {}
+def _alike_cut(many: Sequence[SystolicHardware], batch: Batch, wanted: Iterable[int]) -> dict[_CutKey, list[int]]:
+    cuts: dict[_CutKey, list[int]] = {}
     sizes, orders = batch.sizes.tolist(), batch.order.tolist()
     for place in wanted:
         cuts.setdefault((fixed_of(many[place]), *sizes[place], orders[place]), []).append(place)
