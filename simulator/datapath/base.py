@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -176,8 +177,9 @@ class Datapath(Remembered, OnTensorCores, ABC):
         """
         if self.looks_at is None or not knows_of(type(self), "looks_at", "encode", "seen_by_costs"):
             return self.encode(act.whole(), weight.whole(), granularity, calibration)
-        acts = _marks(self.act_format, act, self.looks_at[0], granularity[0], calibration[0])
-        weights = _marks(self.weight_format, weight, self.looks_at[1], granularity[1], calibration[1])
+        kinds = self.act_format, self.weight_format
+        with ThreadPoolExecutor(2) as pool:  # while one waits for its file, the other is looked through
+            acts, weights = pool.map(_marks, kinds, (act, weight), self.looks_at, granularity, calibration)
         return list(zip(acts, weights, strict=True))
 
     def real(self, accumulators: NDArray[Any], act: Encoded, weight: Encoded) -> NDArray[np.float64]:
