@@ -21,7 +21,7 @@ from simulator.errors import ConfigError, TraceError
 from simulator.formats import gobo
 from simulator.formats.largest import largest, largest_read
 from simulator.formats.olaccel import OlAccel4
-from simulator.formats.streamed import Whole, knows_of
+from simulator.formats.streamed import Whole, beyond, knows_of
 from simulator.study.building import build
 from simulator.study.drawn import Drawn
 from simulator.study.evaluate import evaluate
@@ -83,6 +83,7 @@ def tensors(kind: str, shape: tuple[int, int, int], seed: int) -> np.ndarray:
 KINDS = st.sampled_from(["halves", "floats", "many equal", "zeros", "one value", "sparse", "wide", "large", "tiny"])
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize(("name", "options"), FORMATS, ids=str)
 @settings(deadline=None)  # the first example compiles
 @given(kind=KINDS, count=st.integers(1, 3), rows=st.integers(1, 17), K=st.integers(1, 90), seed=st.integers(0, 99))
@@ -112,6 +113,17 @@ def growing(x: np.ndarray, by: float) -> np.ndarray:
     return (rows * np.geomspace(1, by, len(rows))[:, None]).reshape(x.shape).astype(np.float32)
 
 
+@pytest.mark.kernels
+@pytest.mark.parametrize("share", [0, 0.001, 0.3, 1])
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 12287, 12288, 12544, 12545, 30000])
+def test_what_is_beyond_bounds(size, share):
+    """Also where more are beyond than are found in one go."""
+    values = np.where(np.random.default_rng(size).random(size) < share, 3, 1).astype(np.float32)
+    values[::2] *= -1
+    for low, high, expected in ((-2, 2, np.abs(values) > 2), (-1, 9, values < -1), (-9, 1, values > 1)):
+        assert beyond(values[None], low, high).tolist() == np.flatnonzero(expected).tolist()
+
+
 @settings(deadline=None)  # the first example compiles
 @given(
     kind=KINDS,
@@ -132,10 +144,14 @@ def test_largest_magnitudes(kind, shape, by, data):
 
 @pytest.mark.parametrize(("by", "readings"), [(1, 1), (1e3, 1), (1e-3, 2)], ids=["alike", "growing", "shrinking"])
 def test_largest_magnitudes_are_read_again_only_where_the_first_block_misleads(by, readings):
-    """And what is kept is bounded: twice what is wanted and a block."""
+    """And what is kept is bounded, twice what is wanted and a block, and cut down no oftener than it has grown so."""
     x = Cut(growing(tensors("floats", (2, 200, 256), 5), by))
-    n, most = 1000, []
+    n, most, cuts = 1000, [], []
     original = np.concatenate
+
+    def counted(magnitude, n):
+        cuts.append(n)
+        return largest(magnitude, n)
 
     def concatenated(parts):
         whole = original(parts)
@@ -144,9 +160,11 @@ def test_largest_magnitudes_are_read_again_only_where_the_first_block_misleads(b
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("simulator.formats.largest.np.concatenate", concatenated)
+        patched.setattr("simulator.formats.largest.largest", counted)
         largest_read(x, n)
     assert x.readings == readings
     assert max(most) <= 2 * n + 5 * 256
+    assert len(cuts) <= 40
 
 
 @settings(deadline=None)  # the first example compiles
@@ -161,9 +179,9 @@ def test_bounds_of_gobo_are_those_of_its_density(mean, sigma, limit):
     if low > high:
         assert gobo._is_outlier(np.float32(mean), mean, sigma, peak, limit)
         return
-    for bound, beyond in ((low, -np.inf), (high, np.inf)):
+    for bound, towards in ((low, -np.inf), (high, np.inf)):
         assert not gobo._is_outlier(np.float32(bound), mean, sigma, peak, limit)
-        outside = np.nextafter(np.float32(bound), np.float32(beyond))
+        outside = np.nextafter(np.float32(bound), np.float32(towards))
         assert gobo._is_outlier(outside, mean, sigma, peak, limit)
 
 
@@ -177,6 +195,7 @@ def test_how_often_a_tensor_is_read(name, kind, readings):
     assert x.readings == readings
 
 
+@pytest.mark.kernels
 def test_every_half_and_bfloat16_is_widened_exactly():
     words = np.arange(1 << 16, dtype=np.uint16)
     for stored in (words.view(np.float16), words.view(ml_dtypes.bfloat16)):
@@ -234,6 +253,19 @@ def test_a_nan_is_told_as_loading_tells_it(tmp_path):
     assert "holds nan at (count, row, k) = [1, 7, 3]" in str(reading.value)
     (result,) = run(["gobo_array"], str(tmp_path / "t"), "counted")
     assert str(loading.value) in result.failure.reason
+
+
+def test_of_two_bad_operands_the_activations_are_told(tmp_path):
+    drawn(tmp_path / "t")
+
+    def spoil(values):
+        values["qk.w"][1, 7, 3] = values["qk.a"][1, 2, 3] = np.nan
+
+    replace_shard(tmp_path / "t", spoil)
+    for design in DEPENDENT:
+        (result,) = run([design], str(tmp_path / "t"), "counted")
+        told = "qk.w" if design.startswith("gobo") else "qk.a"
+        assert f"'{told}' holds nan" in result.failure.reason
 
 
 def test_a_shard_that_became_shorter_is_told(tmp_path):

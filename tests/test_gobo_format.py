@@ -313,6 +313,20 @@ def test_layout_and_type_of_the_input_do_not_matter_and_it_is_left_alone(name):
     np.testing.assert_array_equal(x, kept)
 
 
+@every_width
+def test_values_on_the_bounds_are_no_outliers(name, monkeypatch):
+    low, high = np.float32(-0.5), np.float32(2.25)
+    x = np.array(
+        [[np.nextafter(low, np.float32(-9)), low, -0.0, 0.0, high, np.nextafter(high, np.float32(9))]], np.float32
+    )
+    monkeypatch.setattr("simulator.formats.gobo._bounds", lambda *_: (float(low), float(high)))
+    (found,) = formats.get(name).encode_operand(x[None], "tensor", "mse")
+    assert found.extras["outlier_position"].tolist() == [0, 5]
+    monkeypatch.setattr("simulator.formats.gobo._bounds", lambda *_: (np.inf, -np.inf))
+    (found,) = formats.get(name).encode_operand(x[None], "tensor", "mse")
+    assert found.extras["outlier_position"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
 # Complaints
 
 

@@ -227,7 +227,7 @@ ONLY_THE_LOADER = re.compile(
     "model|tokens: missing|power of two|whole (bytes|cycles|part)|fewer than|cannot hold|leave no time|must name each"
     "|missing; |more than capacity|leave one of them out|launches what|may need|goes with|follows from"
     "|matches no|names one pass|steps are named|give after or before|needs (block|rows)|makes no result|larger than"
-    "|moves nothing|neither move|writes one|is one kernel|multiply all"
+    "|moves nothing|neither move|writes one|is one kernel|multiply all|reaches over"
     "|unknown (option|datapath|design|workload|DRAM|kernel list|cost library)|no such file|not among"
 )
 """What complaints say that are about several fields, or about names, which files and plug-ins add to."""

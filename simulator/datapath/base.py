@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -95,12 +96,18 @@ class Lane:
     held_gate: Gate | None = None
 
 
+def _is_streamed(encoding: TensorEncoding) -> bool:
+    """Whether it finds its marks a block at a time, without encoding."""
+    found = type(encoding).marks_operand is not TensorEncoding.marks_operand
+    return found and knows_of(type(encoding), "marks_operand", "encode_operand")
+
+
 def _marks(
     encoding: TensorEncoding, x: Streamed, looked_at: Sequence[str], granularity: Granularity, method: Calibration
 ) -> list[Encoded]:
     """Of each GEMM's operand; unread where nothing is looked at and its size is that of its shape."""
     if looked_at or not isinstance(encoding, Format):
-        if not knows_of(type(encoding), "marks_operand", "encode_operand"):
+        if not _is_streamed(encoding):
             return TensorEncoding.marks_operand(encoding, x, granularity, method)
         return encoding.marks_operand(x, granularity, method)
     count, rows, K = x.shape
@@ -173,14 +180,28 @@ class Datapath(Remembered, OnTensorCores, ABC):
         calibration: tuple[Calibration, Calibration],
     ) -> list[tuple[Encoded, Encoded]]:
         """What costs look at of both operands of each GEMM, as ``looks_at`` says and ``encode`` would make it, without
-        encoding where formats can do without. Raises: as ``encode``, and as ``Streamed.blocks``.
+        encoding where formats can do without: both operands at once, in two threads, if both are streamed.
+
+        Raises: as ``encode``, and as ``Streamed.blocks``; of two errors that of the activations.
         """
         if self.looks_at is None or not knows_of(type(self), "looks_at", "encode", "seen_by_costs"):
             return self.encode(act.whole(), weight.whole(), granularity, calibration)
-        kinds = self.act_format, self.weight_format
-        with ThreadPoolExecutor(2) as pool:  # while one waits for its file, the other is looked through
-            acts, weights = pool.map(_marks, kinds, (act, weight), self.looks_at, granularity, calibration)
-        return list(zip(acts, weights, strict=True))
+        acts, weights = (
+            partial(_marks, *how)
+            for how in zip(
+                (self.act_format, self.weight_format),
+                (act, weight),
+                self.looks_at,
+                granularity,
+                calibration,
+                strict=True,
+            )
+        )
+        if not (all(self.looks_at) and _is_streamed(self.act_format) and _is_streamed(self.weight_format)):
+            return list(zip(acts(), weights(), strict=True))
+        with ThreadPoolExecutor(1) as other:  # while one waits for its file, the other is looked through
+            found = other.submit(weights)
+            return list(zip(acts(), found.result(), strict=True))
 
     def real(self, accumulators: NDArray[Any], act: Encoded, weight: Encoded) -> NDArray[np.float64]:
         """Accumulators (M, N) as real values, float64: times both scales, one multiplication per output."""

@@ -35,7 +35,7 @@ class GroupedOutliers:
         """From a list of coordinates ``line * K + k``, ascending."""
         blocks = -(-lines // side)
         listed, more = np.zeros((blocks, K), np.uint32), np.zeros((blocks, K), np.uint16)
-        counts = np.zeros((-(-min(side, lines) // group), K), np.uint32)
+        counts = np.empty((-(-min(side, lines) // group), K), np.uint32)
         _count_known(position, side, group, counts, (listed, more))
         return cls(listed, more)
 

@@ -270,23 +270,20 @@ class Format(TensorEncoding):
 
         The error of one tensor-wide scale is the sum over the tensor's own rows: groups never straddle rows.
         """
-        own_rows = row_view(x)
+        own_rows, error_of = row_view(x), self.error_up_to
+        if not knows_of(type(self), "error_up_to", "squared_error"):
+
+            def error_of(rows: Any, scale: Any, most: Any) -> NDArray[np.float64]:
+                return self.squared_error(rows, scale)
+
         best, best_error, each = start.copy(), np.full(len(start), np.inf), np.ones(len(own_rows))
         for factor in _CANDIDATES:
             scale = _as_scale(start * factor, self.max_normal)
-            per_row = self._error(own_rows, np.broadcast_to(scale, (len(own_rows),)), best_error * each)
+            per_row = error_of(own_rows, np.broadcast_to(scale, (len(own_rows),)), best_error * each)
             error = per_row if len(rows) == len(own_rows) else per_row.sum(keepdims=True)
             better = error < best_error
             best[better], best_error[better] = start[better] * factor, error[better]
         return best
-
-    def _error(
-        self, rows: NDArray[np.float32], scale: NDArray[np.float32], most: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """``error_up_to``, unless a class changed ``squared_error`` and not that."""
-        if knows_of(type(self), "error_up_to", "squared_error"):
-            return self.error_up_to(rows, scale, most)
-        return self.squared_error(rows, scale)
 
     def squared_error(self, rows: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float64]:
         """Sum of squared errors of each row (R, K) encoded with its scale (R,)."""

@@ -31,7 +31,8 @@ def largest_read(x: Streamed, n: int) -> list[NDArray[np.int64]]:
     ascending; of equals and zeros as ``largest``.
 
     One reading keeps what is above a floor, which is set by the first block. Where fewer than ``n`` are above it,
-    a second reading has none. Never more than ``2 n`` and those of a block are kept.
+    a second reading has none. Never more than ``2 n`` and those of a block are kept, 12 bytes each, and once more while
+    they are cut down to ``n``.
     """
     count, rows, K = x.shape
     if n == 0:
@@ -62,7 +63,9 @@ def _above(x: Streamed, n: int, floor: float | None) -> tuple[NDArray[np.int64],
             kept = largest(some, n)
             places, magnitudes, number = [np.concatenate(places)[kept]], [some[kept]], n
             floor = float(magnitudes[0].min())
-    return np.concatenate(places), np.concatenate(magnitudes), floor or 0.0
+    found = np.concatenate(places)
+    places.clear()  # so that not both are held twice
+    return found, np.concatenate(magnitudes), floor or 0.0
 
 
 def _floor(magnitude: NDArray[np.float32], share: float) -> float:

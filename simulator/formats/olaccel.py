@@ -91,7 +91,7 @@ class OlAccel4(TensorEncoding):
         self._require_positions(rows * K)
         scale = np.ones((), np.float32) if granularity == "tensor" else np.broadcast_to(np.float32(1), (rows, 1))
         codes = unread(rows, _BODY.packed_bytes(K))
-        listed = largest_read(x, self._outliers(x.shape))
+        listed = largest_read(x, self._wanted(x.shape))
         return [Encoded(codes, scale, K, {"outlier_position": found.astype(np.uint32)}) for found in listed]
 
     def _require_positions(self, values: int) -> None:
@@ -99,11 +99,11 @@ class OlAccel4(TensorEncoding):
             raise EncodingError(f"olaccel4: {values} values in one operand; positions have 32 bits")
 
     def _largest(self, tensor: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which values are outliers."""
-        return largest(np.abs(tensor).reshape(-1), self._outliers(tensor.shape)).reshape(tensor.shape)
+        """Which values are outliers; see ``largest``."""
+        return largest(np.abs(tensor).reshape(-1), self._wanted(tensor.shape)).reshape(tensor.shape)
 
-    def _outliers(self, shape: tuple[int, ...]) -> int:
-        """Values of a tensor that are listed, unless so many are 0."""
+    def _wanted(self, shape: tuple[int, ...]) -> int:
+        """How many values of a tensor are listed; fewer where fewer are not 0."""
         return int(Fraction(str(self.outlier_share)) * math.prod(shape))
 
     def _encoded(

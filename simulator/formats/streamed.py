@@ -64,10 +64,10 @@ class Whole:
 def knows_of(kind: type, told: str, *decided_by: str) -> bool:
     """Whether what class ``kind`` says in ``told`` was written knowing the methods that decide.
 
-    It was if each of these comes from the class that says it, or from one above.
+    It was if none of these comes from a class that is asked before the one that says it.
     """
-    owner = {name: next(base for base in kind.__mro__ if name in vars(base)) for name in (told, *decided_by)}
-    return all(issubclass(owner[told], owner[name]) for name in decided_by)
+    place = {name: next(i for i, base in enumerate(kind.__mro__) if name in vars(base)) for name in (told, *decided_by)}
+    return all(place[told] <= place[name] for name in decided_by)
 
 
 def unread(rows: int, packed_bytes: int) -> NDArray[np.uint8]:
@@ -104,7 +104,7 @@ def _beyond(values, bounds, at, flags, out):
             if eights[first // 8]:
                 for i in range(first, first + 8):
                     out[found] = at + i
-                    found += each[i]
+                    found += np.int64(each[i])
         at += _CHUNK
     if at + _CHUNK > values.size:
         while at < values.size and found < out.size:
