@@ -186,17 +186,8 @@ class Datapath(Remembered, OnTensorCores, ABC):
         """
         if self.looks_at is None or not knows_of(type(self), "looks_at", "encode", "seen_by_costs"):
             return self.encode(act.whole(), weight.whole(), granularity, calibration)
-        acts, weights = (
-            partial(_marks, *how)
-            for how in zip(
-                (self.act_format, self.weight_format),
-                (act, weight),
-                self.looks_at,
-                granularity,
-                calibration,
-                strict=True,
-            )
-        )
+        acts = partial(_marks, self.act_format, act, self.looks_at[0], granularity[0], calibration[0])
+        weights = partial(_marks, self.weight_format, weight, self.looks_at[1], granularity[1], calibration[1])
         if not (all(self.looks_at) and _is_streamed(self.act_format) and _is_streamed(self.weight_format)):
             return list(zip(acts(), weights(), strict=True))
         with ThreadPoolExecutor(1) as other:  # while one waits for its file, the other is looked through
